@@ -1,0 +1,4 @@
+//! The console without a terminal: [`state::State`] is owned by one loop, `update` is the only
+//! mutator, effects are data.
+
+pub mod state;

@@ -1,0 +1,215 @@
+//! What the conductor remembers of one service. The host writes it to disk before it takes effect.
+
+use crate::model::{
+    digest::Digest,
+    ident::{RunId, VersionId},
+    ratio::Weight,
+    rollout::{LastAction, Started},
+    spec::ServiceSpec,
+    text::Text,
+    time::Time,
+};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// One service's whole life.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+pub struct Life {
+    /// The version that gets all traffic which is not the candidate's.
+    pub stable: Option<Deployed>,
+    /// The current or last run.
+    pub run: Option<Run>,
+    /// The version that was stable before the last promotion, while its instances are kept.
+    pub warm: Option<Warm>,
+    /// Versions that were stable before, newest first, as long as their artifacts are kept.
+    #[serde(default)]
+    pub past: Vec<Deployed>,
+    /// The last action of anyone.
+    #[serde(default)]
+    pub last: Option<LastAction>,
+    /// Moves with every fact, never with a signal.
+    #[serde(default)]
+    pub rev: u64,
+}
+
+/// A version as it was deployed: with the configuration frozen at that moment.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Deployed {
+    /// Hash of artifact and runtime configuration.
+    pub id: VersionId,
+    /// Counts fresh starts of the same version: a retry never reuses instances.
+    pub generation: u32,
+    /// What it is made of.
+    pub artifact: Digest,
+    /// What people call it.
+    pub label: Text,
+    /// Its source revision.
+    #[serde(default)]
+    pub revision: Option<Text>,
+    /// The configuration as it was.
+    pub spec: ServiceSpec,
+    /// When it was deployed.
+    pub at: Time,
+}
+
+/// Names the instances of one start of one version.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+pub struct PoolId {
+    /// Which version.
+    pub version: VersionId,
+    /// Which start of it.
+    pub generation: u32,
+}
+
+impl Deployed {
+    /// The pool of this start.
+    #[must_use]
+    pub fn pool(&self) -> PoolId {
+        PoolId { version: self.id.clone(), generation: self.generation }
+    }
+}
+
+impl fmt::Display for PoolId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.version.text(), self.generation)
+    }
+}
+
+/// A version kept after it was replaced, so that the way back is a switch.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Warm {
+    /// Which.
+    pub deployed: Deployed,
+    /// Until when.
+    pub until: Time,
+}
+
+/// One replacement of stable by a candidate.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Run {
+    /// Its name.
+    pub id: RunId,
+    /// What replaces stable. After a completed run it is also [`Life::stable`].
+    pub candidate: Deployed,
+    /// What it replaces; `None` for a first deploy.
+    pub from: Option<VersionId>,
+    /// Who started it, and when.
+    pub started: Started,
+    /// Where it is in its life.
+    pub state: RunState,
+    /// The current step, from 0; equal to the number of steps when all are done.
+    pub step: usize,
+    /// When the current step was entered.
+    pub step_since: Time,
+    /// The candidate's declared share.
+    pub weight: Weight,
+    /// Since when the router does what is declared; evidence is counted from here.
+    pub converged: Option<Time>,
+    /// A person's hold.
+    #[serde(default)]
+    pub manual: Option<Manual>,
+    /// A hold that came by itself (a failed gate, a missed deadline, a host that crashed) and stays
+    /// until a person acts.
+    #[serde(default)]
+    pub stopped: Option<Stopped>,
+    /// Since when a gate has failed without having recovered.
+    #[serde(default)]
+    pub bad_since: Option<Time>,
+}
+
+/// Where a run is in its life.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "is")]
+pub enum RunState {
+    /// Instances of the candidate are started; no traffic yet.
+    Starting,
+    /// The plan's steps are taken.
+    Stepping,
+    /// Traffic is on its way back; the router has not confirmed it.
+    Reverting {
+        /// When it was asked for.
+        asked: Time,
+        /// By whom.
+        by: Text,
+    },
+    /// All traffic is back.
+    Reverted {
+        /// When the way back was asked for.
+        asked: Time,
+        /// When the router confirmed it.
+        at: Time,
+        /// By whom.
+        by: Text,
+        /// The version that was left: the candidate, or after a completed run the promoted one.
+        left: VersionId,
+    },
+    /// The candidate is stable now.
+    Completed {
+        /// Since when.
+        at: Time,
+    },
+    /// The first version ever could not be started: there is nothing to go back to.
+    Failed {
+        /// Why.
+        why: Text,
+    },
+}
+
+/// A hold by a person.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Manual {
+    /// Who.
+    pub by: Text,
+    /// Since when.
+    pub since: Time,
+    /// The share they set, if they did.
+    #[serde(default)]
+    pub weight: Option<Weight>,
+}
+
+/// A hold that came by itself.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Stopped {
+    /// Why.
+    pub why: Text,
+    /// Since when.
+    pub since: Time,
+    /// The gate that failed, if one did.
+    #[serde(default)]
+    pub gate: Option<crate::model::ident::GateId>,
+}
+
+/// What the machine should be like, derived from a [`Life`].
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Wanted {
+    /// Versions whose instances should run.
+    pub pools: Vec<Deployed>,
+    /// Whose instances get what is not the candidate's.
+    pub stable: Option<PoolId>,
+    /// Whose instances get the share.
+    pub candidate: Option<PoolId>,
+    /// The candidate's share.
+    pub weight: Weight,
+}
+
+/// What the host sees of the machine.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Observed {
+    /// Each pool that exists.
+    pub pools: Vec<PoolSeen>,
+    /// What the router does: the pool that has the candidate's place and its share.
+    pub programmed: Option<(Option<PoolId>, Weight)>,
+}
+
+/// What the host sees of one pool.
+#[derive(Clone, PartialEq, Debug)]
+pub struct PoolSeen {
+    /// Which.
+    pub pool: PoolId,
+    /// How many instances there should be.
+    pub desired: u32,
+    /// How many may get traffic.
+    pub ready: u32,
+    /// Why it is not whole, if something is known.
+    pub trouble: Option<Text>,
+}

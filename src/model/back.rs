@@ -1,0 +1,120 @@
+//! The way back: is it ready, and has it worked.
+
+use super::{
+    ratio::Ratio,
+    text::Text,
+    time::{Time, millis},
+    version::Version,
+};
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+
+/// The fastest way back now.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct WayBack {
+    /// The version it goes to.
+    #[serde(default)]
+    pub to: Option<Version>,
+    /// How.
+    pub how: How,
+    /// What was checked, each with its own age.
+    pub checks: Vec<Check>,
+    /// How long it took so far; only when it was measured.
+    #[serde(default)]
+    pub measured: Option<Measured>,
+}
+
+/// How the way back goes.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "kind")]
+pub enum How {
+    /// Stable's instances are there: a switch of weights.
+    Switch,
+    /// The version is started again, the plan's steps are skipped.
+    Redeploy {
+        /// How many are skipped.
+        steps: usize,
+    },
+    /// It was gone already.
+    Already {
+        /// Since when.
+        since: Time,
+    },
+    /// There is nowhere to go.
+    None {
+        /// Why, and what could be deployed.
+        why: Text,
+    },
+}
+
+/// One thing the way back needs.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Check {
+    /// What: `artifact`, `instances`, `config`, `secrets`, `disk`, `write`.
+    pub name: Text,
+    /// Whether it is so.
+    pub state: CheckState,
+    /// What was found, in few words.
+    pub detail: Text,
+    /// When it was looked at.
+    pub at: Time,
+}
+
+/// Whether a check holds.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CheckState {
+    /// It does.
+    Ok,
+    /// It does not; the way back is tried all the same.
+    Bad,
+    /// Not looked at yet.
+    Unknown,
+}
+
+/// How long something took so far.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Measured {
+    /// The longest.
+    #[serde(with = "millis")]
+    pub worst: Duration,
+    /// Of how many.
+    pub n: u32,
+}
+
+impl WayBack {
+    /// Whether it is there and every check holds.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        matches!(self.how, How::Switch | How::Redeploy { .. }) && self.checks.iter().all(|c| c.state == CheckState::Ok)
+    }
+}
+
+/// What proves that a way back worked: what is already true, and what is not yet.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Proof {
+    /// The version that was left.
+    pub left: Version,
+    /// When the switch was asked for.
+    pub asked: Time,
+    /// What the router says of the left version now.
+    pub programmed: Ratio,
+    /// The last request that started on the left version; `None` if it never had one.
+    #[serde(default)]
+    pub last_request: Option<Time>,
+    /// Requests that started on it after the router was switched. Must stay 0.
+    pub requests_after: u64,
+    /// Requests still in flight on it.
+    pub in_flight: u64,
+    /// Upgraded connections (websockets) still open on it.
+    pub upgraded: u64,
+    /// When it will be safe if nothing happens.
+    #[serde(default)]
+    pub safe_at: Option<Time>,
+    /// Since when the left version had no request, once all of it holds.
+    #[serde(default)]
+    pub safe_since: Option<Time>,
+    /// What is still not true, worst first.
+    #[serde(default)]
+    pub missing: Vec<Text>,
+}

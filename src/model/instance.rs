@@ -1,0 +1,80 @@
+//! Running copies of a version.
+
+use super::{ident::InstanceId, text::Text, time::Time};
+use serde::{Deserialize, Serialize};
+
+/// Instances of one version in one place.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Pool {
+    /// The region, zone or group; empty where there is one only.
+    #[serde(default)]
+    pub name: Text,
+    /// How many there should be.
+    pub desired: u32,
+    /// How many may get traffic.
+    pub ready: u32,
+    /// How often one of them was started again, in all.
+    pub restarts: u32,
+    /// Each of them, oldest first.
+    #[serde(default)]
+    pub instances: Vec<Instance>,
+}
+
+/// One running copy.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Instance {
+    /// Its name.
+    pub id: InstanceId,
+    /// Where it is in its life.
+    pub state: InstanceState,
+    /// Since when it is in that state.
+    pub since: Time,
+    /// Its process, while there is one.
+    #[serde(default)]
+    pub pid: Option<u32>,
+    /// Its port, once it was handed out.
+    #[serde(default)]
+    pub port: Option<u16>,
+    /// How often it was started again.
+    #[serde(default)]
+    pub restarts: u32,
+    /// Why it is not ready, or why it ended last: exit code, signal, probe.
+    #[serde(default)]
+    pub reason: Option<Text>,
+    /// Requests it is answering.
+    #[serde(default)]
+    pub in_flight: u64,
+}
+
+/// Where an instance is in its life.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum InstanceState {
+    /// Its process runs, its readiness is not yet known.
+    Starting,
+    /// It may get traffic.
+    Ready,
+    /// It runs and must not get traffic.
+    NotReady,
+    /// It ended and waits to be started again.
+    BackOff,
+    /// It finishes what it has.
+    Draining,
+    /// It ended for good.
+    Ended,
+}
+
+impl InstanceState {
+    /// Its word on the screen.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Starting => "starting",
+            Self::Ready => "ready",
+            Self::NotReady => "not ready",
+            Self::BackOff => "back-off",
+            Self::Draining => "draining",
+            Self::Ended => "ended",
+        }
+    }
+}

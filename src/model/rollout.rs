@@ -1,0 +1,280 @@
+//! A rollout as it is seen: everything a screen or a script may show of it.
+
+use super::{
+    action::Action,
+    back::{Proof, WayBack},
+    gate::GateState,
+    ident::{GateId, Key, Rev, Role, RunId},
+    spec::Strategy,
+    step::{Step, StepAt},
+    text::Text,
+    time::{Time, millis},
+    version::Track,
+};
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+
+/// A rollout as it is seen.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Rollout {
+    /// Which.
+    pub key: Key,
+    /// Its current or last run; `None` before the first.
+    pub run: Option<RunId>,
+    /// How a candidate replaces stable here.
+    pub strategy: Strategy,
+    /// Where it is in its life.
+    pub phase: Phase,
+    /// Why it is there, in one line.
+    #[serde(default)]
+    pub reason: Option<Text>,
+    /// Who started the run, and when.
+    #[serde(default)]
+    pub started: Option<Started>,
+    /// Everything that keeps it from moving by itself.
+    pub holds: Vec<Hold>,
+    /// Whether a person is waited for, and since when.
+    #[serde(default)]
+    pub attention: Option<Attention>,
+    /// Its versions, stable first.
+    pub tracks: Vec<Track>,
+    /// The plan.
+    pub steps: Vec<Step>,
+    /// Where in the plan it is.
+    #[serde(default)]
+    pub at: Option<StepAt>,
+    /// What happens next.
+    pub next: Next,
+    /// Its gates, in the order of the configuration.
+    pub gates: Vec<GateState>,
+    /// All gates in one word and one sentence.
+    #[serde(default)]
+    pub verdict: Option<Summary>,
+    /// Since when it has been bad, if it is.
+    #[serde(default)]
+    pub bad: Option<Bad>,
+    /// The way back.
+    pub back: WayBack,
+    /// What proves the last way back, from the key that asked for it on.
+    #[serde(default)]
+    pub proof: Option<Proof>,
+    /// Who acted last.
+    #[serde(default)]
+    pub last: Option<LastAction>,
+    /// What is wrong beside the signals: drift, a disk that does not answer, connections that outlived a drain.
+    #[serde(default)]
+    pub findings: Vec<Finding>,
+    /// Where this picture comes from.
+    pub seen: Seen,
+}
+
+/// Where a rollout is in its life.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Phase {
+    /// Nothing was ever deployed.
+    Idle,
+    /// It moves by itself.
+    Progressing,
+    /// It waits: see the holds.
+    Held,
+    /// Traffic is on its way back.
+    Reverting,
+    /// All traffic is back on stable.
+    Reverted,
+    /// The candidate became stable.
+    Completed,
+    /// It cannot go on: no version serves, or the candidate could not be started.
+    Failed,
+    /// A word of the runtime that we do not know.
+    Unknown(Text),
+}
+
+impl Phase {
+    /// Its word in JSON and on the screen.
+    #[must_use]
+    pub fn word(&self) -> &str {
+        match self {
+            Self::Idle => "idle",
+            Self::Progressing => "progressing",
+            Self::Held => "held",
+            Self::Reverting => "reverting",
+            Self::Reverted => "reverted",
+            Self::Completed => "completed",
+            Self::Failed => "failed",
+            Self::Unknown(_) => "unknown",
+        }
+    }
+}
+
+/// Who started a run, and when.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Started {
+    /// The actor.
+    pub by: Text,
+    /// When.
+    pub at: Time,
+}
+
+/// Something that keeps a rollout from moving by itself.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "kind")]
+pub enum Hold {
+    /// A person paused it or set its weight.
+    Manual {
+        /// Who.
+        by: Text,
+        /// Since when.
+        since: Time,
+    },
+    /// The plan pauses here.
+    Step {
+        /// Since when.
+        since: Time,
+        /// Until when; `None` waits for a person.
+        until: Option<Time>,
+    },
+    /// A gate has not passed.
+    Gate {
+        /// Which.
+        gate: GateId,
+        /// Since when.
+        since: Time,
+        /// Its line of reason.
+        reason: Text,
+    },
+    /// Instances, a router, a deadline: something of the runtime.
+    Backend {
+        /// Since when.
+        since: Time,
+        /// What.
+        reason: Text,
+    },
+}
+
+impl Hold {
+    /// Since when.
+    #[must_use]
+    pub const fn since(&self) -> Time {
+        match self {
+            Self::Manual { since, .. } | Self::Step { since, .. } | Self::Gate { since, .. } | Self::Backend { since, .. } => *since,
+        }
+    }
+
+    /// Its word in JSON.
+    #[must_use]
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Manual { .. } => "manual",
+            Self::Step { .. } => "step",
+            Self::Gate { .. } => "gate",
+            Self::Backend { .. } => "backend",
+        }
+    }
+}
+
+/// Why a person is needed.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Attention {
+    /// `waiting`, `failing`, `stuck`.
+    pub kind: Text,
+    /// Since when.
+    pub since: Time,
+}
+
+/// What happens next.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Next {
+    /// In one line.
+    pub what: Text,
+    /// When, if that is known.
+    #[serde(default)]
+    pub at: Option<Time>,
+    /// Who moves: `plan`, `a person`, `nobody`.
+    pub by: Text,
+}
+
+/// All gates in one word and one sentence.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Summary {
+    /// `pass`, `fail`, `wait` or `blind`: the worst.
+    pub word: Text,
+    /// Why.
+    pub sentence: Text,
+}
+
+/// Since when a rollout has been bad and what that cost.
+#[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Bad {
+    /// Since when a gate has failed.
+    pub since: Time,
+    /// Candidate requests that failed since then.
+    pub failed: u64,
+    /// Failed requests per second that waiting costs: candidate rate × max(0, its error ratio − stable's).
+    pub per_second: f64,
+}
+
+/// The last action of anyone.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct LastAction {
+    /// Who.
+    pub by: Text,
+    /// What.
+    pub action: Action,
+    /// When it took effect.
+    pub at: Time,
+    /// What it did to the plan, such as `step 3 → 4`.
+    #[serde(default)]
+    pub effect: Text,
+}
+
+/// Something wrong that is no signal.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Finding {
+    /// `drift`, `disk`, `drain`, `restart`, `secrets`.
+    pub kind: Text,
+    /// In one line.
+    pub what: Text,
+    /// Since when.
+    pub since: Time,
+}
+
+/// Where a picture comes from and how long it may be believed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Seen {
+    /// Moves when the source was started again: revisions of two epochs do not compare.
+    pub epoch: u64,
+    /// Moves with facts.
+    pub rev: Rev,
+    /// The source's clock when it was made.
+    pub server_time: Time,
+    /// The expected interval between two pictures.
+    #[serde(with = "millis")]
+    pub fresh_for: Duration,
+}
+
+impl Rollout {
+    /// The track with this role.
+    #[must_use]
+    pub fn track(&self, role: Role) -> Option<&Track> {
+        self.tracks.iter().find(|t| t.role == role)
+    }
+
+    /// The stable version's track.
+    #[must_use]
+    pub fn stable(&self) -> Option<&Track> {
+        self.track(Role::Stable)
+    }
+
+    /// The candidate's track.
+    #[must_use]
+    pub fn candidate(&self) -> Option<&Track> {
+        self.track(Role::Candidate)
+    }
+
+    /// The gate that decides: the worst, the first of equals.
+    #[must_use]
+    pub fn worst_gate(&self) -> Option<&GateState> {
+        self.gates.iter().min_by_key(|g| g.verdict.rank())
+    }
+}

@@ -1,0 +1,308 @@
+//! A service as its owner configured it. `deploy` freezes this into version and run.
+
+use super::{
+    digest::Digest,
+    ident::{GateId, VersionId},
+    ratio::Weight,
+    step::StepSpec,
+    time::human,
+};
+use serde::{Deserialize, Serialize};
+use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
+
+/// One `[[service]]` of the configuration.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ServiceSpec {
+    /// What it is called: lower-case letters, digits, `-`, `_`, `.`; at most 63.
+    pub name: String,
+    /// Where the weighted proxy listens for the service's traffic.
+    pub listen: SocketAddr,
+    /// Program and arguments; relative paths start in the unpacked artifact, `{port}` is replaced.
+    pub command: Vec<String>,
+    /// The whole environment besides `PATH`, `HOME`, `TMPDIR` and `PORT`.
+    #[serde(default)]
+    pub environment: BTreeMap<String, String>,
+    /// Environment variables whose values are read when an instance starts and are kept nowhere.
+    #[serde(default)]
+    pub secrets: BTreeMap<String, SecretSource>,
+    /// The system user to run as; the host's own when absent.
+    #[serde(default)]
+    pub user: Option<String>,
+    /// Instances of each version, 1 to 100.
+    #[serde(default = "one")]
+    pub instances: u32,
+    /// When an instance may get traffic. Required: without it nothing can be said about an instance.
+    pub readiness: Probe,
+    /// When an instance must be replaced; absent means only when it exits.
+    #[serde(default)]
+    pub liveness: Option<Probe>,
+    /// How an instance that ended is started again.
+    #[serde(default)]
+    pub restart: Restart,
+    /// How long an instance may finish its requests before it is killed.
+    #[serde(default = "thirty_seconds", with = "human")]
+    pub drain: Duration,
+    /// How requests are passed on.
+    #[serde(default)]
+    pub proxy: ProxySpec,
+    /// How a candidate replaces stable.
+    #[serde(default)]
+    pub strategy: Strategy,
+    /// The plan: what happens in which order after the candidate is ready. 100 % follows by itself.
+    pub steps: Vec<StepSpec>,
+    /// How long a candidate may take to become ready.
+    #[serde(default)]
+    pub deadline: Deadline,
+    /// Rules over signals; judged from the candidate's first traffic on.
+    #[serde(default, rename = "gate")]
+    pub gates: Vec<GateSpec>,
+    /// How long the old instances are kept after a promotion, so that the way back stays a switch.
+    #[serde(default = "ten_minutes", with = "human")]
+    pub keep_warm: Duration,
+    /// How many artifacts to keep in the store for the way back, at least 2.
+    #[serde(default = "five")]
+    pub keep: u32,
+}
+
+/// Where a secret's value is when an instance starts. The value is never in this type.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase", deny_unknown_fields)]
+pub enum SecretSource {
+    /// The content of a file, without its last line end.
+    File(PathBuf),
+    /// A variable of the host's own environment.
+    Env(String),
+}
+
+/// An HTTP request that says whether an instance works: 200 to 399 is yes.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Probe {
+    /// Path and query, from `/`.
+    pub path: String,
+    /// Between the starts of two probes.
+    #[serde(default = "one_second", with = "human")]
+    pub interval: Duration,
+    /// No answer within this is a failure.
+    #[serde(default = "one_second", with = "human")]
+    pub timeout: Duration,
+    /// This many answers in a row make it good.
+    #[serde(default = "one")]
+    pub successes: u32,
+    /// This many failures in a row make it bad.
+    #[serde(default = "three")]
+    pub failures: u32,
+}
+
+/// The pause before an instance that ended is started again: doubled each time, reset when it ran
+/// for longer than `max` after becoming ready.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Restart {
+    /// The first pause.
+    #[serde(with = "human")]
+    pub min: Duration,
+    /// The longest pause.
+    #[serde(with = "human")]
+    pub max: Duration,
+}
+
+/// How requests are passed on.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ProxySpec {
+    /// From the request's arrival to the response head, all tries together.
+    #[serde(with = "human")]
+    pub timeout: Duration,
+    /// From sending one try to its response head.
+    #[serde(with = "human")]
+    pub try_timeout: Duration,
+    /// Answers say which version gave them, in the header `x-cutover-version`.
+    pub version_header: bool,
+    /// Peers (addresses) whose `X-Forwarded-*` are kept.
+    pub trusted_proxies: Vec<std::net::IpAddr>,
+}
+
+/// How a candidate replaces stable.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Strategy {
+    /// A growing share of the traffic.
+    #[default]
+    Canary,
+}
+
+/// How long a candidate may take to become ready, and what happens then.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Deadline {
+    /// From the start of its instances to all of them ready.
+    #[serde(with = "human")]
+    pub ready: Duration,
+    /// What follows when it is missed.
+    pub on_fail: OnFail,
+}
+
+/// What a failed gate or a missed deadline does.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnFail {
+    /// Nothing moves by itself any more; a person decides.
+    #[default]
+    Hold,
+    /// All traffic goes back to stable at once.
+    Revert,
+    /// It is shown and nothing else.
+    Advise,
+}
+
+/// One `[[service.gate]]`.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GateSpec {
+    /// What it is called.
+    pub name: GateId,
+    /// What it looks at.
+    pub signal: GateSignal,
+    /// Percentage points by which the candidate may be worse than stable.
+    #[serde(default = "one_point")]
+    pub margin: f64,
+    /// Percent over which the candidate fails whatever stable does, unless stable is over it too.
+    #[serde(default = "five_percent")]
+    pub limit: f64,
+    /// Candidate requests since the weight converged, below which nothing is decided.
+    #[serde(default = "two_hundred")]
+    pub min_requests: u64,
+    /// What a failure does.
+    #[serde(default)]
+    pub on_fail: OnFail,
+}
+
+/// What a gate looks at.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum GateSignal {
+    /// Share of requests answered with 5xx or not at all.
+    Errors,
+    /// Share of requests slower than stable's p99 was when the run started.
+    Slow,
+}
+
+impl GateSignal {
+    /// Its word in configuration, JSON and on the screen.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Errors => "errors",
+            Self::Slow => "slow",
+        }
+    }
+}
+
+/// The part of a service that a version runs with: hashed with the artifact into its [`VersionId`].
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct RuntimeSpec {
+    /// See [`ServiceSpec::command`].
+    pub command: Vec<String>,
+    /// See [`ServiceSpec::environment`].
+    pub environment: BTreeMap<String, String>,
+    /// See [`ServiceSpec::secrets`]: where they are, not what they are.
+    pub secrets: BTreeMap<String, SecretSource>,
+    /// See [`ServiceSpec::user`].
+    pub user: Option<String>,
+    /// See [`ServiceSpec::instances`].
+    pub instances: u32,
+    /// See [`ServiceSpec::readiness`].
+    pub readiness: Probe,
+    /// See [`ServiceSpec::liveness`].
+    pub liveness: Option<Probe>,
+    /// See [`ServiceSpec::restart`].
+    pub restart: Restart,
+    /// See [`ServiceSpec::drain`].
+    #[serde(with = "human")]
+    pub drain: Duration,
+}
+
+impl ServiceSpec {
+    /// What a version of this service runs with.
+    #[must_use]
+    pub fn runtime(&self) -> RuntimeSpec {
+        RuntimeSpec {
+            command: self.command.clone(),
+            environment: self.environment.clone(),
+            secrets: self.secrets.clone(),
+            user: self.user.clone(),
+            instances: self.instances,
+            readiness: self.readiness.clone(),
+            liveness: self.liveness.clone(),
+            restart: self.restart.clone(),
+            drain: self.drain,
+        }
+    }
+}
+
+impl RuntimeSpec {
+    /// The hash of this configuration alone; two versions of one artifact differ in it (`cfg≠`).
+    #[must_use]
+    pub fn hash(&self) -> Digest {
+        // Struct fields and BTreeMaps serialise in one order, so equal values give equal bytes.
+        Digest::of(&serde_json::to_vec(self).unwrap_or_default())
+    }
+
+    /// The version that this configuration makes of an artifact.
+    #[must_use]
+    pub fn version(&self, artifact: &Digest) -> VersionId {
+        let both = format!("{artifact}\n{}", self.hash());
+        VersionId::new(Digest::of(both.as_bytes()).short())
+    }
+}
+
+impl Default for Restart {
+    fn default() -> Self {
+        Self { min: Duration::from_secs(1), max: Duration::from_secs(60) }
+    }
+}
+
+impl Default for ProxySpec {
+    fn default() -> Self {
+        Self { timeout: Duration::from_secs(60), try_timeout: Duration::from_secs(30), version_header: false, trusted_proxies: Vec::new() }
+    }
+}
+
+impl Default for Deadline {
+    fn default() -> Self {
+        Self { ready: Duration::from_secs(120), on_fail: OnFail::Hold }
+    }
+}
+
+/// The weight after the last step.
+pub const LAST_WEIGHT: Weight = Weight::FULL;
+
+const fn one() -> u32 {
+    1
+}
+const fn three() -> u32 {
+    3
+}
+const fn five() -> u32 {
+    5
+}
+const fn two_hundred() -> u64 {
+    200
+}
+const fn one_point() -> f64 {
+    1.0
+}
+const fn five_percent() -> f64 {
+    5.0
+}
+const fn one_second() -> Duration {
+    Duration::from_secs(1)
+}
+const fn thirty_seconds() -> Duration {
+    Duration::from_secs(30)
+}
+const fn ten_minutes() -> Duration {
+    Duration::from_secs(600)
+}

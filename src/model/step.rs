@@ -1,0 +1,152 @@
+//! The ordered steps of a rollout.
+
+use super::{
+    ident::GateId,
+    ratio::Weight,
+    text::Text,
+    time::{Time, human},
+};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
+use std::{fmt, time::Duration};
+
+/// One step as it is configured: `{ weight = 5 }`, `{ pause = "30s" }`, `{ pause = "manual" }`,
+/// `{ gate = ["errors"] }` or `{ gate = "all" }`.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum StepSpec {
+    /// Give the candidate this share and wait until the router says so and every instance is ready.
+    Weight(Weight),
+    /// Wait for a time, or for a person.
+    Pause(Pause),
+    /// Wait until these gates pass.
+    Gate(Gates),
+}
+
+/// What ends a pause.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Pause {
+    /// Time.
+    For(Duration),
+    /// A person's `step`.
+    Manual,
+}
+
+/// Which gates a step waits for.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Gates {
+    /// All of the service.
+    All,
+    /// These.
+    Named(Vec<GateId>),
+}
+
+/// One step as it is shown.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Step {
+    /// What it does.
+    pub spec: StepSpec,
+    /// In few words: `33.33 %`, `gate(3)`, `pause 30s`.
+    pub label: Text,
+}
+
+/// Where a rollout is in its plan.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct StepAt {
+    /// Counted from 0; equal to the number of steps when all are done.
+    pub index: usize,
+    /// When it was entered.
+    pub since: Time,
+    /// When it ends by itself, if that is known.
+    pub ends: Option<Time>,
+}
+
+impl StepSpec {
+    /// `weight`, `pause` or `gate`.
+    #[must_use]
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Weight(_) => "weight",
+            Self::Pause(_) => "pause",
+            Self::Gate(_) => "gate",
+        }
+    }
+
+    /// The label of [`Step`]; `gates` is how many the service has.
+    #[must_use]
+    pub fn label(&self, gates: usize) -> Text {
+        match self {
+            Self::Weight(w) => w.to_string().into(),
+            Self::Pause(Pause::Manual) => "pause".into(),
+            Self::Pause(Pause::For(d)) => format!("pause {}", humantime::format_duration(*d)).into(),
+            Self::Gate(Gates::All) => format!("gate({gates})").into(),
+            Self::Gate(Gates::Named(names)) => format!("gate({})", names.len()).into(),
+        }
+    }
+}
+
+impl Gates {
+    /// Whether a step waits for this gate.
+    #[must_use]
+    pub fn includes(&self, gate: &GateId) -> bool {
+        match self {
+            Self::All => true,
+            Self::Named(names) => names.contains(gate),
+        }
+    }
+}
+
+impl Serialize for Pause {
+    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::For(d) => human::serialize(d, s),
+            Self::Manual => s.serialize_str("manual"),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Pause {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(d)?;
+        if text == "manual" {
+            return Ok(Self::Manual);
+        }
+        humantime::parse_duration(&text)
+            .map(Self::For)
+            .map_err(|_| D::Error::custom(format!("pause `{}` is neither \"manual\" nor a duration such as \"30s\"", text.escape_debug())))
+    }
+}
+
+impl Serialize for Gates {
+    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::All => s.serialize_str("all"),
+            Self::Named(names) => names.serialize(s),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Gates {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        struct Visitor;
+        impl<'de> serde::de::Visitor<'de> for Visitor {
+            type Value = Gates;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("\"all\" or a list of gate names")
+            }
+
+            fn visit_str<E: serde::de::Error>(self, s: &str) -> Result<Gates, E> {
+                if s == "all" { Ok(Gates::All) } else { Ok(Gates::Named(vec![GateId::new(s)])) }
+            }
+
+            fn visit_seq<A: serde::de::SeqAccess<'de>>(self, mut seq: A) -> Result<Gates, A::Error> {
+                let mut names = Vec::new();
+                while let Some(name) = seq.next_element()? {
+                    names.push(name);
+                }
+                Ok(Gates::Named(names))
+            }
+        }
+        d.deserialize_any(Visitor)
+    }
+}

@@ -1,0 +1,91 @@
+//! Instants and durations, and how they are written.
+
+use std::time::Duration;
+
+/// An instant: UTC, as the machine that observed it says.
+pub type Time = chrono::DateTime<chrono::Utc>;
+
+/// How long ago `then` was; zero when the clock says it is still to come.
+#[must_use]
+pub fn elapsed(now: Time, then: Time) -> Duration {
+    (now - then).to_std().unwrap_or_default()
+}
+
+/// How long until `then`; zero when it has passed.
+#[must_use]
+pub fn until(now: Time, then: Time) -> Duration {
+    elapsed(then, now)
+}
+
+/// `then` moved forward; stays where it is if the sum does not fit a calendar.
+#[must_use]
+pub fn after(then: Time, span: Duration) -> Time {
+    chrono::Duration::from_std(span).ok().and_then(|d| then.checked_add_signed(d)).unwrap_or(then)
+}
+
+/// A [`Duration`] as whole milliseconds on the wire.
+pub mod millis {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+    use std::time::Duration;
+
+    /// Writes whole milliseconds, saturating.
+    ///
+    /// # Errors
+    /// Those of the serializer.
+    pub fn serialize<S: Serializer>(d: &Duration, s: S) -> Result<S::Ok, S::Error> {
+        u64::try_from(d.as_millis()).unwrap_or(u64::MAX).serialize(s)
+    }
+
+    /// Reads whole milliseconds.
+    ///
+    /// # Errors
+    /// When it is not a whole number.
+    pub fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Duration, D::Error> {
+        u64::deserialize(d).map(Duration::from_millis)
+    }
+
+    /// The same for a duration that may be absent.
+    pub mod option {
+        use super::{Deserialize, Deserializer, Duration, Serialize, Serializer};
+
+        /// Writes whole milliseconds or null.
+        ///
+        /// # Errors
+        /// Those of the serializer.
+        pub fn serialize<S: Serializer>(d: &Option<Duration>, s: S) -> Result<S::Ok, S::Error> {
+            d.map(|d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX)).serialize(s)
+        }
+
+        /// Reads whole milliseconds or null.
+        ///
+        /// # Errors
+        /// When it is neither.
+        pub fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Option<Duration>, D::Error> {
+            Ok(Option::<u64>::deserialize(d)?.map(Duration::from_millis))
+        }
+    }
+}
+
+/// A [`Duration`] as people write it in configuration: `"30s"`, `"10m"`, `"1h 30m"`.
+pub mod human {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
+    use std::time::Duration;
+
+    /// Writes the shortest exact text, such as `1m 30s`.
+    ///
+    /// # Errors
+    /// Those of the serializer.
+    pub fn serialize<S: Serializer>(d: &Duration, s: S) -> Result<S::Ok, S::Error> {
+        humantime::format_duration(*d).to_string().serialize(s)
+    }
+
+    /// Reads a duration with its unit.
+    ///
+    /// # Errors
+    /// When the text is no duration; the message shows the right form.
+    pub fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Duration, D::Error> {
+        let text = String::deserialize(d)?;
+        humantime::parse_duration(&text)
+            .map_err(|e| D::Error::custom(format!("`{}` is not a duration such as \"30s\" or \"10m\": {e}", text.escape_debug())))
+    }
+}

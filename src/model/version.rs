@@ -1,0 +1,102 @@
+//! Versions and the tracks they are on.
+
+use super::{
+    digest::Digest,
+    ident::{Role, VersionId},
+    instance::Pool,
+    ratio::Ratio,
+    signal::{Signal, SignalId},
+    text::Text,
+};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// Artifacts plus the configuration they run with.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Version {
+    /// What the runtime calls it.
+    pub id: VersionId,
+    /// What people call it.
+    pub label: Text,
+    /// Its source revision, if the artifact says it.
+    #[serde(default)]
+    pub revision: Option<Text>,
+    /// Its artifacts.
+    pub parts: Vec<Part>,
+    /// Hash of the configuration it runs with.
+    #[serde(default)]
+    pub config: Option<Digest>,
+}
+
+/// One artifact of a version.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Part {
+    /// The container, or empty where there is one artifact only.
+    #[serde(default)]
+    pub container: Text,
+    /// What was asked for.
+    pub declared: Artifact,
+    /// What was verified to run.
+    #[serde(default)]
+    pub running: Option<Digest>,
+}
+
+/// Sealed content, or what stands for it.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Artifact {
+    /// Sealed.
+    Digest(Digest),
+    /// A name that can move: shown as not sealed.
+    Tag(Text),
+    /// Sealed by a name that is no digest (a machine image).
+    Opaque(Text),
+}
+
+impl Version {
+    /// The first 12 hex digits of its artifact's digest, or its tag.
+    #[must_use]
+    pub fn short_digest(&self) -> Text {
+        match self.parts.first().map(|p| &p.declared) {
+            Some(Artifact::Digest(d)) => d.short().into(),
+            Some(Artifact::Tag(t) | Artifact::Opaque(t)) => t.clone(),
+            None => Text::default(),
+        }
+    }
+}
+
+/// One version's place in a rollout.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Track {
+    /// Who it is.
+    pub role: Role,
+    /// Where it is attached (active, preview, an alias), if the strategy attaches.
+    #[serde(default)]
+    pub slot: Option<Text>,
+    /// What runs there.
+    pub version: Version,
+    /// Its instances.
+    pub pools: Vec<Pool>,
+    /// Its share of the default route.
+    pub share: Share,
+    /// What is measured of it.
+    #[serde(default)]
+    pub signals: BTreeMap<SignalId, Signal>,
+}
+
+/// A track's share of the traffic: said, done, seen.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+pub struct Share {
+    /// What the plan says.
+    #[serde(default)]
+    pub declared: Option<Ratio>,
+    /// What the router says it does.
+    #[serde(default)]
+    pub programmed: Option<Ratio>,
+    /// What was counted over the last minute, in units of `basis`.
+    #[serde(default)]
+    pub seen: Option<Ratio>,
+    /// What was counted: `requests`, `replicas`, `connections`.
+    #[serde(default)]
+    pub basis: Text,
+}

@@ -1,0 +1,146 @@
+//! The port to whatever runs an application's versions: one file or folder per runtime.
+//!
+//! A runtime only watches, plans, applies and confirms. It never sleeps, retries or reconnects
+//! itself: `supervise` wraps every source alike and says how it is connected as data.
+
+use crate::model::{
+    action::{Action, Observation, Outcome, Plan, Refusal},
+    delta::Delta,
+    ident::ActionId,
+    rollout::Rollout,
+    text::Text,
+    time::Time,
+    wire::ActionRecord,
+};
+use futures::Stream;
+use serde::{Deserialize, Serialize};
+use std::future::Future;
+
+/// Reads and drives rollouts of one kind of place.
+pub trait Runtime: Send + Sync + 'static {
+    /// Changes from a full list on. Ends with the fault that ended it.
+    fn watch(&self) -> impl Stream<Item = Result<Delta, Fault>> + Send + 'static;
+
+    /// The exact calls for an action, with their guards, or why not. Pure.
+    ///
+    /// # Errors
+    /// The refusal, complete enough to be shown.
+    fn plan(&self, rollout: &Rollout, ask: &Ask) -> Result<Plan, Refusal>;
+
+    /// Sends a plan. One whose answer was lost is [`Outcome::Unknown`]: it is not sent again.
+    fn apply(&self, plan: &Plan) -> impl Future<Output = Outcome> + Send;
+
+    /// What became of an action whose answer was lost; `None` if the target has never heard of it.
+    ///
+    /// # Errors
+    /// When the target cannot be asked.
+    fn resolve(&self, id: &ActionId) -> impl Future<Output = Result<Option<ActionRecord>, Fault>> + Send;
+
+    /// Whether an accepted plan is true now. Pure.
+    fn confirm(&self, plan: &Plan, rollout: &Rollout) -> Observation;
+}
+
+/// What a person or script asks for, beside the verb.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Ask {
+    /// The verb.
+    pub action: Action,
+    /// The name to send it under.
+    pub id: ActionId,
+    /// Who asks, as they call themselves.
+    pub name: Option<Text>,
+    /// Why.
+    pub reason: Option<Text>,
+    /// Overrides a failed gate; needs a reason.
+    pub force: bool,
+    /// Only the fast way back is wanted.
+    pub switch_only: bool,
+}
+
+/// Why a source ended or an answer is missing.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, thiserror::Error)]
+#[serde(rename_all = "snake_case", tag = "fault")]
+pub enum Fault {
+    /// Nobody answers there.
+    #[error("cannot reach {place}: {why}")]
+    Unreachable {
+        /// Socket or address.
+        place: Text,
+        /// What the system says.
+        why: Text,
+    },
+    /// Somebody answers and does not let us in.
+    #[error("{place} denies access: {what}")]
+    Denied {
+        /// Socket or address.
+        place: Text,
+        /// What is missing.
+        what: Text,
+    },
+    /// Nothing came for too long.
+    #[error("{place} has been silent for {seconds} s")]
+    Silent {
+        /// Socket or address.
+        place: Text,
+        /// For how long.
+        seconds: u64,
+    },
+    /// What came cannot be understood.
+    #[error("{place} answers something else: {what}")]
+    Protocol {
+        /// Socket or address.
+        place: Text,
+        /// What.
+        what: Text,
+    },
+    /// The source closed the stream.
+    #[error("{place} closed the connection")]
+    Closed {
+        /// Socket or address.
+        place: Text,
+    },
+}
+
+impl Fault {
+    /// What a person can do about it, if anything.
+    #[must_use]
+    pub const fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Unreachable { .. } => Some("is the host running? start it with `cutover host`, or try `cutover demo`"),
+            Self::Denied { .. } => Some("run as the user who runs the host"),
+            Self::Protocol { .. } => Some("is the host of another version?"),
+            Self::Silent { .. } | Self::Closed { .. } => None,
+        }
+    }
+}
+
+/// How a source is connected.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Link {
+    /// Not yet, or not any more.
+    Connecting {
+        /// How often it was tried.
+        attempt: u32,
+        /// When it is tried next.
+        next_at: Time,
+        /// Why the last attempt ended.
+        last: Option<Fault>,
+    },
+    /// It is there.
+    Live {
+        /// Since when.
+        since: Time,
+    },
+    /// It is there and silent for longer than expected.
+    Stale {
+        /// When it was heard last.
+        since: Time,
+    },
+    /// It does not let us in; tried again all the same.
+    Denied {
+        /// What is missing.
+        what: Text,
+        /// Since when.
+        since: Time,
+    },
+}
