@@ -20,6 +20,7 @@
 
 pub mod app;
 pub mod conductor;
+pub mod judge;
 pub mod model;
 pub mod panel;
 pub mod runtime;

@@ -1,0 +1,36 @@
+//! Numbers in a gate's line of reason. Two numbers that differ never look equal, and nothing that is
+//! there looks like zero.
+
+/// As few decimals as are needed: `1`, `0.5`.
+pub(super) fn plain(value: f64) -> String {
+    let text = format!("{value:.6}");
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
+/// Two percentages that are compared, with two decimals, or as many as it takes for the comparison to
+/// be seen: `1.004` and `1.000`.
+pub(super) fn beside(one: f64, other: f64) -> (String, String) {
+    for decimals in 2..=9 {
+        let texts = (format!("{one:.decimals$}"), format!("{other:.decimals$}"));
+        let order = |a: f64, b: f64| a.partial_cmp(&b);
+        let shown = (texts.0.parse::<f64>().unwrap_or_default(), texts.1.parse::<f64>().unwrap_or_default());
+        let hidden = (shown.0 == 0.0 && one != 0.0) || (shown.1 == 0.0 && other != 0.0);
+        if order(shown.0, shown.1) == order(one, other) && !hidden {
+            return texts;
+        }
+    }
+    (format!("{one:e}"), format!("{other:e}"))
+}
+
+/// A count with thousands set apart: `1,204`.
+pub(super) fn count(n: u64) -> String {
+    let digits = n.to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
