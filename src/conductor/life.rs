@@ -2,7 +2,7 @@
 
 use crate::model::{
     digest::Digest,
-    ident::{RunId, VersionId},
+    ident::{GateId, RunId, VersionId},
     ratio::Weight,
     rollout::{LastAction, Started},
     spec::ServiceSpec,
@@ -30,6 +30,13 @@ pub struct Life {
     /// Moves with every fact, never with a signal.
     #[serde(default)]
     pub rev: u64,
+    /// [`Life::rev`] at the last transition: an action decided on an older picture is refused. Other
+    /// facts (an instance that restarts) move `rev` and not this, so they withdraw nobody's preview.
+    #[serde(default)]
+    pub moved: u64,
+    /// How often anything was started here; the next [`Deployed::generation`] is above it.
+    #[serde(default)]
+    pub starts: u32,
 }
 
 /// A version as it was deployed: with the configuration frozen at that moment.
@@ -37,7 +44,8 @@ pub struct Life {
 pub struct Deployed {
     /// Hash of artifact and runtime configuration.
     pub id: VersionId,
-    /// Counts fresh starts of the same version: a retry never reuses instances.
+    /// Counts the starts of this service, so that no two starts share a pool: a retry never reuses
+    /// instances, not even those that still drain. Given by the conductor.
     pub generation: u32,
     /// What it is made of.
     pub artifact: Digest,
@@ -105,6 +113,12 @@ pub struct Run {
     pub weight: Weight,
     /// Since when the router does what is declared; evidence is counted from here.
     pub converged: Option<Time>,
+    /// Since when the candidate has been given traffic in this run; gates count from here.
+    #[serde(default)]
+    pub traffic: Option<Time>,
+    /// Since when an instance of the candidate or the router has been lagging behind what is declared.
+    #[serde(default)]
+    pub short: Option<Time>,
     /// A person's hold.
     #[serde(default)]
     pub manual: Option<Manual>,
@@ -115,6 +129,13 @@ pub struct Run {
     /// Since when a gate has failed without having recovered.
     #[serde(default)]
     pub bad_since: Option<Time>,
+    /// The gates that failed and have not passed since.
+    #[serde(default)]
+    pub bad: Vec<GateId>,
+    /// When a person went on over failed gates. A failure that stood then does not stop the run again;
+    /// one that comes after does.
+    #[serde(default)]
+    pub overruled: Option<Time>,
 }
 
 /// Where a run is in its life.
@@ -176,7 +197,23 @@ pub struct Stopped {
     pub since: Time,
     /// The gate that failed, if one did.
     #[serde(default)]
-    pub gate: Option<crate::model::ident::GateId>,
+    pub gate: Option<GateId>,
+    /// What made it stop.
+    #[serde(default)]
+    pub cause: Cause,
+}
+
+/// What stops a run by itself.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Cause {
+    /// A gate failed. A person's step leaves the current step.
+    Gate,
+    /// The candidate was not ready in time. A person's step goes on once it is.
+    Deadline,
+    /// The host ended without finishing the run. A person's step goes on where it was, skipping nothing.
+    #[default]
+    Restart,
 }
 
 /// What the machine should be like, derived from a [`Life`].
@@ -197,7 +234,8 @@ pub struct Wanted {
 pub struct Observed {
     /// Each pool that exists.
     pub pools: Vec<PoolSeen>,
-    /// What the router does: the pool that has the candidate's place and its share.
+    /// What the router does: the pool that has the candidate's place and its share, exactly as in the
+    /// last [`Wanted`] that it confirmed. `None` until it confirmed one.
     pub programmed: Option<(Option<PoolId>, Weight)>,
 }
 

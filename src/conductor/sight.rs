@@ -1,0 +1,155 @@
+//! What the conductor is told each time: the machine, the gates, the time. And what follows from it
+//! for one run: is it where it should be, what do its gates say.
+
+use super::life::{Observed, PoolSeen, Run, RunState};
+use crate::model::{
+    gate::{Arm, GateState, Verdict},
+    ident::GateId,
+    ratio::Weight,
+    spec::{GateSpec, OnFail},
+    step::StepSpec,
+    text::Text,
+    time::Time,
+};
+
+/// One look at the world.
+#[derive(Clone, Copy)]
+pub(super) struct Sight<'a> {
+    pub seen: &'a Observed,
+    pub gates: &'a [GateState],
+    pub now: Time,
+}
+
+/// A gate that has not passed where it should have.
+pub(super) struct Pending {
+    pub gate: GateId,
+    pub word: &'static str,
+    pub reason: Text,
+    pub since: Time,
+    pub eta: Option<std::time::Duration>,
+}
+
+impl<'a> Sight<'a> {
+    fn pool(&self, run: &Run) -> Option<&'a PoolSeen> {
+        let pool = run.candidate.pool();
+        self.seen.pools.iter().find(|p| p.pool == pool)
+    }
+
+    /// Ready instances of the candidate, and how many it should have.
+    pub fn ready(&self, run: &Run) -> (u32, u32) {
+        let configured = run.candidate.spec.instances.max(1);
+        self.pool(run).map_or((0, configured), |p| (p.ready, p.desired.max(configured)))
+    }
+
+    /// Whether every instance of the candidate may get traffic.
+    pub fn all_ready(&self, run: &Run) -> bool {
+        let (ready, desired) = self.ready(run);
+        ready >= desired
+    }
+
+    /// Whether the router does what is declared of the candidate.
+    pub fn programmed(&self, run: &Run) -> bool {
+        let declared = if run.state == RunState::Stepping { run.weight } else { Weight::ZERO };
+        self.seen.programmed.as_ref().is_some_and(|(pool, weight)| *weight == declared && *pool == Some(run.candidate.pool()))
+    }
+
+    /// What keeps the candidate from being where it should be; `None` when nothing does.
+    pub fn short(&self, run: &Run) -> Option<Text> {
+        if !self.all_ready(run) {
+            return Some(self.ready_text(run));
+        }
+        if self.programmed(run) {
+            return None;
+        }
+        Some(match &self.seen.programmed {
+            Some((Some(pool), weight)) if *pool == run.candidate.pool() => format!("router at {weight}, not yet {}", run.weight).into(),
+            Some(_) => "router does not know the canary yet".into(),
+            None => "router not confirmed yet".into(),
+        })
+    }
+
+    /// `canary 2/4 ready: exit code 1`.
+    pub fn ready_text(&self, run: &Run) -> Text {
+        let (ready, desired) = self.ready(run);
+        let trouble = self.pool(run).and_then(|p| p.trouble.as_ref()).map(|t| format!(": {t}")).unwrap_or_default();
+        format!("canary {ready}/{desired} ready{trouble}").into()
+    }
+
+    /// The gates that decide and whose verdict belongs to this run, once the candidate had traffic. A
+    /// verdict that rests on another run's requests says nothing about this one.
+    pub fn judging(&self, run: &Run) -> impl Iterator<Item = &'a GateState> + use<'a> {
+        let judged = run.state == RunState::Stepping && run.from.is_some() && run.traffic.is_some();
+        let started = run.started.at;
+        self.gates
+            .iter()
+            .filter(move |g| judged && g.on_fail != OnFail::Advise)
+            .filter(move |g| g.evidence.is_none_or(|e| e.since >= started))
+    }
+
+    /// The gates that fail.
+    pub fn failing(&self, run: &Run) -> impl Iterator<Item = &'a GateState> + use<'a> {
+        self.judging(run).filter(|g| matches!(g.verdict, Verdict::Fail { .. }))
+    }
+
+    /// The gates that fail and that no person has overruled.
+    pub fn failing_anew(&self, run: &Run) -> impl Iterator<Item = &'a GateState> + use<'a> {
+        let overruled = run.overruled;
+        self.failing(run).filter(move |g| overruled.is_none_or(|at| g.since > at))
+    }
+
+    /// The gate that sends the traffic back by itself: only if it blames the candidate alone. Where
+    /// stable is sick too, going back does not help.
+    pub fn reverting(&self, run: &Run) -> Option<&'a GateState> {
+        self.failing_anew(run).find(|g| g.on_fail == OnFail::Revert && matches!(g.verdict, Verdict::Fail { who: Arm::Candidate, .. }))
+    }
+
+    /// The gates that cannot see. With no traffic on the candidate there is nothing to be seen.
+    pub fn blind(&self, run: &Run) -> impl Iterator<Item = &'a GateState> + use<'a> {
+        let traffic = run.weight > Weight::ZERO;
+        self.judging(run).filter(move |g| traffic && matches!(g.verdict, Verdict::Blind { .. }))
+    }
+
+    /// Whether the plan may by itself give the candidate this share.
+    pub fn may_raise(&self, run: &Run, to: Weight) -> bool {
+        to <= run.weight || (self.failing(run).next().is_none() && self.blind(run).next().is_none())
+    }
+
+    /// What the current gate step still waits for; empty at any other step.
+    pub fn pending(&self, run: &Run) -> Vec<Pending> {
+        let Some(StepSpec::Gate(gates)) = run.current() else { return Vec::new() };
+        run.deciding().filter(|g| gates.includes(&g.name)).filter_map(|g| self.not_passed(run, g)).collect()
+    }
+
+    /// Every gate that this or a later gate step waits for and that has not passed now.
+    pub fn pending_ahead(&self, run: &Run) -> Vec<Pending> {
+        let ahead = run.plan().get(run.step..).unwrap_or_default();
+        let wanted = |g: &&GateSpec| ahead.iter().any(|s| matches!(s, StepSpec::Gate(gates) if gates.includes(&g.name)));
+        run.deciding().filter(wanted).filter_map(|g| self.not_passed(run, g)).collect()
+    }
+
+    /// A pass counts only if it rests on requests since this weight converged.
+    fn not_passed(&self, run: &Run, spec: &GateSpec) -> Option<Pending> {
+        let wait = |reason: &str, since| Some(Pending { gate: spec.name.clone(), word: "WAIT", reason: reason.into(), since, eta: None });
+        let Some(gate) = self.gates.iter().find(|g| g.id == spec.name) else { return wait("not judged yet", run.step_since) };
+        let here = run.converged.is_some_and(|at| gate.evidence.is_none_or(|e| e.since >= at));
+        match &gate.verdict {
+            Verdict::Pass { .. } if here => None,
+            Verdict::Pass { .. } => wait(&format!("not judged at {} yet", run.weight), run.step_since),
+            verdict => Some(Pending {
+                gate: gate.id.clone(),
+                word: verdict.word(),
+                reason: verdict.reason().clone(),
+                since: gate.since,
+                eta: if let Verdict::Wait { eta, .. } = verdict { *eta } else { None },
+            }),
+        }
+    }
+
+    /// Why a gate that stopped the run still speaks against going on, if it does.
+    pub fn still_stopped(&self, run: &Run) -> Option<(GateId, Text)> {
+        let stopped = run.stopped.as_ref()?;
+        let gate = stopped.gate.as_ref()?;
+        let passes = self.judging(run).any(|g| g.id == *gate && g.verdict.passed());
+        (!passes).then(|| (gate.clone(), format!("failed {}, has not passed since", super::words::minute(stopped.since)).into()))
+    }
+}

@@ -1,0 +1,324 @@
+//! What is said of a run: its phase, what holds it, what happens next and by whom, the way back.
+//! The screen shows these values and computes none of them.
+
+use super::{
+    life::{Cause, Deployed, Life, Observed, Run, RunState},
+    plan::label,
+    sight::{Pending, Sight},
+};
+use crate::model::{
+    action::Action,
+    back::How,
+    gate::GateState,
+    rollout::{Attention, Hold, Next, Phase},
+    spec::OnFail,
+    step::{Pause, Step, StepAt, StepSpec},
+    text::Text,
+    time::{Time, after},
+};
+
+/// The conductor's part of a [`Rollout`](crate::model::rollout::Rollout).
+#[derive(Clone, PartialEq, Debug)]
+pub struct Telling {
+    /// Where it is in its life. What waits only for time or for requests still progresses.
+    pub phase: Phase,
+    /// Why it is there, in one line.
+    pub reason: Option<Text>,
+    /// Everything that keeps it from moving, worst first.
+    pub holds: Vec<Hold>,
+    /// Whether a person is waited for, and since when.
+    pub attention: Option<Attention>,
+    /// The plan; empty for a first deploy.
+    pub steps: Vec<Step>,
+    /// The current step, while there is one.
+    pub at: Option<StepAt>,
+    /// What happens next; the time that is left is `next.at`.
+    pub next: Next,
+    /// How the way back goes.
+    pub how: How,
+    /// Where the way back goes, or went.
+    pub to: Option<Deployed>,
+}
+
+impl Life {
+    /// Says everything that the conductor knows.
+    #[must_use]
+    pub fn view(&self, seen: &Observed, gates: &[GateState], now: Time) -> Telling {
+        let sight = Sight { seen, gates, now };
+        let run = self.run.as_ref();
+        let holds = run.map(|r| holds(r, &sight)).unwrap_or_default();
+        Telling {
+            phase: phase(run, &holds, &sight),
+            reason: self.reason(),
+            attention: run.and_then(|r| attention(r, &sight)),
+            steps: run.map(steps).unwrap_or_default(),
+            at: run.and_then(|r| {
+                let ends = if r.is_held() { None } else { r.ends() };
+                r.at().map(|index| StepAt { index, since: r.step_since, ends })
+            }),
+            next: run.map_or_else(|| next("nothing is deployed", None, NOBODY), |r| self.next(r, &sight)),
+            how: self.how(),
+            to: self.goes_to().cloned(),
+            holds,
+        }
+    }
+
+    fn reason(&self) -> Option<Text> {
+        let run = self.run.as_ref()?;
+        match &run.state {
+            RunState::Failed { why } => Some(why.clone()),
+            RunState::Reverting { by, .. } | RunState::Reverted { by, .. } => {
+                let last = self.last.as_ref().filter(|l| matches!(l.action, Action::Back { .. }));
+                Some(last.map_or_else(|| format!("by {by}").into(), |l| l.effect.clone()))
+            }
+            RunState::Starting | RunState::Stepping => {
+                let stopped = run.stopped.as_ref().map(|s| s.why.clone());
+                stopped.or_else(|| run.manual.as_ref().map(|m| m.text().into()))
+            }
+            RunState::Completed { .. } => None,
+        }
+    }
+
+    fn goes_to(&self) -> Option<&Deployed> {
+        match self.run.as_ref()?.state {
+            RunState::Completed { .. } => self.warm.as_ref().map(|w| &w.deployed),
+            _ => self.stable.as_ref(),
+        }
+    }
+
+    fn how(&self) -> How {
+        let none = |why: String| How::None { why: why.into() };
+        let Some(run) = &self.run else { return none("nothing was ever deployed".into()) };
+        match (&run.state, self.goes_to()) {
+            (RunState::Reverting { asked: since, .. } | RunState::Reverted { at: since, .. }, Some(_)) => How::Already { since: *since },
+            (_, Some(_)) => How::Switch,
+            (RunState::Completed { .. }, None) if !self.past.is_empty() => {
+                let labels: Vec<_> = self.past.iter().map(|p| p.label.as_str()).collect();
+                none(format!("no longer warm; could be deployed: {}", labels.join(", ")))
+            }
+            (_, None) => none("first version: there is none to go back to".into()),
+        }
+    }
+
+    fn next(&self, run: &Run, sight: &Sight<'_>) -> Next {
+        match &run.state {
+            RunState::Reverting { .. } => next(format!("the router takes the canary to {}", run.weight), None, PLAN),
+            RunState::Reverted { .. } => next(format!("nothing by itself; t retries {}", run.candidate.label), None, PERSON),
+            RunState::Failed { .. } => next("100 % if it gets ready after all; t retries", None, PLAN),
+            RunState::Completed { .. } => match &self.warm {
+                Some(warm) => next(format!("{} is torn down", warm.deployed.label), Some(warm.until), PLAN),
+                None => next("nothing", None, NOBODY),
+            },
+            RunState::Starting | RunState::Stepping => run.next(sight),
+        }
+    }
+}
+
+const PLAN: &str = "plan";
+const PERSON: &str = "a person";
+const NOBODY: &str = "nobody";
+
+fn next(what: impl Into<Text>, at: Option<Time>, by: &str) -> Next {
+    Next { what: what.into(), at, by: by.into() }
+}
+
+impl Run {
+    fn next(&self, sight: &Sight<'_>) -> Next {
+        if let Some(held) = self.next_held(sight) {
+            return held;
+        }
+        let raised = self.planned_at(self.step + 1);
+        let last = if self.step + 1 >= self.plan().len() {
+            format!("100 %, then {} is stable", self.candidate.label)
+        } else {
+            self.ahead().to_string()
+        };
+        if self.state == RunState::Starting {
+            return next(format!("{} when all are ready: {}", label(self, 0), sight.ready_text(self)), None, PLAN);
+        }
+        if let Some(short) = sight.short(self) {
+            let what = if self.all_done() { "promotion".into() } else { last };
+            return if self.converged.is_some() && !sight.all_ready(self) {
+                next(format!("held, {short}"), None, PLAN)
+            } else {
+                next(format!("{what} when it is settled: {short}"), None, PLAN)
+            };
+        }
+        if self.weight != self.planned() {
+            return self.blind_next(sight).unwrap_or_else(|| next(self.planned().to_string(), None, PLAN));
+        }
+        match self.current() {
+            None => next(format!("{} is stable", self.candidate.label), None, PLAN),
+            Some(StepSpec::Pause(Pause::Manual)) => next(format!("paused by the plan: s goes on to {last}"), None, PERSON),
+            Some(StepSpec::Gate(_)) if !sight.pending(self).is_empty() => gate_next(&sight.pending(self), &last, sight.now),
+            _ if !sight.may_raise(self, raised) && self.ends().is_none_or(|end| end <= sight.now) => {
+                self.blind_next(sight).unwrap_or_else(|| next(last, None, PLAN))
+            }
+            _ => next(last, self.ends(), PLAN),
+        }
+    }
+
+    /// What a person is waited for, if one is.
+    fn next_held(&self, sight: &Sight<'_>) -> Option<Next> {
+        if let Some(manual) = &self.manual {
+            // The brakes work in a pause too: whoever paused must know.
+            let armed =
+                self.candidate.spec.gates.iter().any(|g| g.on_fail == OnFail::Revert) && self.traffic.is_some() && self.from.is_some();
+            let armed = if armed { "; gates still go back" } else { "" };
+            return Some(next(format!("{}: c resumes{armed}", manual.text()), None, PERSON));
+        }
+        let stopped = self.stopped.as_ref()?;
+        let what = match (stopped.cause, &stopped.gate) {
+            (Cause::Gate, Some(gate)) if sight.still_stopped(self).is_some() => {
+                format!("held by gate {}: nothing moves by itself", gate.text())
+            }
+            (Cause::Gate, Some(gate)) => format!("gate {} passes again: s goes on", gate.text()),
+            (Cause::Deadline, _) if !sight.all_ready(self) => format!("held: {}; t retries", stopped.why),
+            (Cause::Deadline | Cause::Gate, _) => format!("held: {}; s goes on", stopped.why),
+            (Cause::Restart, _) => format!("held after {}: s goes on from {}", stopped.why, self.place()),
+        };
+        Some(next(what, None, PERSON))
+    }
+
+    fn blind_next(&self, sight: &Sight<'_>) -> Option<Next> {
+        let gate = sight.failing(self).chain(sight.blind(self)).next()?;
+        let what = format!("held by gate {} {}: nothing moves by itself", gate.id.text(), gate.verdict.word());
+        Some(next(what, None, PERSON))
+    }
+}
+
+fn gate_next(pending: &[Pending], last: &str, now: Time) -> Next {
+    let stuck = pending.iter().find(|p| p.word != "WAIT");
+    if let Some(gate) = stuck {
+        return next(format!("held by gate {} {}: nothing moves by itself", gate.gate.text(), gate.word), None, PERSON);
+    }
+    // All must pass, so the last of them tells the time; one that cannot tell leaves it open.
+    let eta = pending.iter().map(|p| p.eta).collect::<Option<Vec<_>>>().and_then(|etas| etas.into_iter().max());
+    let waits: Vec<_> = pending.iter().map(|p| p.gate.text().to_string()).collect();
+    let missing = pending.first().map(|p| p.reason.to_string()).unwrap_or_default();
+    let gates = match waits.as_slice() {
+        [one] => format!("gate {one}"),
+        [one, rest @ ..] => format!("gate {one} +{} more", rest.len()),
+        [] => "gate".into(),
+    };
+    next(format!("{last} when {gates} has {missing}"), eta.map(|eta| after(now, eta)), PLAN)
+}
+
+fn steps(run: &Run) -> Vec<Step> {
+    run.plan().iter().enumerate().map(|(i, spec)| Step { spec: spec.clone(), label: label(run, i) }).collect()
+}
+
+fn phase(run: Option<&Run>, holds: &[Hold], sight: &Sight<'_>) -> Phase {
+    let Some(run) = run else { return Phase::Idle };
+    match run.state {
+        RunState::Reverting { .. } => Phase::Reverting,
+        RunState::Reverted { .. } => Phase::Reverted,
+        RunState::Completed { .. } => Phase::Completed,
+        RunState::Failed { .. } => Phase::Failed,
+        RunState::Starting | RunState::Stepping => {
+            let waits = |hold: &Hold| match hold {
+                Hold::Manual { .. } | Hold::Step { until: None, .. } => true,
+                Hold::Step { .. } => false,
+                // Requests that are still to come will tell.
+                Hold::Gate { gate, .. } => !sight.pending(run).iter().any(|p| p.gate == *gate && p.word == "WAIT"),
+                // On the way to a weight it is part of the step; afterwards it is a loss.
+                Hold::Backend { .. } => {
+                    run.state == RunState::Stepping && run.converged.is_some_and(|at| run.short.is_some_and(|s| s > at))
+                }
+            };
+            if run.is_held() || holds.iter().any(waits) { Phase::Held } else { Phase::Progressing }
+        }
+    }
+}
+
+/// Worst first: gates that fail, people, a run that stopped, instances, gates that wait, pauses.
+fn holds(run: &Run, sight: &Sight<'_>) -> Vec<Hold> {
+    if !run.is_moving() {
+        return Vec::new();
+    }
+    let mut holds: Vec<Hold> = Vec::new();
+    let stopped = run.stopped.as_ref();
+    for gate in sight.failing(run) {
+        holds.push(Hold::Gate { gate: gate.id.clone(), since: gate.since, reason: format!("FAIL {}", gate.verdict.reason()).into() });
+    }
+    if let Some((stop, gate)) = stopped.and_then(|s| s.gate.as_ref().map(|g| (s, g)))
+        && !names(&holds, gate)
+    {
+        holds.push(Hold::Gate { gate: gate.clone(), since: stop.since, reason: stop.why.clone() });
+    }
+    if let Some(manual) = &run.manual {
+        holds.push(Hold::Manual { by: manual.by.clone(), since: manual.since });
+    }
+    if let Some(stop) = stopped.filter(|s| s.gate.is_none()) {
+        holds.push(Hold::Backend { since: stop.since, reason: stop.why.clone() });
+    }
+    if let Some(reason) = sight.short(run).filter(|_| stopped.is_none_or(|s| s.cause != Cause::Deadline)) {
+        holds.push(Hold::Backend { since: run.short.unwrap_or(run.step_since), reason });
+    }
+    for gate in blocking_blind(run, sight) {
+        if !names(&holds, &gate.id) {
+            holds.push(Hold::Gate { gate: gate.id.clone(), since: gate.since, reason: format!("BLIND {}", gate.verdict.reason()).into() });
+        }
+    }
+    if run.state == RunState::Stepping {
+        for gate in sight.pending(run) {
+            if !names(&holds, &gate.gate) {
+                holds.push(Hold::Gate { gate: gate.gate, since: gate.since, reason: format!("{} {}", gate.word, gate.reason).into() });
+            }
+        }
+        match run.current() {
+            Some(StepSpec::Pause(Pause::Manual)) => holds.push(Hold::Step { since: run.step_since, until: None }),
+            Some(StepSpec::Pause(Pause::For(_))) if run.ends().is_some_and(|end| end > sight.now) => {
+                let until = if run.is_held() { None } else { run.ends() };
+                holds.push(Hold::Step { since: run.step_since, until });
+            }
+            _ => {}
+        }
+    }
+    holds
+}
+
+fn names(holds: &[Hold], id: &crate::model::ident::GateId) -> bool {
+    holds.iter().any(|h| matches!(h, Hold::Gate { gate, .. } if gate == id))
+}
+
+/// Gates that cannot see, where more traffic is due.
+fn blocking_blind<'a>(run: &Run, sight: &Sight<'a>) -> Vec<&'a GateState> {
+    let due = run.weight != run.planned() || super::advance::step_done(run, sight);
+    let to = if run.weight == run.planned() { run.planned_at(run.step + 1) } else { run.planned() };
+    if due && !run.all_done() && to > run.weight { sight.blind(run).collect() } else { Vec::new() }
+}
+
+fn attention(run: &Run, sight: &Sight<'_>) -> Option<Attention> {
+    let some = |kind: &str, since: Time| Some(Attention { kind: kind.into(), since });
+    if matches!(run.state, RunState::Failed { .. }) {
+        return some("failing", run.step_since);
+    }
+    if !run.is_moving() {
+        return None;
+    }
+    match &run.stopped {
+        Some(stopped) if stopped.cause == Cause::Gate => return some("failing", run.bad_since.unwrap_or(stopped.since)),
+        Some(stopped) if stopped.cause == Cause::Deadline => return some("stuck", stopped.since),
+        _ => {}
+    }
+    if sight.failing(run).next().is_some() {
+        return some("failing", run.bad_since.unwrap_or(sight.now));
+    }
+    if let Some(since) = run.manual.as_ref().map(|m| m.since).or_else(|| run.stopped.as_ref().map(|s| s.since)) {
+        return some("waiting", since);
+    }
+    if let Some(short) = run.short.filter(|short| run.converged.is_some_and(|at| at < *short)) {
+        return some("stuck", short);
+    }
+    if run.state == RunState::Starting {
+        return run.ready_by().filter(|by| *by <= sight.now).and_then(|by| some("stuck", by));
+    }
+    if let Some(gate) = blocking_blind(run, sight).first() {
+        return some("stuck", gate.since);
+    }
+    if let Some(gate) = sight.pending(run).iter().find(|p| p.word != "WAIT") {
+        return some("stuck", gate.since);
+    }
+    matches!(run.current(), Some(StepSpec::Pause(Pause::Manual))).then(|| Attention { kind: "waiting".into(), since: run.step_since })
+}
