@@ -25,4 +25,5 @@ pub mod judge;
 pub mod model;
 pub mod panel;
 pub mod runtime;
+pub mod term;
 pub mod ui;
