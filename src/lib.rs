@@ -21,6 +21,7 @@
 pub mod app;
 pub mod clock;
 pub mod conductor;
+pub mod host;
 pub mod judge;
 pub mod model;
 pub mod panel;

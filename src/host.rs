@@ -1,0 +1,5 @@
+//! The embedded single-machine runtime: it runs the instances of each version, shifts traffic
+//! between them with its own proxy, and counts what became of every request.
+
+pub mod meter;
+pub mod proxy;

@@ -1,0 +1,290 @@
+//! What became of one version's requests. The proxy writes, everyone else reads; counters only grow.
+//!
+//! - A request *starts* when the version is picked for it, under the router's lock.
+//! - It *counts* (class, error, latency) when its response head goes down or when it fails before;
+//!   it stays *in flight* until the end of its body.
+//! - An *error* is a 5xx or no answer. A client that goes away is `aborted` and no error.
+//! - *Latency* is the time from arrival to the response head, taken of every answer of an instance
+//!   and of every time-out. Upgrades are left out; so are answers of the proxy itself when no
+//!   instance was there, which would make a version that is down look fast.
+
+mod latency;
+mod window;
+
+pub use latency::{BOUNDS, Latencies};
+pub use window::Window;
+
+use crate::model::{event::FailedRequest, history::Point, time::Time};
+use chrono::DateTime;
+use std::{
+    collections::VecDeque,
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicI64, AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+use window::Seconds;
+
+/// How many failed requests are kept.
+const KEPT: usize = 50;
+
+/// No request has started, no threshold is frozen.
+const NONE: u64 = u64::MAX;
+
+/// The counters of one version.
+#[derive(Debug)]
+pub struct Meter {
+    started: AtomicU64,
+    requests: AtomicU64,
+    class: [AtomicU64; 5],
+    errors: AtomicU64,
+    slow: AtomicU64,
+    aborted: AtomicU64,
+    unavailable: AtomicU64,
+    upstream_failures: AtomicU64,
+    retries: AtomicU64,
+    bytes_in: AtomicU64,
+    bytes_out: AtomicU64,
+    in_flight: AtomicU64,
+    upgraded: AtomicU64,
+    /// Microseconds since 1970; `i64::MIN` before the first request.
+    last_start: AtomicI64,
+    /// Microseconds; `NONE` until it is frozen.
+    threshold: AtomicU64,
+    timed: Mutex<Timed>,
+    failed: Mutex<VecDeque<FailedRequest>>,
+    failed_revision: AtomicU64,
+}
+
+/// What is counted by time.
+#[derive(Debug)]
+struct Timed {
+    seconds: Seconds,
+    ever: Latencies,
+}
+
+/// What was counted since the version got its first request.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Totals {
+    /// Requests for which the version was picked.
+    pub started: u64,
+    /// Those that were answered or failed, with the answers that the proxy gave in its place.
+    pub requests: u64,
+    /// Answers by class, from 1xx (upgrades) to 5xx.
+    pub class: [u64; 5],
+    /// Answered with 5xx or not at all.
+    pub errors: u64,
+    /// Slower than the frozen threshold; 0 until one is frozen.
+    pub slow: u64,
+    /// The client went away before the end of the answer. Without a head it is not in `requests`.
+    pub aborted: u64,
+    /// Meant for this version while it had no ready instance.
+    pub unavailable: u64,
+    /// Instances that could not be connected, closed, answered nonsense, nothing in time or half a body.
+    pub upstream_failures: u64,
+    /// Sent again on a fresh connection.
+    pub retries: u64,
+    /// Bytes of request bodies and of upgraded connections from the client.
+    pub bytes_in: u64,
+    /// Bytes of response bodies and of upgraded connections to the client.
+    pub bytes_out: u64,
+    /// Requests now between start and end of the body, upgraded ones left out.
+    pub in_flight: u64,
+    /// Upgraded connections now open.
+    pub upgraded: u64,
+    /// When the last request started.
+    pub last_start: Option<Time>,
+}
+
+/// How a request ended or what its response head said.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Head {
+    /// An instance answered.
+    Answer { status: u16, latency: Duration },
+    /// An instance agreed to an upgrade.
+    Upgrade,
+    /// No instance answered; the proxy did. The time is given only when it was waited for an answer.
+    Substitute { status: u16, waited: Option<Duration> },
+}
+
+impl Meter {
+    pub(super) fn new() -> Self {
+        let zero = AtomicU64::default;
+        Self {
+            started: zero(),
+            requests: zero(),
+            class: std::array::from_fn(|_| zero()),
+            errors: zero(),
+            slow: zero(),
+            aborted: zero(),
+            unavailable: zero(),
+            upstream_failures: zero(),
+            retries: zero(),
+            bytes_in: zero(),
+            bytes_out: zero(),
+            in_flight: zero(),
+            upgraded: zero(),
+            last_start: AtomicI64::new(i64::MIN),
+            threshold: AtomicU64::new(NONE),
+            timed: Mutex::new(Timed { seconds: Seconds::default(), ever: Latencies::default() }),
+            failed: Mutex::default(),
+            failed_revision: zero(),
+        }
+    }
+
+    /// Everything counted so far.
+    #[must_use]
+    pub fn totals(&self) -> Totals {
+        Totals {
+            // What is derived is read before what it is derived from, so that no sum is ahead of its parts.
+            errors: self.errors.load(Relaxed),
+            slow: self.slow.load(Relaxed),
+            class: std::array::from_fn(|i| self.class.get(i).map_or(0, |c| c.load(Relaxed))),
+            requests: self.requests.load(Relaxed),
+            aborted: self.aborted.load(Relaxed),
+            unavailable: self.unavailable.load(Relaxed),
+            upstream_failures: self.upstream_failures.load(Relaxed),
+            retries: self.retries.load(Relaxed),
+            bytes_in: self.bytes_in.load(Relaxed),
+            bytes_out: self.bytes_out.load(Relaxed),
+            in_flight: self.in_flight.load(Relaxed),
+            upgraded: self.upgraded.load(Relaxed),
+            started: self.started.load(Relaxed),
+            last_start: DateTime::from_timestamp_micros(self.last_start.load(Relaxed)),
+        }
+    }
+
+    /// Closes the current second: what was counted since the last tick. Call it once a second.
+    pub fn tick(&self, now: Time) -> Point {
+        self.timed().seconds.close(now)
+    }
+
+    /// The last 60 s, up to the last tick.
+    #[must_use]
+    pub fn window(&self) -> Window {
+        self.timed().seconds.window()
+    }
+
+    /// From now on a request that takes longer than this is *slow*. What was counted before stays.
+    pub fn freeze_threshold(&self, slower_than: Duration) {
+        self.threshold.store(micros(slower_than).min(NONE - 1), Relaxed);
+    }
+
+    /// The last 50 requests that failed, oldest first.
+    #[must_use]
+    pub fn failed(&self) -> Vec<FailedRequest> {
+        self.kept().iter().cloned().collect()
+    }
+
+    /// Counts up with each failed request, so that nobody copies the list for nothing.
+    #[must_use]
+    pub fn failed_revision(&self) -> u64 {
+        self.failed_revision.load(Relaxed)
+    }
+
+    /// All latencies so far.
+    #[must_use]
+    pub fn latencies(&self) -> Latencies {
+        self.timed().ever
+    }
+
+    /// A request was given to this version.
+    pub(super) fn start(&self, now: Time) {
+        self.started.fetch_add(1, Relaxed);
+        self.in_flight.fetch_add(1, Relaxed);
+        self.last_start.fetch_max(now.timestamp_micros(), Relaxed);
+    }
+
+    /// A request that was started or upgraded is over.
+    pub(super) fn end(&self, upgraded: bool) {
+        (if upgraded { &self.upgraded } else { &self.in_flight }).fetch_sub(1, Relaxed);
+    }
+
+    /// The response head goes down.
+    pub(super) fn head(&self, head: Head) {
+        let (status, latency) = match head {
+            Head::Answer { status, latency } => (status, Some(latency)),
+            Head::Upgrade => {
+                self.upgraded.fetch_add(1, Relaxed);
+                self.in_flight.fetch_sub(1, Relaxed);
+                (101, None)
+            }
+            Head::Substitute { status, waited } => (status, waited),
+        };
+        let error = status >= 500;
+        let latency = latency.map(micros);
+        let slow = latency.is_some_and(|l| l > self.threshold.load(Relaxed));
+        self.requests.fetch_add(1, Relaxed);
+        if let Some(class) = usize::from(status / 100).checked_sub(1).and_then(|i| self.class.get(i)) {
+            class.fetch_add(1, Relaxed);
+        }
+        if error {
+            self.errors.fetch_add(1, Relaxed);
+        }
+        if slow {
+            self.slow.fetch_add(1, Relaxed);
+        }
+        let mut timed = self.timed();
+        timed.seconds.count(error, slow, latency);
+        if let Some(latency) = latency {
+            timed.ever.record(latency);
+        }
+    }
+
+    /// The client went away.
+    pub(super) fn abort(&self) {
+        self.aborted.fetch_add(1, Relaxed);
+        self.timed().seconds.abort();
+    }
+
+    /// A request was meant for this version while it had no ready instance.
+    pub(super) fn unavailable(&self) {
+        self.unavailable.fetch_add(1, Relaxed);
+    }
+
+    /// An instance failed a request.
+    pub(super) fn upstream_failed(&self) {
+        self.upstream_failures.fetch_add(1, Relaxed);
+    }
+
+    /// A request is sent again.
+    pub(super) fn retry(&self) {
+        self.retries.fetch_add(1, Relaxed);
+    }
+
+    /// Bytes came from the client.
+    pub(super) fn take_in(&self, bytes: usize) {
+        self.bytes_in.fetch_add(bytes as u64, Relaxed);
+    }
+
+    /// Bytes go to the client.
+    pub(super) fn give_out(&self, bytes: usize) {
+        self.bytes_out.fetch_add(bytes as u64, Relaxed);
+    }
+
+    /// Keeps a failed request, in place of the oldest.
+    pub(super) fn keep(&self, request: FailedRequest) {
+        let mut kept = self.kept();
+        if kept.len() == KEPT {
+            kept.pop_front();
+        }
+        kept.push_back(request);
+        self.failed_revision.fetch_add(1, Relaxed);
+    }
+
+    fn timed(&self) -> MutexGuard<'_, Timed> {
+        self.timed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn kept(&self) -> MutexGuard<'_, VecDeque<FailedRequest>> {
+        self.failed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn micros(span: Duration) -> u64 {
+    u64::try_from(span.as_micros()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,44 @@
+//! All latencies of a version in fixed buckets, as Prometheus wants them: exact at each bound, never reset.
+
+use std::time::Duration;
+
+/// The upper bounds of the buckets in microseconds, inclusive. Above the last one there is one more bucket.
+pub const BOUNDS: [u64; 16] = [
+    500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000, 2_500_000, 5_000_000, 10_000_000, 30_000_000,
+    60_000_000,
+];
+
+/// Counts per bucket, and the sum.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Latencies {
+    counts: [u64; BOUNDS.len()],
+    above: u64,
+    sum_micros: u64,
+}
+
+impl Latencies {
+    pub(super) fn record(&mut self, micros: u64) {
+        *self.counts.get_mut(BOUNDS.partition_point(|bound| *bound < micros)).unwrap_or(&mut self.above) += 1;
+        self.sum_micros = self.sum_micros.saturating_add(micros);
+    }
+
+    /// Each bucket's upper bound with the number of latencies at or below it.
+    pub fn cumulative(&self) -> impl Iterator<Item = (Duration, u64)> {
+        BOUNDS.iter().zip(self.counts).scan(0, |sum, (bound, count)| {
+            *sum += count;
+            Some((Duration::from_micros(*bound), *sum))
+        })
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.counts.iter().sum::<u64>() + self.above
+    }
+
+    /// Their sum.
+    #[must_use]
+    pub const fn sum(&self) -> Duration {
+        Duration::from_micros(self.sum_micros)
+    }
+}

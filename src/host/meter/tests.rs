@@ -1,0 +1,114 @@
+use super::{Head, Meter};
+use crate::model::{event::FailedRequest, time::Time};
+use chrono::DateTime;
+use std::time::Duration;
+
+fn at(seconds: i64) -> Time {
+    DateTime::from_timestamp(1_700_000_000 + seconds, 0).unwrap()
+}
+
+fn answer(meter: &Meter, status: u16, millis: u64) {
+    meter.start(at(0));
+    meter.head(Head::Answer { status, latency: Duration::from_millis(millis) });
+    meter.end(false);
+}
+
+#[test]
+fn a_window_is_the_last_60_seconds_and_its_percentiles_are_exact_to_a_thousandth() {
+    let meter = Meter::new();
+    meter.tick(at(0));
+    for second in 1..=90 {
+        for i in 0..100 {
+            answer(&meter, 200, second * 100 + i);
+        }
+        let point = meter.tick(at(second.try_into().unwrap()));
+        assert_eq!((point.requests, point.errors, point.secs), (100, 0, 1));
+    }
+    let window = meter.window();
+    assert_eq!((window.requests, window.n), (6_000, 6_000));
+    assert!((window.secs - 60.0).abs() < 1e-9, "{}", window.secs);
+    // Seconds 31 to 90 hold 3,100 to 9,099 ms, one request each.
+    for (got, exact) in [(window.p50, 6_099.0), (window.p95, 8_799.0), (window.p99, 9_039.0)] {
+        let got = got.unwrap();
+        assert!((got - exact).abs() <= exact / 1_000.0, "{got} for {exact}");
+    }
+}
+
+#[test]
+fn without_requests_there_are_no_percentiles() {
+    let meter = Meter::new();
+    let point = meter.tick(at(1));
+    assert_eq!((point.requests, point.p50, point.p99), (0, None, None));
+    let window = meter.window();
+    assert_eq!((window.n, window.p50, window.p95, window.p99), (0, None, None, None));
+    assert!((window.secs - 1.0).abs() < 1e-9);
+}
+
+#[test]
+fn a_clock_that_is_set_back_keeps_nothing_from_the_future() {
+    let meter = Meter::new();
+    meter.tick(at(500));
+    answer(&meter, 200, 1);
+    meter.tick(at(501));
+    answer(&meter, 200, 1);
+    meter.tick(at(100));
+    assert_eq!(meter.window().requests, 1);
+}
+
+#[test]
+fn errors_are_5xx_and_no_answer_and_nothing_else() {
+    let meter = Meter::new();
+    for status in [200, 301, 404, 500, 599] {
+        answer(&meter, status, 1);
+    }
+    meter.start(at(0));
+    meter.head(Head::Substitute { status: 502, waited: None });
+    meter.end(false);
+    meter.start(at(0));
+    meter.abort();
+    meter.end(false);
+    meter.start(at(7));
+    meter.head(Head::Upgrade);
+    let totals = meter.totals();
+    assert_eq!((totals.started, totals.requests, totals.errors, totals.aborted), (8, 7, 3, 1));
+    assert_eq!(totals.class, [1, 1, 1, 1, 3]);
+    assert_eq!((totals.in_flight, totals.upgraded, totals.last_start), (0, 1, Some(at(7))));
+    assert_eq!(meter.latencies().count(), 5, "neither the upgrade nor what no instance answered");
+    meter.end(true);
+    assert_eq!(meter.totals().upgraded, 0);
+}
+
+#[test]
+fn slow_is_counted_from_the_moment_the_threshold_is_frozen() {
+    let meter = Meter::new();
+    answer(&meter, 200, 500);
+    meter.freeze_threshold(Duration::from_millis(100));
+    for millis in [99, 100, 101] {
+        answer(&meter, 200, millis);
+    }
+    assert_eq!(meter.totals().slow, 1);
+    assert_eq!(meter.tick(at(1)).slow, 1);
+    assert_eq!(meter.window().slow, 1);
+}
+
+#[test]
+fn buckets_are_cumulative_and_exact_at_their_bounds() {
+    let meter = Meter::new();
+    for millis in [1, 5, 5, 6, 70_000] {
+        answer(&meter, 200, millis);
+    }
+    let latencies = meter.latencies();
+    let below = |millis| latencies.cumulative().find(|(bound, _)| *bound == Duration::from_millis(millis)).unwrap().1;
+    assert_eq!((below(1), below(5), below(10), below(60_000), latencies.count()), (1, 3, 4, 4, 5));
+    assert_eq!(latencies.sum(), Duration::from_millis(70_017));
+}
+
+#[test]
+fn the_last_50_failed_requests_are_kept() {
+    let meter = Meter::new();
+    for i in 0..60 {
+        meter.keep(FailedRequest { at: at(i), method: "GET".into(), path: "/".into(), status: Some(500), instance: None, error: None });
+    }
+    let failed = meter.failed();
+    assert_eq!((failed.len(), failed[0].at, failed[49].at, meter.failed_revision()), (50, at(10), at(59), 60));
+}
