@@ -2,4 +2,5 @@
 //! between them with its own proxy, and counts what became of every request.
 
 pub mod meter;
+pub mod prometheus;
 pub mod proxy;
