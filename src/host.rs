@@ -4,3 +4,4 @@
 pub mod meter;
 pub mod prometheus;
 pub mod proxy;
+pub mod slots;

@@ -28,3 +28,4 @@ pub mod panel;
 pub mod runtime;
 pub mod term;
 pub mod ui;
+mod watchdog;
