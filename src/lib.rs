@@ -22,6 +22,7 @@ pub mod app;
 pub mod clock;
 pub mod conductor;
 pub mod host;
+pub mod journal;
 pub mod judge;
 pub mod model;
 pub mod panel;

@@ -10,5 +10,6 @@
     reason = "tests may fail loudly"
 )]
 
+mod journal;
 mod slots;
 mod support;

@@ -1,65 +1,11 @@
 //! The host's state on a filesystem that is really full.
 
-use crate::support::need_root;
+use crate::support::{Tmpfs, fill};
 use cutover::host::slots::{Saver, Slots};
-use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
-use std::{
-    fs::File,
-    io::{ErrorKind, Write},
-    path::Path,
-    time::Duration,
-};
-
-/// A tmpfs of its own, gone with the value.
-struct Tmpfs(tempfile::TempDir);
-
-impl Tmpfs {
-    /// `None` where mounting is not allowed, as in a container.
-    fn new(size: &str) -> Option<Self> {
-        let dir = tempfile::tempdir().unwrap();
-        let options = std::ffi::CString::new(format!("size={size}")).unwrap();
-        match mount("tmpfs", dir.path(), "tmpfs", MountFlags::empty(), options.as_c_str()) {
-            Ok(()) => Some(Self(dir)),
-            Err(e) => {
-                assert!(std::env::var_os("CUTOVER_REQUIRE_ALL").is_none(), "cannot mount: {e}");
-                eprintln!("LEFT OUT a full tmpfs: cannot mount: {e}");
-                None
-            }
-        }
-    }
-
-    fn path(&self) -> &Path {
-        self.0.path()
-    }
-}
-
-impl Drop for Tmpfs {
-    fn drop(&mut self) {
-        let _ = unmount(self.0.path(), UnmountFlags::DETACH);
-    }
-}
-
-/// Takes every block that is left.
-fn fill(dir: &Path) {
-    let mut file = File::create(dir.join("filler")).unwrap();
-    let mut piece = vec![7_u8; 64 << 10];
-    loop {
-        match file.write(&piece) {
-            Ok(_) => {}
-            Err(e) if e.kind() == ErrorKind::StorageFull && piece.len() > 1 => piece.truncate(piece.len() / 2),
-            Err(e) => {
-                assert_eq!(e.kind(), ErrorKind::StorageFull);
-                return;
-            }
-        }
-    }
-}
+use std::time::Duration;
 
 #[tokio::test]
 async fn a_full_filesystem_still_takes_every_state() {
-    if !need_root() {
-        return;
-    }
     let Some(disk) = Tmpfs::new("2m") else { return };
     let state = disk.path().join("state");
     let (slots, _) = Slots::<Vec<u64>>::open(&state, 512 << 10).unwrap();

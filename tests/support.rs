@@ -1,5 +1,12 @@
 //! What several tests need.
 
+use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
+use std::{
+    fs::File,
+    io::{ErrorKind, Write},
+    path::Path,
+};
+
 /// Whether a program is installed. Without it the test is left out and says so; where everything is
 /// required (`CUTOVER_REQUIRE_ALL=1`), its absence is a failure.
 #[allow(dead_code, reason = "not every set of tests needs a program")]
@@ -19,4 +26,51 @@ fn leave_out(why: &str) -> bool {
     assert!(std::env::var_os("CUTOVER_REQUIRE_ALL").is_none_or(|v| v != "1"), "{test}: {why}");
     eprintln!("LEFT OUT {test}: {why}");
     false
+}
+
+/// A tmpfs of its own, gone with the value.
+pub struct Tmpfs(tempfile::TempDir);
+
+impl Tmpfs {
+    /// `None` where it cannot be mounted: without root, or in a container.
+    pub fn new(size: &str) -> Option<Self> {
+        if !need_root() {
+            return None;
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let options = std::ffi::CString::new(format!("size={size}")).unwrap();
+        match mount("tmpfs", dir.path(), "tmpfs", MountFlags::empty(), options.as_c_str()) {
+            Ok(()) => Some(Self(dir)),
+            Err(e) => {
+                leave_out(&format!("a tmpfs cannot be mounted: {e}"));
+                None
+            }
+        }
+    }
+
+    pub fn path(&self) -> &Path {
+        self.0.path()
+    }
+}
+
+impl Drop for Tmpfs {
+    fn drop(&mut self) {
+        let _ = unmount(self.0.path(), UnmountFlags::DETACH);
+    }
+}
+
+/// Takes every block that is left.
+pub fn fill(dir: &Path) {
+    let mut file = File::create(dir.join("filler")).unwrap();
+    let mut piece = vec![7_u8; 64 << 10];
+    loop {
+        match file.write(&piece) {
+            Ok(_) => {}
+            Err(e) if e.kind() == ErrorKind::StorageFull && piece.len() > 1 => piece.truncate(piece.len() / 2),
+            Err(e) => {
+                assert_eq!(e.kind(), ErrorKind::StorageFull);
+                return;
+            }
+        }
+    }
 }
