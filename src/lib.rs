@@ -26,6 +26,7 @@ pub mod journal;
 pub mod judge;
 pub mod model;
 pub mod panel;
+pub mod run;
 pub mod runtime;
 pub mod term;
 pub mod ui;

@@ -3,10 +3,13 @@
 //! A runtime only watches, plans, applies and confirms. It never sleeps, retries or reconnects
 //! itself: `supervise` wraps every source alike and says how it is connected as data.
 
+pub mod supervise;
+
 use crate::model::{
     action::{Action, Observation, Outcome, Plan, Refusal},
     delta::Delta,
-    ident::ActionId,
+    event::LogLine,
+    ident::{ActionId, Key},
     rollout::Rollout,
     text::Text,
     time::Time,
@@ -38,6 +41,12 @@ pub trait Runtime: Send + Sync + 'static {
 
     /// Whether an accepted plan is true now. Pure.
     fn confirm(&self, plan: &Plan, rollout: &Rollout) -> Observation;
+
+    /// What the instances of a rollout print, from after line `after` (all that is kept without it) on.
+    /// Nothing where the runtime has none. Ends with the fault that ended it.
+    fn logs(&self, _key: &Key, _after: Option<u64>) -> impl Stream<Item = Result<LogLine, Fault>> + Send + 'static {
+        futures::stream::empty()
+    }
 }
 
 /// What a person or script asks for, beside the verb.

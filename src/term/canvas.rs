@@ -32,12 +32,22 @@ impl Canvas {
         Self { shown: Buffer::empty(area), next: Buffer::empty(area), repaint: true, synchronised: false }
     }
 
-    /// The terminal has another size now.
-    pub fn resize(&mut self, cols: u16, rows: u16) {
+    /// The terminal has this size now. True if it had another.
+    pub fn resize(&mut self, cols: u16, rows: u16) -> bool {
         let area = Rect::new(0, 0, cols, rows);
+        if area == self.next.area {
+            return false;
+        }
         self.next.resize(area);
         self.shown.resize(area);
         self.repaint = true;
+        true
+    }
+
+    /// Whether the next frame paints everything.
+    #[must_use]
+    pub const fn wants_repaint(&self) -> bool {
+        self.repaint
     }
 
     /// The terminal may show anything: the next frame paints everything.

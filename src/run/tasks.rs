@@ -1,0 +1,166 @@
+//! Everything that waits for somebody else: sources, log streams, actions that were sent. Each is a
+//! task of its own and reports through the mailbox or the channel of answers; the loop waits for none.
+
+use super::{
+    mailbox::Mailbox,
+    port::{Place, Port},
+};
+use crate::{
+    clock::Clock,
+    model::{
+        action::{Outcome, Plan, Refusal},
+        ident::{ActionId, Key, TargetId},
+        time::Time,
+    },
+    runtime::supervise::{Heard, Policy, supervise},
+};
+use futures::StreamExt;
+use rand::{SeedableRng, rngs::StdRng};
+use std::{sync::Arc, time::Duration};
+use tokio::{
+    sync::mpsc,
+    task::{AbortHandle, JoinSet},
+    time::{sleep, timeout},
+};
+
+/// Actions whose answers wait for the loop at most; more wait in their own tasks.
+const ANSWERS: usize = 64;
+/// How often a target that does not know an action is asked again before that is believed.
+const ASKED: u32 = 2;
+
+/// The tasks of one console. Dropped, it ends them all.
+pub struct Tasks {
+    places: Vec<Place>,
+    clock: Arc<dyn Clock>,
+    mailbox: Arc<Mailbox>,
+    /// Actions that were sent and not yet answered: the end of the program waits for these.
+    sent: JoinSet<()>,
+    others: JoinSet<()>,
+    logs: Option<AbortHandle>,
+    answer: mpsc::Sender<(ActionId, Outcome)>,
+    answers: mpsc::Receiver<(ActionId, Outcome)>,
+}
+
+impl Tasks {
+    pub(super) fn new(places: Vec<Place>, clock: Arc<dyn Clock>, mailbox: Arc<Mailbox>) -> Self {
+        let (answer, answers) = mpsc::channel(ANSWERS);
+        Self { places, clock, mailbox, sent: JoinSet::new(), others: JoinSet::new(), logs: None, answer, answers }
+    }
+
+    /// Connects every place.
+    pub(super) fn watch(&mut self, seed: u64) {
+        for (n, place) in self.places.iter().cloned().enumerate() {
+            let (clock, mailbox) = (Arc::clone(&self.clock), Arc::clone(&self.mailbox));
+            let rng = StdRng::seed_from_u64(seed.wrapping_add(n as u64));
+            self.others.spawn(async move {
+                let tell = |heard| match heard {
+                    Heard::Link(link) => mailbox.link(&place.target, link),
+                    Heard::Delta(delta) => mailbox.delta(&place.target, delta),
+                };
+                match supervise(&place.name, Policy::default(), &*clock, rng, || place.port.watch(), tell).await {}
+            });
+        }
+    }
+
+    /// The next answer to an action. Loses nothing when it is dropped.
+    pub(super) async fn answer(&mut self) -> (ActionId, Outcome) {
+        match self.answers.recv().await {
+            Some(answer) => answer,
+            None => std::future::pending().await, // it holds a sender itself
+        }
+    }
+
+    /// Sends an action.
+    pub(super) fn send(&mut self, target: &TargetId, plan: Plan) {
+        let (id, port, answer) = (plan.id.clone(), self.port(target), self.answer.clone());
+        self.sent.spawn(async move {
+            let outcome = match port {
+                Some(port) => port.apply(plan).await,
+                None => nobody(),
+            };
+            let _ = answer.send((id, outcome)).await;
+        });
+        while self.sent.try_join_next().is_some() {}
+    }
+
+    /// Finds out what became of an action whose answer was lost; asks until the target says it.
+    pub(super) fn resolve(&mut self, target: &TargetId, id: ActionId) {
+        let Some(port) = self.port(target) else { return };
+        let answer = self.answer.clone();
+        self.others.spawn(async move {
+            let outcome = resolved(port, &id).await;
+            let _ = answer.send((id, outcome)).await;
+        });
+        while self.others.try_join_next().is_some() {}
+    }
+
+    /// Follows what the instances of one rollout print, and no other.
+    pub(super) fn logs(&mut self, of: Option<(TargetId, Key)>) {
+        if let Some(old) = self.logs.take() {
+            old.abort();
+        }
+        let stream = self.mailbox.follow_logs();
+        let Some((target, key)) = of else { return };
+        let Some(port) = self.port(&target) else { return };
+        let mailbox = Arc::clone(&self.mailbox);
+        self.logs = Some(self.others.spawn(async move {
+            let mut after = None;
+            loop {
+                let mut lines = port.logs(&key, after);
+                while let Some(Ok(line)) = lines.next().await {
+                    after = Some(line.seq);
+                    mailbox.log(stream, line);
+                }
+                // How the target is connected is said by its watch; here it is enough to come back.
+                sleep(Duration::from_secs(1)).await;
+            }
+        }));
+    }
+
+    /// Waits until every action that was sent is answered, at most 3 s: their outcome must be written.
+    pub(super) async fn finish(&mut self) {
+        let sent = &mut self.sent;
+        let answers = &mut self.answers;
+        let all = async {
+            loop {
+                tokio::select! {
+                    done = sent.join_next() => if done.is_none() { break },
+                    _ = answers.recv() => {}
+                }
+            }
+        };
+        if timeout(Duration::from_secs(3), all).await.is_err() {
+            tracing::warn!("an action is still unanswered");
+        }
+    }
+
+    pub(super) fn now(&self) -> (Time, Duration) {
+        (self.clock.now(), self.clock.uptime())
+    }
+
+    fn port(&self, target: &TargetId) -> Option<Arc<dyn Port>> {
+        self.places.iter().find(|p| p.target == *target).map(|p| Arc::clone(&p.port))
+    }
+}
+
+fn nobody() -> Outcome {
+    Outcome::Refused { refusal: Refusal::NotNow { why: "this target is not configured any more: nothing was sent".into() } }
+}
+
+async fn resolved(port: Arc<dyn Port>, id: &ActionId) -> Outcome {
+    let (mut unknown, mut pause) = (0, Duration::from_secs(1));
+    loop {
+        sleep(pause).await;
+        match Arc::clone(&port).resolve(id.clone()).await {
+            Ok(Some(record)) => return record.outcome,
+            Ok(None) => {
+                unknown += 1;
+                if unknown >= ASKED {
+                    let why = "it never reached the target: nothing was done".into();
+                    return Outcome::Refused { refusal: Refusal::NotNow { why } };
+                }
+            }
+            Err(_) => pause = pause.saturating_mul(2).min(Duration::from_secs(10)),
+        }
+    }
+}
