@@ -1,6 +1,7 @@
 //! How things look: glyphs and styles by meaning. State is always glyph, word and colour.
 
 use ratatui::style::{Color, Modifier, Style};
+use std::borrow::Cow;
 
 /// The terminal's abilities as far as they change what is drawn.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -34,9 +35,107 @@ pub enum Tone {
     Alert,
 }
 
+/// The signs that are drawn, each one column wide unless said otherwise.
+#[derive(Debug)]
+pub struct Glyphs {
+    /// It passed, it is done.
+    pub pass: &'static str,
+    /// It failed.
+    pub fail: &'static str,
+    /// It cannot be seen.
+    pub blind: &'static str,
+    /// It is waited for.
+    pub wait: &'static str,
+    /// Here; the row or step that is current.
+    pub here: &'static str,
+    /// Not known. Never a zero.
+    pub unknown: &'static str,
+    /// Something was cut here; two columns in ASCII.
+    pub cut: &'static str,
+    /// From here to there; two columns in ASCII.
+    pub to: &'static str,
+    /// Between things of one line.
+    pub dot: &'static str,
+    /// Is not the same; two columns in ASCII.
+    pub differs: &'static str,
+    /// A horizontal line.
+    pub across: &'static str,
+    /// A vertical line.
+    pub down: &'static str,
+    /// Corners: top left, top right, bottom left, bottom right.
+    pub corners: [&'static str; 4],
+    /// The levels of a spark, lowest first. No full block: it would touch the row above.
+    pub ladder: [&'static str; 7],
+}
+
+const UNICODE: Glyphs = Glyphs {
+    pass: "✓",
+    fail: "✗",
+    blind: "?",
+    wait: "~",
+    here: "▶",
+    unknown: "–",
+    cut: "…",
+    to: "→",
+    dot: "·",
+    differs: "≠",
+    across: "─",
+    down: "│",
+    corners: ["┌", "┐", "└", "┘"],
+    ladder: ["▁", "▂", "▃", "▄", "▅", "▆", "▇"],
+};
+
+const ASCII: Glyphs = Glyphs {
+    pass: "+",
+    fail: "x",
+    blind: "?",
+    wait: "~",
+    here: ">",
+    unknown: "-",
+    cut: "..",
+    to: "->",
+    dot: "|",
+    differs: "!=",
+    across: "-",
+    down: "|",
+    corners: ["+", "+", "+", "+"],
+    ladder: [".", ":", "-", "=", "+", "*", "#"],
+};
+
 impl Look {
     /// Unicode and colours.
     pub const FULL: Self = Self { ascii: false, color: true };
+
+    /// The signs to draw with.
+    #[must_use]
+    pub const fn glyphs(&self) -> &'static Glyphs {
+        if self.ascii { &ASCII } else { &UNICODE }
+    }
+
+    /// What of a text may be drawn: in ASCII mode our own signs become their ASCII forms and every
+    /// other character that is not ASCII becomes `?`.
+    #[must_use]
+    pub fn plain<'a>(&self, text: &'a str) -> Cow<'a, str> {
+        if !self.ascii || text.is_ascii() {
+            return Cow::Borrowed(text);
+        }
+        let mut out = String::with_capacity(text.len());
+        for c in text.chars() {
+            match c {
+                c if c.is_ascii() => out.push(c),
+                '…' => out.push_str(ASCII.cut),
+                '→' => out.push_str(ASCII.to),
+                '≠' => out.push_str(ASCII.differs),
+                '–' | '—' | '─' => out.push('-'),
+                '·' | '│' => out.push('|'),
+                '✓' => out.push_str(ASCII.pass),
+                '✗' | '×' => out.push_str(ASCII.fail),
+                '▶' => out.push_str(ASCII.here),
+                _ => out.push('?'),
+            }
+        }
+        Cow::Owned(out)
+    }
 
     /// The style of a meaning, with attributes that tell it apart without colour.
     #[must_use]
