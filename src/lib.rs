@@ -28,6 +28,7 @@ pub mod model;
 pub mod panel;
 pub mod run;
 pub mod runtime;
+pub mod screen;
 pub mod term;
 pub mod ui;
 mod watchdog;

@@ -75,6 +75,9 @@ pub enum CheckState {
 /// How long something took so far.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Measured {
+    /// The median, if there were enough to speak of one.
+    #[serde(with = "millis::option", default)]
+    pub usual: Option<Duration>,
     /// The longest.
     #[serde(with = "millis")]
     pub worst: Duration,

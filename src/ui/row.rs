@@ -50,8 +50,14 @@ impl Row {
     /// With spaces up to a column, counted from its start.
     #[must_use]
     pub fn pad(self, column: usize) -> Self {
+        self.pad_with(Tone::Plain, column)
+    }
+
+    /// [`Row::pad`] with spaces that are seen: reversed ones.
+    #[must_use]
+    pub fn pad_with(self, tone: Tone, column: usize) -> Self {
         match column.checked_sub(self.width) {
-            Some(missing) if missing > 0 => self.add(Tone::Plain, " ".repeat(missing)),
+            Some(missing) if missing > 0 => self.add(tone, " ".repeat(missing)),
             _ => self,
         }
     }

@@ -1,0 +1,192 @@
+//! The way back: the lamp before it is needed, the proof after it was taken.
+
+use super::{
+    health,
+    scene::{Scene, instances},
+};
+use crate::{
+    app::state::Following,
+    model::{
+        action::Action,
+        back::{Check, CheckState, How, Measured, Proof},
+        signal::SignalId,
+        time::{elapsed, until},
+    },
+    ui::{
+        figure::{clock, clock_tenths, compact, left, long, measured},
+        look::Tone,
+        row::Row,
+    },
+};
+
+/// The line, and a second one where something is still missing.
+pub(super) fn rows(scene: &Scene<'_>) -> Vec<Row> {
+    match &scene.rollout.proof {
+        Some(proof) => proof_rows(scene, proof),
+        None => vec![lamp(scene)],
+    }
+}
+
+/// `BACK: programmed 0 %, last request on v42 at 03:12:09.4, SAFE in 27 s`.
+fn proof_rows(scene: &Scene<'_>, proof: &Proof) -> Vec<Row> {
+    let start = scene.row().plain(" ").add(Tone::Strong, "BACK:").plain(" ");
+    let label = scene.label(&proof.left);
+    let mut rows = match proof.safe_since {
+        Some(since) => {
+            let took = long(elapsed(since, proof.asked));
+            let whose = if ours(scene).is_some() { "your key" } else { "it was asked for" };
+            let safe =
+                start.clone().add(Tone::Good, format!("{} SAFE", scene.look.glyphs().pass)).plain(format!(" since {}", clock(since)));
+            vec![scene.fit([
+                safe.clone().plain(format!(" ({took} after {whose}), no request on {label} since")),
+                safe.clone().plain(format!(" ({took} after {whose})")),
+                safe,
+            ])]
+        }
+        None => {
+            let programmed = proof
+                .programmed
+                .percent()
+                .map_or_else(|| "?".into(), |p| if p > 0.0 { crate::ui::figure::percent(p / 100.0) } else { "0 %".into() });
+            let tone = if proof.programmed.parts == 0 { Tone::Good } else { Tone::Warn };
+            let head = start.clone().plain("programmed ").add(tone, programmed);
+            let last = match proof.last_request {
+                Some(at) => format!(", last request on {label} at {}", clock_tenths(at)),
+                None => format!(", no request ever on {label}"),
+            };
+            let short_last = proof.last_request.map_or_else(|| ", no request".into(), |at| format!(", last request {}", clock(at)));
+            let safe = match proof.safe_at {
+                Some(at) => scene.row().plain(", ").add(Tone::Warn, format!("SAFE in {}", long(left(until(scene.now, at))))),
+                None => scene.row().plain(", ").add(Tone::Warn, "not SAFE yet"),
+            };
+            vec![scene.fit([
+                head.clone().plain(last).join(safe.clone()),
+                head.clone().plain(short_last).join(safe.clone()),
+                head.join(safe),
+            ])]
+        }
+    };
+    rows.extend(missing(scene, proof));
+    rows
+}
+
+/// What is still not true.
+fn missing(scene: &Scene<'_>, proof: &Proof) -> Option<Row> {
+    let mut parts: Vec<String> = proof.missing.iter().map(ToString::to_string).collect();
+    if parts.is_empty() && proof.safe_since.is_none() {
+        // Known without being told.
+        let counted =
+            [(proof.requests_after, "after the switch"), (proof.in_flight, "in flight"), (proof.upgraded, "upgraded connections open")];
+        parts.extend(counted.into_iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{} {what}", compact(n))));
+    }
+    let first = parts.first()?;
+    let start = scene.row().plain(" ".repeat(super::scene::CONTENT)).add(Tone::Warn, "not yet: ");
+    let more = if parts.len() > 1 { format!(" +{} more", parts.len() - 1) } else { String::new() };
+    let room = scene.width.saturating_sub(start.width() + more.len());
+    Some(scene.fit([
+        start.clone().plain(parts.join(&format!(" {} ", scene.look.glyphs().dot))),
+        start.name(Tone::Plain, first, room).plain(more),
+    ]))
+}
+
+/// Our own way back on this rollout, if we sent one.
+fn ours<'a>(scene: &Scene<'a>) -> Option<&'a Following> {
+    let back = |f: &&Following| f.key == scene.rollout.key && matches!(f.plan.action, Action::Back { .. });
+    scene.state.following.iter().rev().find(back)
+}
+
+/// `READY ~1 s (worst 2 of 37) 1188/1200 ok 20 s ago`.
+fn lamp(scene: &Scene<'_>) -> Row {
+    let back = &scene.rollout.back;
+    let start = scene.labelled(Tone::Strong, "BACK");
+    match &back.how {
+        How::None { why } => return scene.fit([start.add(Tone::Warn, "NOWHERE").plain(format!(": {why}"))]),
+        How::Already { since } => {
+            let to = back.to.as_ref().map(|v| format!(" on {}", scene.label(v))).unwrap_or_default();
+            return scene.fit([start.add(Tone::Good, "already back").plain(format!("{to} since {}", clock(*since)))]);
+        }
+        How::Switch | How::Redeploy { .. } => {}
+    }
+    let bad = back.checks.iter().filter(|c| c.state == CheckState::Bad);
+    let unknown = back.checks.iter().filter(|c| c.state == CheckState::Unknown);
+    let open: Vec<&Check> = bad.chain(unknown).collect();
+    let row = match open.first() {
+        Some(worst) if worst.state == CheckState::Bad => start.add(Tone::Bad, format!("{} NOT READY", scene.look.glyphs().fail)),
+        Some(_) => start.add(Tone::Warn, "NOT CHECKED"),
+        None if back.checks.is_empty() => start.add(Tone::Warn, "NOT CHECKED"),
+        None => start.add(Tone::Good, "READY"),
+    };
+    if let Some(worst) = open.first() {
+        let more = if open.len() > 1 { format!(" +{} more", open.len() - 1) } else { String::new() };
+        let age = long(scene.age(worst.at));
+        let said = if worst.detail.is_empty() { "not looked at yet" } else { worst.detail.as_str() };
+        let said = format!(" {}: {said}", worst.name);
+        let room = |end: usize| scene.width.saturating_sub(row.width() + end);
+        let end = format!(" {age} ago{more}");
+        return scene.fit([row.clone().plain(&said).plain(&end), row.clone().name(Tone::Plain, &said, room(end.len())).plain(&end)]);
+    }
+    let how = match back.how {
+        How::Redeploy { steps: 0 } => " by re-deploy".to_owned(),
+        How::Redeploy { steps } => format!(" by re-deploy, {steps} steps skipped"),
+        _ => String::new(),
+    };
+    let row = row.plain(how);
+    if let Some(gate) = scene.both_sick() {
+        return unhelpful(scene, &row, gate.signal);
+    }
+    ready(scene, &row)
+}
+
+/// Going back will not help: both versions are sick.
+fn unhelpful(scene: &Scene<'_>, row: &Row, signal: SignalId) -> Row {
+    let seen = if signal == SignalId::Slow { SignalId::P99 } else { signal };
+    let stable = scene.left.map(|t| health::value(scene, t, seen).0).unwrap_or_default();
+    let what = match signal {
+        SignalId::Errors => format!("stable fails {stable} too"),
+        SignalId::Unavailable => "stable is not available either".into(),
+        signal => format!("stable's {} is bad too: {stable}", signal.word()),
+    };
+    let time = estimate(scene.rollout.back.measured, true);
+    scene.fit([
+        row.clone().plain(&time).plain(", but ").add(Tone::Warn, format!("going back will not help: {what}")),
+        row.clone().plain(", but ").add(Tone::Warn, format!("going back will not help: {what}")),
+        row.clone().plain(", ").add(Tone::Warn, format!("will not help: {what}")),
+    ])
+}
+
+fn ready(scene: &Scene<'_>, row: &Row) -> Row {
+    let back = &scene.rollout.back;
+    let oldest = back.checks.iter().map(|c| c.at).min().map(|at| long(scene.age(at)));
+    let target = back.to.as_ref();
+    let warm = target.and_then(|v| scene.track_of(v)).and_then(instances);
+    let artifact = back.checks.iter().find(|c| c.name.as_str() == "artifact").map(|c| long(scene.age(c.at)));
+    let narrow = |warmth: bool| {
+        let warm = warm.filter(|_| warmth).map(|i| format!(" {}/{}", i.ready, i.desired)).unwrap_or_default();
+        let age = oldest.as_ref().map(|age| format!(" ok {age} ago")).unwrap_or_default();
+        format!("{warm}{age}")
+    };
+    let roomy = scene.roomy.then(|| {
+        let warm = warm.map(|i| format!("   {} of {} warm", i.ready, i.desired)).unwrap_or_default();
+        let verified = match (target, &artifact) {
+            (Some(version), Some(age)) => format!(", {} verified {age} ago", scene.cut(&version.short_digest(), 12)),
+            _ => oldest.as_ref().map(|age| format!(", checked {age} ago")).unwrap_or_default(),
+        };
+        row.clone().plain(estimate(back.measured, false)).plain(warm).plain(verified)
+    });
+    scene.fit(roomy.into_iter().chain([
+        row.clone().plain(estimate(back.measured, true)).plain(narrow(true)),
+        row.clone().plain(estimate(back.measured, true)).plain(narrow(false)),
+        row.clone().plain(narrow(false)),
+    ]))
+}
+
+/// How long it took so far; nothing where that was never measured.
+fn estimate(took: Option<Measured>, narrow: bool) -> String {
+    let Some(Measured { usual, worst, n }) = took else { return String::new() };
+    let worst = measured(worst);
+    match (usual.map(measured), narrow) {
+        (Some(usual), true) => format!(" ~{usual} (worst {} of {n})", worst.trim_end_matches(" s")),
+        (Some(usual), false) => format!(" about {usual} (worst {worst} of {n})"),
+        (None, _) => format!(" (worst {worst} of {n})"),
+    }
+}

@@ -1,0 +1,96 @@
+//! The line of gates: the worst by name, the others counted.
+
+use super::{
+    scene::Scene,
+    verdict::{broken, tone},
+};
+use crate::{
+    model::gate::{GateState, Verdict},
+    ui::{
+        figure::short,
+        look::{Glyphs, Tone},
+        row::Row,
+    },
+};
+
+/// The line.
+pub(super) fn row(scene: &Scene<'_>) -> Row {
+    let start = scene.line("gates");
+    let Some(worst) = scene.rollout.worst_gate() else {
+        return start.add(Tone::Dim, "none: nothing judges this rollout");
+    };
+    let roomy = scene.roomy.then(|| line(scene, &start, worst, true, true)).into_iter();
+    scene.fit(roomy.chain([
+        line(scene, &start, worst, true, false),
+        line(scene, &start, worst, false, false),
+        start.clone().join(named(scene, worst, scene.gate_name(worst))),
+    ]))
+}
+
+/// `detail` gives the worst one's numbers, `names` names the others where one stands alone.
+fn line(scene: &Scene<'_>, start: &Row, worst: &GateState, detail: bool, names: bool) -> Row {
+    let gates = &scene.rollout.gates;
+    let counts = |w: &GateState| gates.iter().filter(|g| g.verdict.rank() == w.verdict.rank()).count();
+    // All passed: the count says it all.
+    if worst.verdict.passed() && counts(worst) > 1 {
+        return start.clone().add(Tone::Good, scene.look.glyphs().pass).plain(format!(" {} pass", counts(worst)));
+    }
+    let name = if names { scene.cut(&worst.id.text(), 40) } else { scene.gate_name(worst) };
+    let mut row = start.clone().join(named(scene, worst, name));
+    if detail && let Some(detail) = self::detail(scene, worst) {
+        row = row.plain(" ").plain(detail);
+    }
+    let gap = if names { "   " } else { "  " };
+    for rank in 0..=3 {
+        let same = gates.iter().filter(|g| g.verdict.rank() == rank && !std::ptr::eq(*g, worst));
+        let Some(first) = same.clone().next() else { continue };
+        let n = same.count();
+        row = row.plain(gap);
+        row = match n {
+            1 if names && !first.verdict.passed() => {
+                row.join(named(scene, first, scene.cut(&first.id.text(), 40))).plain(eta(&first.verdict))
+            }
+            n if names => {
+                row.add(tone(&first.verdict), glyph(scene.look.glyphs(), &first.verdict)).plain(format!(" {n} {}", first.verdict.word()))
+            }
+            n => row.plain(format!("{n} ")).add(tone(&first.verdict), first.verdict.word()).plain(if n == 1 {
+                eta(&first.verdict)
+            } else {
+                String::new()
+            }),
+        };
+    }
+    row
+}
+
+/// `✗ FAIL errors`.
+fn named(scene: &Scene<'_>, gate: &GateState, name: String) -> Row {
+    let sign = glyph(scene.look.glyphs(), &gate.verdict);
+    scene.row().add(tone(&gate.verdict), format!("{sign} {}", gate.verdict.word())).plain(" ").plain(name)
+}
+
+/// The sign of a verdict.
+pub(super) const fn glyph(glyphs: &Glyphs, verdict: &Verdict) -> &'static str {
+    match verdict {
+        Verdict::Pass { .. } => glyphs.pass,
+        Verdict::Fail { .. } => glyphs.fail,
+        Verdict::Wait { .. } => glyphs.wait,
+        Verdict::Blind { .. } => glyphs.blind,
+    }
+}
+
+/// The numbers of a failure; the reason of everything else.
+fn detail(scene: &Scene<'_>, gate: &GateState) -> Option<String> {
+    match &gate.verdict {
+        Verdict::Pass { .. } => None,
+        Verdict::Fail { why, .. } => Some(broken(gate, scene.roomy).unwrap_or_else(|| why.to_string())),
+        verdict => Some(format!("{} {}", eta(verdict).trim_start(), verdict.reason()).trim().to_owned()),
+    }
+}
+
+fn eta(verdict: &Verdict) -> String {
+    match verdict {
+        Verdict::Wait { eta: Some(eta), .. } => format!(" {}", short(*eta)),
+        _ => String::new(),
+    }
+}

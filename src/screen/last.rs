@@ -1,0 +1,75 @@
+//! The line above the footer: what the person must know now; else what became of their action; else
+//! who acted last. And what was found wrong beside the signals.
+
+use super::scene::Scene;
+use crate::{
+    app::state::Following,
+    model::{
+        action::{Observation, Outcome},
+        time::elapsed,
+    },
+    ui::{figure::long, look::Tone, row::Row},
+};
+use std::time::Duration;
+
+/// A confirmed action is shown so long before the last action takes its place again.
+const CONFIRMED_FOR: Duration = Duration::from_secs(10);
+
+/// The line.
+pub(super) fn row(scene: &Scene<'_>) -> Row {
+    if let Some(notice) = &scene.state.notice {
+        let (sign, tone) = if notice.bad { (scene.look.glyphs().fail, Tone::Bad) } else { (scene.look.glyphs().dot, Tone::Strong) };
+        return scene.fit([scene.row().plain(" ").add(tone, format!("{sign} {}", notice.text))]);
+    }
+    if let Some(row) = scene.state.following.iter().rev().find_map(|f| follow(scene, f)) {
+        return row;
+    }
+    let start = scene.line("last");
+    let Some(last) = &scene.rollout.last else { return start.add(Tone::Dim, "nobody has acted yet") };
+    let by = scene.cut(&last.by, 24);
+    let what = start.add(Tone::Strong, by).plain(format!(" {} {} ago", last.action.past(), long(scene.age(last.at))));
+    if last.effect.is_empty() {
+        return scene.fit([what]);
+    }
+    scene.fit([what.clone().plain(format!("; {}", last.effect)), what])
+}
+
+/// What became of an action that was sent; `None` once that is of no more interest.
+fn follow(scene: &Scene<'_>, following: &Following) -> Option<Row> {
+    if following.key != scene.rollout.key {
+        return None;
+    }
+    let age = elapsed(scene.now, following.sent);
+    let glyphs = scene.look.glyphs();
+    let (sign, tone, word, more) = match (&following.outcome, &following.seen) {
+        (_, Some(Observation::Confirmed)) if age > CONFIRMED_FOR => return None,
+        (_, Some(Observation::Confirmed)) => (glyphs.pass, Tone::Good, "confirmed", String::new()),
+        (_, Some(Observation::Contradicted { by })) => (glyphs.fail, Tone::Bad, "CONTRADICTED", format!(" by {by}")),
+        (None, _) => (glyphs.to, Tone::Warn, "sent", format!(" {} ago, no answer yet", long(age))),
+        (Some(Outcome::Refused { refusal }), _) => (glyphs.fail, Tone::Bad, "REFUSED", format!(": {refusal}")),
+        (Some(Outcome::Partial { done, then }), _) => {
+            (glyphs.fail, Tone::Bad, "PARTIAL", format!(" {done} of {} calls, then {then}", following.plan.calls.len()))
+        }
+        (Some(Outcome::Unknown { why, .. }), _) => (glyphs.blind, Tone::Warn, "UNKNOWN", format!(": {why}; looking, not sent again")),
+        (Some(Outcome::Accepted { changed: false, .. }), _) => (glyphs.pass, Tone::Good, "already so", String::new()),
+        (Some(Outcome::Accepted { .. }), Some(Observation::Pending { missing })) => {
+            (glyphs.wait, Tone::Warn, "accepted", format!(", not yet: {missing}"))
+        }
+        (Some(Outcome::Accepted { .. }), None) => (glyphs.wait, Tone::Warn, "accepted", format!(" {} ago, not yet seen", long(age))),
+    };
+    let start = scene.row().plain(" ").add(tone, format!("{sign} {word}"));
+    let title = following.plan.title.as_str();
+    let verb = following.plan.action.verb();
+    Some(scene.fit([start.clone().plain(format!(" {title}{more}")), start.clone().plain(format!(" {verb}{more}"))]))
+}
+
+/// `found  drift: … 3 min ago`, if something was found.
+pub(super) fn finding(scene: &Scene<'_>) -> Option<Row> {
+    let first = scene.rollout.findings.first()?;
+    let more = scene.rollout.findings.len() - 1;
+    let more = if more > 0 { format!(" +{more} more") } else { String::new() };
+    let end = format!(" {} ago{more}", long(scene.age(first.since)));
+    let start = scene.labelled(Tone::Warn, "found").add(Tone::Warn, first.kind.as_str()).plain(": ");
+    let room = scene.width.saturating_sub(start.width() + end.len());
+    Some(scene.fit([start.clone().plain(first.what.as_str()).plain(&end), start.name(Tone::Plain, first.what.as_str(), room).plain(&end)]))
+}

@@ -1,0 +1,92 @@
+//! Sheets that are lists: help, actions, connections.
+
+use super::{Sheet, wrapped};
+use crate::{
+    app::state::State,
+    model::time::{elapsed, until},
+    runtime::Link,
+    screen::Extras,
+    ui::{
+        figure::{left, long},
+        look::Tone,
+        row::Row,
+        text,
+    },
+};
+
+/// Every command with its keys, from line `first` on.
+pub(super) fn help(state: &State, extras: &Extras<'_>, first: usize, width: usize, rows: usize) -> Sheet {
+    let keys = extras.help.iter().map(|(keys, _)| text::width(keys)).max().unwrap_or(0).min(width / 3);
+    let mut lines: Vec<Row> = Vec::new();
+    for (key, doc) in extras.help {
+        let margin = keys + 3;
+        let docs = text::wrap(&state.look.plain(doc), width.saturating_sub(margin).max(1));
+        let docs = if docs.is_empty() { vec![String::new()] } else { docs };
+        for (i, doc) in docs.into_iter().enumerate() {
+            let row = Row::new(state.look).plain(" ");
+            let row = if i == 0 { row.name(Tone::Strong, key, keys) } else { row };
+            lines.push(row.pad(margin).plain(doc));
+        }
+    }
+    let shown = rows.saturating_sub(1).max(1);
+    let first = first.min(lines.len().saturating_sub(shown));
+    let total = lines.len();
+    let mut lines: Vec<Row> = lines.into_iter().skip(first).take(shown).collect();
+    let place = if total > shown { format!("lines {}-{} of {total}; j k move; ", first + 1, first + lines.len()) } else { String::new() };
+    lines.push(Row::new(state.look).plain(" ").add(Tone::Dim, format!("{place}esc closes")).cut(width + 1));
+    Sheet { bar: "HELP".into(), lines, keep: 1 }
+}
+
+/// Every action; where it is off, why. The first row is none.
+pub(super) fn actions(state: &State, extras: &Extras<'_>, chosen: usize, width: usize, rows: usize) -> Sheet {
+    let row = |i: usize| {
+        let mark = if i == chosen { state.look.glyphs().here } else { " " };
+        let tone = if i == chosen { Tone::Strong } else { Tone::Plain };
+        (Row::new(state.look).plain(" ").add(Tone::Strong, mark).plain(" "), tone)
+    };
+    let labels = extras.actions.iter().map(|a| text::width(&a.label)).max().unwrap_or(0).min(width / 2);
+    let keys = extras.actions.iter().map(|a| text::width(&a.key)).max().unwrap_or(0).min(12);
+    let (first, tone) = row(0);
+    let mut lines = vec![first.add(tone, "do nothing")];
+    for (i, action) in extras.actions.iter().enumerate() {
+        let (line, tone) = row(i + 1);
+        let tone = if action.off.is_some() { Tone::Dim } else { tone };
+        let line = line.name(Tone::Strong, &action.key, keys).pad(3 + keys + 2).name(tone, &action.label, labels);
+        let line = match &action.off {
+            Some(why) => line.pad(3 + keys + 2 + labels + 2).add(Tone::Warn, format!("off: {why}")),
+            None => line,
+        };
+        lines.push(line.cut(width + 1));
+    }
+    // The chosen row stays in view.
+    let shown = rows.saturating_sub(1).max(1);
+    let skip = (chosen + 1).saturating_sub(shown).min(lines.len().saturating_sub(shown));
+    let mut lines: Vec<Row> = lines.into_iter().skip(skip).take(shown).collect();
+    lines.push(Row::new(state.look).plain(" ").add(Tone::Dim, "enter opens its preview; esc closes"));
+    Sheet { bar: "ACTIONS".into(), lines, keep: 1 }
+}
+
+/// How each source is connected, and since when.
+pub(super) fn connections(state: &State, width: usize) -> Sheet {
+    let now = state.shared.now;
+    let glyphs = state.look.glyphs();
+    let mut lines = Vec::new();
+    for (target, link) in &state.shared.links {
+        let (tone, sign, what) = match link {
+            Link::Live { since } => (Tone::Good, glyphs.pass, format!("live for {}", long(elapsed(now, *since)))),
+            Link::Stale { since } => (Tone::Bad, glyphs.fail, format!("STALE, silent for {}", long(elapsed(now, *since)))),
+            Link::Denied { what, since } => (Tone::Bad, glyphs.fail, format!("DENIED for {}: {what}", long(elapsed(now, *since)))),
+            Link::Connecting { attempt, next_at, last } => {
+                let again = long(left(until(now, *next_at)));
+                let why = last.as_ref().map(|f| format!("; last: {f}")).unwrap_or_default();
+                (Tone::Warn, glyphs.wait, format!("connecting, attempt {attempt}, next in {again}{why}"))
+            }
+        };
+        lines.extend(wrapped(state, tone, &format!("{sign} {} {what}", target.text()), 2, width));
+    }
+    if lines.is_empty() {
+        lines.push(Row::new(state.look).plain(" ").add(Tone::Warn, "no source is configured"));
+    }
+    lines.push(Row::new(state.look).plain(" ").add(Tone::Dim, "esc closes"));
+    Sheet { bar: "CONNECTIONS".into(), lines, keep: 1 }
+}

@@ -1,0 +1,134 @@
+//! An action before it is sent: what it does to whom, the exact calls, and how to confirm. It wraps
+//! and never cuts.
+
+use super::{Sheet, wrapped};
+use crate::{
+    app::state::{Confirm, Preview, State},
+    model::{
+        action::{Action, Call, Guard},
+        rollout::Rollout,
+        version::Version,
+    },
+    screen::{Extras, header::identity},
+    ui::{figure, look::Tone, row::Row},
+};
+
+/// The preview as a sheet of `width` columns; the bodies of calls are left out if `rows` are too few.
+pub(super) fn sheet(state: &State, extras: &Extras<'_>, preview: &Preview, width: usize, rows: usize) -> Sheet {
+    let rollout = state.shared.rollouts.get(&preview.key).map(|w| &w.rollout);
+    let end = confirm(state, extras, preview, width);
+    let mut lines = body(state, preview, width, true);
+    if lines.len() + end.len() > rows {
+        lines = body(state, preview, width, false);
+    }
+    let keep = end.len();
+    lines.extend(end);
+    Sheet { bar: bar(state, preview, rollout), lines, keep }
+}
+
+/// `prod/checkout   77ab04c1d203 → 9f2c41aa0b11`: from digest to digest.
+fn bar(state: &State, preview: &Preview, rollout: Option<&Rollout>) -> String {
+    let name = identity(&preview.key, usize::MAX, &state.look).replace('/', " / ");
+    let Some(rollout) = rollout else { return name };
+    let stable = rollout.stable().map(|t| &t.version);
+    let candidate = rollout.candidate().map(|t| &t.version);
+    let (from, to) = match preview.plan.action {
+        Action::Back { .. } => (candidate.or(stable), rollout.back.to.as_ref().or(stable)),
+        _ => (stable, candidate),
+    };
+    let digest = |version: Option<&Version>| version.map(|v| v.short_digest().to_string()).unwrap_or_default();
+    match (digest(from), digest(to)) {
+        (from, to) if to.is_empty() => format!("{name}   {from}"),
+        (from, to) if from.is_empty() => format!("{name}   {} {to}", state.look.glyphs().to),
+        (from, to) => format!("{name}   {from} {} {to}", state.look.glyphs().to),
+    }
+}
+
+fn body(state: &State, preview: &Preview, width: usize, bodies: bool) -> Vec<Row> {
+    let plan = &preview.plan;
+    let glyphs = state.look.glyphs();
+    let mut lines = Vec::new();
+    if let Some(meanwhile) = &preview.meanwhile {
+        lines.extend(wrapped(state, Tone::Warn, meanwhile.as_str(), 2, width));
+    }
+    lines.extend(wrapped(state, Tone::Strong, plan.title.as_str(), 2, width));
+    for shift in &plan.weights {
+        let moves = format!("{}  {} {} {}", shift.version, shift.before, glyphs.to, shift.after);
+        lines.extend(wrapped(state, Tone::Plain, &moves, 2, width));
+    }
+    for warn in &plan.warns {
+        lines.extend(wrapped(state, Tone::Warn, &format!("! {warn}"), 2, width));
+    }
+    for note in &plan.notes {
+        lines.extend(wrapped(state, Tone::Plain, &format!("{} {note}", glyphs.dot), 2, width));
+    }
+    for (i, call) in plan.calls.iter().enumerate() {
+        lines.extend(wrapped(state, Tone::Dim, &written(i + 1, call, bodies), 2, width));
+    }
+    if let Some(takes) = plan.takes {
+        lines.extend(wrapped(state, Tone::Plain, &format!("takes about {}", figure::measured(takes)), 2, width));
+    }
+    lines
+}
+
+/// One call in words: `1 POST /v1/actions {…} only if run is 7f3a`.
+fn written(n: usize, call: &Call, body: bool) -> String {
+    let mut text = format!("{n} {} {}", call.verb, call.path.text());
+    if body && !call.body.is_null() {
+        text.push_str(&format!(" {}", crate::model::text::Text::clean(&call.body.to_string())));
+    }
+    match &call.guard {
+        Guard::Facts(facts) if !facts.is_empty() => {
+            let facts: Vec<String> = facts.iter().map(|f| format!("{} is {}", f.name, f.is.text())).collect();
+            text.push_str(&format!(" only if {}", facts.join(", ")));
+        }
+        Guard::Facts(_) => {}
+        Guard::ReadBack => text.push_str(", read back afterwards"),
+    }
+    text
+}
+
+/// How to confirm, or why it cannot be any more; and what was said about the last key.
+fn confirm(state: &State, extras: &Extras<'_>, preview: &Preview, width: usize) -> Vec<Row> {
+    if let Some(why) = &preview.withdrawn {
+        let mut lines = wrapped(state, Tone::Bad, &format!("WITHDRAWN: {why}"), 2, width);
+        lines.extend(wrapped(state, Tone::Strong, "nothing was sent and nothing will be; esc closes", 2, width));
+        return lines;
+    }
+    let mut lines = Vec::new();
+    let here = state.look.glyphs().here;
+    match &preview.confirm {
+        Confirm::Key { letter, .. } => {
+            let keys = if *letter { format!("{} again, or enter, sends it", extras.back_key) } else { "enter sends it".into() };
+            lines.extend(wrapped(state, Tone::Strong, &format!("{here} {keys}; any other key: nothing is sent"), 2, width));
+        }
+        Confirm::Typed { expected, typed } => lines.extend(typing(state, expected, typed, width)),
+        Confirm::Reason { ready, chosen, typed, then_typed } => {
+            lines.extend(wrapped(state, Tone::Strong, "why?", 2, width));
+            for (i, reason) in ready.iter().enumerate() {
+                let (sign, tone) = if i == *chosen { (here, Tone::Strong) } else { (" ", Tone::Plain) };
+                lines.extend(wrapped(state, tone, &format!("{sign} {reason}"), 2, width));
+            }
+            let (sign, tone) = if *chosen >= ready.len() { (here, Tone::Strong) } else { (" ", Tone::Dim) };
+            lines.extend(wrapped(state, tone, &format!("{sign} other: {}_", clean(typed)), 2, width));
+            match then_typed {
+                Some((expected, typed)) => lines.extend(typing(state, expected, typed, width)),
+                None => lines.extend(wrapped(state, Tone::Strong, "enter sends it with this reason; esc: nothing is sent", 2, width)),
+            }
+        }
+    }
+    if let Some(hint) = &preview.hint {
+        lines.extend(wrapped(state, Tone::Warn, hint.as_str(), 2, width));
+    }
+    lines
+}
+
+fn typing(state: &State, expected: &str, typed: &str, width: usize) -> Vec<Row> {
+    let here = state.look.glyphs().here;
+    let text = format!("{here} type {} then enter: {}_   esc: nothing is sent", clean(expected), clean(typed));
+    wrapped(state, Tone::Strong, &text, 2, width)
+}
+
+fn clean(text: &str) -> String {
+    crate::model::text::Text::clean(text).to_string()
+}

@@ -1,0 +1,202 @@
+//! What every region of the rollout screen starts from: the rollout that is open, which of its
+//! versions stands left and right, how old the picture is, how much room there is.
+
+use crate::{
+    app::state::{State, Watched},
+    model::{
+        gate::{Arm, GateState, Verdict},
+        ident::Role,
+        ratio::Ratio,
+        rollout::Rollout,
+        spec::Strategy,
+        text::Text,
+        time::{Time, elapsed},
+        version::{Track, Version},
+    },
+    runtime::Link,
+    ui::{
+        figure,
+        look::{Look, Tone},
+        row::Row,
+        text,
+    },
+};
+use std::{borrow::Cow, time::Duration};
+
+/// Where the text of a line begins that is no row of figures.
+pub(super) const CONTENT: usize = 8;
+
+/// One rollout, ready to be drawn.
+pub(super) struct Scene<'a> {
+    pub state: &'a State,
+    pub look: Look,
+    pub now: Time,
+    pub watched: &'a Watched,
+    pub rollout: &'a Rollout,
+    /// The stable version.
+    pub left: Option<&'a Track>,
+    /// The candidate, else the version that was replaced.
+    pub right: Option<&'a Track>,
+    /// Every other track.
+    pub others: Vec<&'a Track>,
+    /// How old the picture is, if it is too old to be believed.
+    pub stale: Option<Duration>,
+    /// The layout of 120 columns; else that of 80.
+    pub roomy: bool,
+    /// Columns that may be used, margin included.
+    pub width: usize,
+}
+
+impl<'a> Scene<'a> {
+    pub fn new(state: &'a State, watched: &'a Watched, columns: u16) -> Self {
+        let rollout = &watched.rollout;
+        let left = rollout.stable();
+        let right = rollout.candidate().or_else(|| rollout.track(Role::Superseded));
+        let same = |a: &Track, b: Option<&Track>| b.is_some_and(|b| std::ptr::eq(a, b));
+        let others = rollout.tracks.iter().filter(|t| !same(t, left) && !same(t, right)).collect();
+        let roomy = columns >= 120;
+        let scene = Self {
+            state,
+            look: state.look,
+            now: state.shared.now,
+            watched,
+            rollout,
+            left,
+            right,
+            others,
+            stale: None,
+            roomy,
+            width: usize::from(if roomy { columns } else { columns.saturating_sub(1) }),
+        };
+        Self { stale: scene.too_old(), ..scene }
+    }
+
+    /// How the target is connected.
+    pub fn link(&self) -> Option<&'a Link> {
+        self.state.shared.links.get(&self.rollout.key.target)
+    }
+
+    /// The age beyond which a picture of this source is stale.
+    pub fn patience(&self) -> Duration {
+        self.rollout.seen.fresh_for.saturating_mul(2).max(Duration::from_secs(1))
+    }
+
+    fn too_old(&self) -> Option<Duration> {
+        let age = elapsed(self.now, self.watched.heard);
+        let off = !matches!(self.link(), None | Some(Link::Live { .. }));
+        (off || age > self.patience()).then_some(age)
+    }
+
+    /// How long ago something of the rollout was.
+    pub fn age(&self, then: Time) -> Duration {
+        elapsed(self.now, then)
+    }
+
+    pub const fn row(&self) -> Row {
+        Row::new(self.look)
+    }
+
+    /// A line that begins with its label.
+    pub fn line(&self, label: &str) -> Row {
+        self.labelled(Tone::Dim, label)
+    }
+
+    /// A line that begins with a label that must be seen.
+    pub fn labelled(&self, tone: Tone, label: &str) -> Row {
+        self.row().plain(" ").add(tone, label).pad(CONTENT)
+    }
+
+    /// The first of some forms that fits the screen.
+    pub fn fit(&self, forms: impl IntoIterator<Item = Row>) -> Row {
+        Row::fit(self.look, self.width, forms)
+    }
+
+    /// `roomy` where there is room, else `narrow`.
+    pub const fn pick<'s>(&self, roomy: &'s str, narrow: &'s str) -> &'s str {
+        if self.roomy { roomy } else { narrow }
+    }
+
+    /// A version's label: 12 columns in the narrow layout, as a digest.
+    pub fn label(&self, version: &Version) -> String {
+        self.cut(&version.label, if self.roomy { 32 } else { 12 })
+    }
+
+    /// A gate's name.
+    pub fn gate_name(&self, gate: &GateState) -> String {
+        self.cut(&gate.id.text(), if self.roomy { 40 } else { 21 })
+    }
+
+    /// Outside text in at most `max` columns, cut in its middle.
+    pub fn cut(&self, name: &Text, max: usize) -> String {
+        text::cut_middle(&self.look.plain(name.as_str()), max, &self.look).into_owned()
+    }
+
+    /// What a track is called here.
+    pub fn role(&self, track: &Track) -> &'static str {
+        match (track.role, self.rollout.strategy) {
+            (Role::Stable, _) => "stable",
+            (Role::Candidate, Strategy::Canary) => "canary",
+            (Role::Superseded, _) if instances(track).is_some_and(|i| i.ready > 0) => "warm",
+            (Role::Superseded, _) => "old",
+            (Role::Experiment, _) => "trial",
+        }
+    }
+
+    pub const fn tone(track: &Track) -> Tone {
+        match track.role {
+            Role::Stable => Tone::Stable,
+            Role::Candidate => Tone::Candidate,
+            Role::Superseded | Role::Experiment => Tone::Strong,
+        }
+    }
+
+    /// The track that this version is on.
+    pub fn track_of(&self, version: &Version) -> Option<&'a Track> {
+        self.rollout.tracks.iter().find(|t| t.version.id == version.id)
+    }
+
+    /// The gate that says both versions are sick, if one does.
+    pub fn both_sick(&self) -> Option<&'a GateState> {
+        self.rollout.gates.iter().find(|g| matches!(g.verdict, Verdict::Fail { who: Arm::Both, .. }))
+    }
+
+    /// Whether the two versions on the screen run with different configurations.
+    pub fn other_config(&self) -> bool {
+        let config = |t: Option<&'a Track>| t.and_then(|t| t.version.config.as_ref());
+        matches!((config(self.left), config(self.right)), (Some(a), Some(b)) if a != b)
+    }
+}
+
+/// A track's instances, all pools together.
+#[derive(Clone, Copy)]
+pub(super) struct Instances {
+    pub desired: u32,
+    pub ready: u32,
+    pub restarts: u32,
+}
+
+/// `None` if nothing is known of them.
+pub(super) fn instances(track: &Track) -> Option<Instances> {
+    let add = |sum: Instances, pool: &crate::model::instance::Pool| Instances {
+        desired: sum.desired.saturating_add(pool.desired),
+        ready: sum.ready.saturating_add(pool.ready),
+        restarts: sum.restarts.saturating_add(pool.restarts),
+    };
+    (!track.pools.is_empty()).then(|| track.pools.iter().fold(Instances { desired: 0, ready: 0, restarts: 0 }, add))
+}
+
+/// A share with two decimals, without its sign: `66.67`; `–` if it is not known.
+pub(super) fn share(ratio: Option<Ratio>) -> Cow<'static, str> {
+    match ratio.and_then(Ratio::percent) {
+        Some(percent) => figure::percent(percent / 100.0).trim_end_matches(" %").to_owned().into(),
+        None => figure::UNKNOWN.into(),
+    }
+}
+
+/// A share with its sign: `66.67 %`; `–` if it is not known.
+pub(super) fn share_percent(ratio: Option<Ratio>) -> Cow<'static, str> {
+    match ratio.and_then(Ratio::percent) {
+        Some(percent) => figure::percent(percent / 100.0).into(),
+        None => figure::UNKNOWN.into(),
+    }
+}

@@ -1,0 +1,142 @@
+//! What follows from the figures of both versions: a word with its evidence, from the gate that
+//! looks at them.
+
+use super::scene::Scene;
+use crate::{
+    model::{
+        gate::{Arm, Evidence, GateState, Verdict},
+        signal::{Sample, SignalId},
+        version::Track,
+    },
+    ui::{
+        figure::{change, compact, percent_beside, short},
+        look::Tone,
+        row::Row,
+    },
+};
+
+/// How many standard errors apart two shares must be to be called certain.
+const CERTAIN: f64 = 5.0;
+
+/// The gate that a row of figures stands for: the worst of those that look at it. Slow requests
+/// belong to the p99, unanswered ones to the errors.
+pub(super) fn gate<'a>(scene: &Scene<'a>, row: SignalId) -> Option<&'a GateState> {
+    let of = |signal| match signal {
+        SignalId::Slow => SignalId::P99,
+        SignalId::Unavailable => SignalId::Errors,
+        signal => signal,
+    };
+    scene.rollout.gates.iter().filter(|g| of(g.signal) == row).min_by_key(|g| g.verdict.rank())
+}
+
+/// The words beside a row of figures, in at most `max` columns.
+pub(super) fn note(scene: &Scene<'_>, row: SignalId, max: usize) -> Row {
+    let value = |track: Option<&Track>| track?.signals.get(&row)?.reading.fresh()?.value();
+    let compared = match (row, value(scene.left), value(scene.right)) {
+        (SignalId::P50 | SignalId::P99, Some(stable), Some(candidate)) => change(stable, candidate),
+        _ => None,
+    };
+    let start = match compared {
+        Some(compared) => scene.row().plain(compared),
+        None => scene.row(),
+    };
+    let Some(gate) = gate(scene, row) else { return start.cut(max) };
+    let space = if start.is_empty() { "" } else { " " };
+    let forms = words(gate).map(|text| start.clone().plain(space).add(tone(&gate.verdict), text));
+    // The number of requests stands in a row of its own where there is room.
+    let skip = usize::from(scene.roomy);
+    Row::fit(scene.look, max, forms.into_iter().skip(skip))
+}
+
+/// Longest first, the first with the number of requests.
+fn words(gate: &GateState) -> [String; 3] {
+    let n = gate.evidence.map(|e| format!(" (n {})", compact(e.candidate.samples()))).unwrap_or_default();
+    let with = |long: String, short: &str| [format!("{long}{n}"), long, short.to_owned()];
+    match &gate.verdict {
+        Verdict::Pass { .. } => with("pass".into(), "pass"),
+        Verdict::Fail { who: Arm::Both, .. } => with("BOTH bad".into(), "BOTH"),
+        Verdict::Fail { who: Arm::Stable, .. } => with("stable is WORSE".into(), "FAIL"),
+        Verdict::Fail { who: Arm::Candidate, .. } => match gate.evidence {
+            Some(e) if certain(&e) => with("WORSE, certain".into(), "WORSE"),
+            Some(_) => with("WORSE".into(), "WORSE"),
+            None => with("FAIL".into(), "FAIL"),
+        },
+        Verdict::Wait { eta, .. } => {
+            let text = eta.map_or_else(|| "WAIT".to_owned(), |eta| format!("WAIT {}", short(eta)));
+            [text.clone(), text, "WAIT".into()]
+        }
+        Verdict::Blind { .. } => ["BLIND".into(), "BLIND".into(), "BLIND".into()],
+    }
+}
+
+/// Its colour.
+pub(super) const fn tone(verdict: &Verdict) -> Tone {
+    match verdict {
+        Verdict::Pass { .. } => Tone::Good,
+        Verdict::Fail { .. } => Tone::Bad,
+        Verdict::Wait { .. } | Verdict::Blind { .. } => Tone::Warn,
+    }
+}
+
+/// Whether the candidate's share is larger than stable's by more than chance explains: five
+/// standard errors of the difference, each share estimated with one hit and one miss added.
+fn certain(evidence: &Evidence) -> bool {
+    let estimate = |sample: Sample| match sample {
+        Sample::Counts { hits, of } if of > 0.0 => {
+            let share = (hits + 1.0) / (of + 2.0);
+            Some((share, share * (1.0 - share) / (of + 2.0)))
+        }
+        _ => None,
+    };
+    match (estimate(evidence.candidate), estimate(evidence.stable)) {
+        (Some((candidate, a)), Some((stable, b))) => candidate - stable > CERTAIN * (a + b).sqrt(),
+        _ => false,
+    }
+}
+
+/// What a failed gate measured beside what it allows: `100.00>1.00 %`; with room `100.00 % > 1.00 %`.
+pub(super) fn broken(gate: &GateState, roomy: bool) -> Option<String> {
+    let evidence = gate.evidence?;
+    let (candidate, stable) = (evidence.candidate.value()?, evidence.stable.value());
+    let over = |share: f64| share * 100.0 > evidence.limit;
+    let own = percent_beside(candidate, Some(evidence.limit));
+    let bound = match stable {
+        Some(stable) if !over(candidate) => {
+            let stable = percent_beside(stable, Some(evidence.limit));
+            format!("{}+{:.2} %", stable.trim_end_matches(" %"), evidence.margin)
+        }
+        _ => format!("{:.2} %", evidence.limit),
+    };
+    let own = match stable {
+        Some(stable) if over(stable) && over(candidate) => {
+            format!("{}, {own}", percent_beside(stable, Some(evidence.limit)).trim_end_matches(" %"))
+        }
+        _ => own,
+    };
+    if own.starts_with(['<', '>']) {
+        return Some(own);
+    }
+    Some(if roomy { format!("{own} > {bound}") } else { format!("{}>{bound}", own.trim_end_matches(" %")) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::certain;
+    use crate::model::{gate::Evidence, signal::Sample};
+    use chrono::DateTime;
+
+    #[test]
+    fn certain_is_said_only_beyond_chance() {
+        let evidence = |c: (f64, f64), s: (f64, f64)| Evidence {
+            candidate: Sample::Counts { hits: c.0, of: c.1 },
+            stable: Sample::Counts { hits: s.0, of: s.1 },
+            limit: 1.0,
+            margin: 1.0,
+            since: DateTime::UNIX_EPOCH,
+        };
+        assert!(certain(&evidence((36e6, 36e6), (151e3, 72e6))));
+        assert!(certain(&evidence((60.0, 200.0), (2.0, 800.0))));
+        assert!(!certain(&evidence((6.0, 200.0), (4.0, 800.0))));
+        assert!(!certain(&evidence((0.0, 0.0), (4.0, 800.0))));
+    }
+}
