@@ -30,6 +30,9 @@ pub mod tell;
 pub mod wanted;
 mod words;
 
+#[cfg(test)]
+mod tests;
+
 pub use self::{
     act::{Acted, Ordered},
     life::{Deployed, Life, Observed, PoolId, PoolSeen, Run, RunState, Wanted},

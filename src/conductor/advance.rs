@@ -94,6 +94,9 @@ impl Life {
                 run.bad.push(gate.id.clone());
             }
         }
+        if sight.failing(run).next().is_none() {
+            run.overruled = None;
+        }
         run.bad_since = if run.bad.is_empty() { None } else { run.bad_since.or(Some(sight.now)) };
         if converges {
             self.touch();

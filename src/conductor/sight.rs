@@ -79,7 +79,8 @@ impl<'a> Sight<'a> {
     /// verdict that rests on another run's requests says nothing about this one.
     pub fn judging(&self, run: &Run) -> impl Iterator<Item = &'a GateState> + use<'a> {
         let judged = run.state == RunState::Stepping && run.from.is_some() && run.traffic.is_some();
-        let started = run.started.at;
+        // The clock may have been set back since the start.
+        let started = run.converged.map_or(run.started.at, |at| at.min(run.started.at));
         self.gates
             .iter()
             .filter(move |g| judged && g.on_fail != OnFail::Advise)

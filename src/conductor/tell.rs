@@ -201,7 +201,8 @@ fn gate_next(pending: &[Pending], last: &str, now: Time) -> Next {
         [one, rest @ ..] => format!("gate {one} +{} more", rest.len()),
         [] => "gate".into(),
     };
-    next(format!("{last} when {gates} has {missing}"), eta.map(|eta| after(now, eta)), PLAN)
+    let pass = if waits.len() == 1 { "passes" } else { "pass" };
+    next(format!("{last} when {gates} {pass}: {missing}"), eta.map(|eta| after(now, eta)), PLAN)
 }
 
 fn steps(run: &Run) -> Vec<Step> {
