@@ -1,6 +1,6 @@
 //! The pure state machine that runs a plan. It owns nothing and does nothing: time, observations and
-//! verdicts are arguments, and what comes out is a new [`Life`](life::Life) and the
-//! [`Wanted`](life::Wanted) state of the machine, which the host makes true. Because `Wanted` is
+//! verdicts are arguments, and what comes out is a new [`Life`] and the
+//! [`Wanted`] state of the machine, which the host makes true. Because `Wanted` is
 //! derived from `Life` alone, a host that crashed anywhere goes on from the `Life` it finds on disk.
 //!
 //! ```text
@@ -19,6 +19,7 @@
 
 pub mod act;
 pub mod advance;
+pub mod ask;
 mod guard;
 pub mod life;
 mod moves;
@@ -34,7 +35,8 @@ mod words;
 mod tests;
 
 pub use self::{
-    act::{Acted, Ordered},
+    act::Acted,
+    ask::Ordered,
     life::{Deployed, Life, Observed, PoolId, PoolSeen, Run, RunState, Wanted},
     start::NewRun,
     tell::Telling,

@@ -15,40 +15,22 @@
 
 use super::{
     Note,
+    ask::Ordered,
     life::{Cause, Life, Manual, Observed, Run, RunState},
     sight::{Pending, Sight},
     words,
 };
 use crate::model::{
-    action::{Action, Belief, Refusal},
+    action::{Action, Refusal},
     event::Level,
     gate::GateState,
-    ident::{GateId, RunId, VersionId},
+    ident::{GateId, VersionId},
     ratio::Weight,
     rollout::LastAction,
     step::{Pause, StepSpec},
     text::Text,
     time::Time,
 };
-
-/// An action with everything it comes with.
-#[derive(Clone, PartialEq, Debug)]
-pub struct Ordered {
-    /// What to do.
-    pub action: Action,
-    /// What was believed.
-    pub belief: Belief,
-    /// Who wants it.
-    pub by: Text,
-    /// Why.
-    pub reason: Option<Text>,
-    /// Overrides a failed gate; needs a reason.
-    pub force: bool,
-    /// Only the fast way back is wanted. It is the only one there is so far.
-    pub switch_only: bool,
-    /// The name of the run that a retry starts.
-    pub fresh: RunId,
-}
 
 /// What an action did.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -57,12 +39,6 @@ pub struct Acted {
     pub changed: bool,
     /// For the timeline.
     pub notes: Vec<Note>,
-}
-
-impl Ordered {
-    fn reasoned(&self) -> bool {
-        self.reason.as_ref().is_some_and(|r| !r.as_str().trim().is_empty())
-    }
 }
 
 impl Life {
@@ -77,61 +53,6 @@ impl Life {
         let note = next.perform(ask, &Sight { seen, gates, now })?;
         *self = next;
         Ok(Acted { changed: true, notes: vec![note] })
-    }
-
-    /// What an action would be answered now; `None` if it would be carried out. With `force`, a reason
-    /// is taken for granted.
-    #[must_use]
-    pub fn refusal(&self, action: &Action, force: bool, seen: &Observed, gates: &[GateState], now: Time) -> Option<Refusal> {
-        let run = self.run.as_ref();
-        let belief = Belief {
-            key: crate::model::ident::Key {
-                target: crate::model::ident::TargetId::new(""),
-                scope: Vec::new(),
-                service: crate::model::text::Raw::default(),
-                uid: None,
-            },
-            run: run.map(|r| r.id.clone()),
-            rev: crate::model::ident::Rev(self.rev),
-            at: run.and_then(Run::at),
-            stable: self.stable.as_ref().map(|s| s.id.clone()),
-            candidate: run.map(|r| r.candidate.id.clone()),
-        };
-        let reason = (force || *action == Action::SkipGate).then(|| Text::from("asked"));
-        let ask = Ordered { action: action.clone(), belief, by: Text::default(), reason, force, switch_only: false, fresh: RunId::new("") };
-        self.clone().act(&ask, seen, gates, now).err()
-    }
-
-    /// Every action with what it would be answered now. The weight asked about is one more hundredth
-    /// of a percent: whether an increase is allowed.
-    #[must_use]
-    pub fn allowed(&self, seen: &Observed, gates: &[GateState], now: Time) -> Vec<(Action, Option<Refusal>)> {
-        let weight = self.run.as_ref().map(|r| r.weight).unwrap_or_default();
-        let more = weight.bp().checked_add(1).and_then(Weight::from_bp).unwrap_or(Weight::ZERO);
-        let to = self.way_back().unwrap_or_else(|| VersionId::new(""));
-        [
-            Action::Step,
-            Action::SkipGate,
-            Action::Pause,
-            Action::Resume,
-            Action::SetWeight { weight: more },
-            Action::Promote,
-            Action::Back { to },
-            Action::Retry,
-        ]
-        .into_iter()
-        .map(|action| {
-            let refusal = self.refusal(&action, false, seen, gates, now);
-            (action, refusal)
-        })
-        .collect()
-    }
-
-    /// The version that [`Action::Back`] goes to now, or went to.
-    #[must_use]
-    pub fn way_back(&self) -> Option<VersionId> {
-        let completed = matches!(self.run.as_ref()?.state, RunState::Completed { .. });
-        if completed { self.warm.as_ref().map(|w| w.deployed.id.clone()) } else { self.stable.as_ref().map(|s| s.id.clone()) }
     }
 
     fn perform(&mut self, ask: &Ordered, sight: &Sight<'_>) -> Result<Note, Refusal> {
@@ -236,7 +157,7 @@ impl Life {
         if run.all_done() {
             return not_now("every step is done: 100 % follows by itself");
         }
-        if run.weight != run.planned() {
+        if !skip && run.weight != run.planned() {
             // The step was entered and its share not given, for a gate that cannot see.
             run.stopped = None;
             run.overrule(ask, sight);

@@ -6,6 +6,17 @@
 //! of the candidate is ready, and for more traffic no gate that fails or cannot see. A manual pause
 //! stops the plan, not the brakes: a gate with `on_fail = "revert"` still goes back by itself, since
 //! its owner asked for that and a person who looks elsewhere needs it most.
+//!
+//! - A weight has *converged* when the router does it, whether or not an instance is missing: evidence
+//!   counts from then, so that a canary that burns with one instance down is still judged. Its step is
+//!   passed only when every instance is ready too.
+//! - A pause by hand stops no clock, it makes the plan wait: a timed pause or a deadline that ran out
+//!   meanwhile takes effect at `resume`.
+//! - A gate's pass counts at a gate step only if it rests on requests since this weight converged; its
+//!   failure counts if it rests on requests of this run.
+//! - More traffic by itself needs eyes: a blind gate keeps a weight down even where no gate step stands
+//!   before it. A gate that merely waits does not: the plan's author put the gate steps where they are.
+//! - Losing ready instances holds the plan and moves no weight: the proxy spills to stable.
 
 use super::{
     Note,

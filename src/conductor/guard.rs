@@ -4,7 +4,7 @@
 //! must work on an old picture. Everything else is refused if any transition happened since, whoever
 //! made it; facts that are no transition (an instance that restarts) and signals refuse nothing.
 
-use super::{act::Ordered, life::Life, words};
+use super::{ask::Ordered, life::Life, words};
 use crate::model::{
     action::{Action, Refusal},
     time::Time,

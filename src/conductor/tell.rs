@@ -139,7 +139,7 @@ impl Run {
         if let Some(short) = sight.short(self) {
             let what = if self.all_done() { "promotion".into() } else { last };
             return if self.converged.is_some() && !sight.all_ready(self) {
-                next(format!("held, {short}"), None, PLAN)
+                next(format!("held: {short}"), None, PLAN)
             } else {
                 next(format!("{what} when it is settled: {short}"), None, PLAN)
             };

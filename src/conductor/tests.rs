@@ -179,15 +179,7 @@ impl World {
     }
 
     fn belief(&self) -> Belief {
-        let run = self.life.run.as_ref();
-        Belief {
-            key: Key { target: TargetId::new("demo"), scope: Vec::new(), service: Raw::new("checkout"), uid: None },
-            run: run.map(|r| r.id.clone()),
-            rev: Rev(self.life.rev),
-            at: run.and_then(Run::at),
-            stable: self.life.stable.as_ref().map(|s| s.id.clone()),
-            candidate: run.map(|r| r.candidate.id.clone()),
-        }
+        self.life.belief(Key { target: TargetId::new("demo"), scope: Vec::new(), service: Raw::new("checkout"), uid: None })
     }
 
     fn order(&mut self, action: Action) -> Ordered {

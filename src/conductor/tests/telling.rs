@@ -38,7 +38,7 @@ fn what_is_next_is_always_said() {
     w.pass(18);
     says(&w, &Phase::Progressing, None, "gate(2) in 12 s [plan]", &["step 12 s"]);
     w.ready("v42", 1);
-    says(&w, &Phase::Held, Some("stuck"), "held, canary 1/2 ready [plan]", &["backend canary 1/2 ready", "step 12 s"]);
+    says(&w, &Phase::Held, Some("stuck"), "held: canary 1/2 ready [plan]", &["backend canary 1/2 ready", "step 12 s"]);
 }
 
 #[test]
