@@ -45,8 +45,11 @@ impl Life {
             run.enter(0, now);
         }
         self.moved();
-        let (all, to) = self.run.as_ref().map_or((0, Weight::ZERO), |r| (r.candidate.spec.instances, r.weight));
-        Note::plan(format!("canary ready, {all} of {all}: the plan starts at {to}"))
+        let what = self.run.as_ref().map(|run| {
+            let (label, all) = (&run.candidate.label, run.candidate.spec.instances);
+            format!("{label} ready, {all} of {all}: it starts at {}", run.weight)
+        });
+        Note::plan(what.unwrap_or_default())
     }
 
     /// From the current step to the next, by whomever.

@@ -15,7 +15,7 @@ fn a_first_deploy_gets_everything_once_it_is_ready() {
         w.said(),
         [
             "ana: run r1 starts: first deploy, v41 gets 100 % once it is ready",
-            "plan: canary ready, 2 of 2: the plan starts at 100 %",
+            "plan: v41 ready, 2 of 2: it starts at 100 %",
             "plan: v41 is stable"
         ]
     );
@@ -51,7 +51,7 @@ fn a_healthy_canary_completes() {
     assert_eq!(
         w.said(),
         [
-            "plan: canary ready, 2 of 2: the plan starts at 5 %",
+            "plan: v42 ready, 2 of 2: it starts at 5 %",
             "plan: step 1 of 7 done: 5 %",
             "plan: step 2 of 7 done: pause 30s",
             "plan: step 3 of 7 done: gate(2); 5 % → 25 %",
