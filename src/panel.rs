@@ -1,5 +1,12 @@
 //! What can be opened below a rollout: one file per panel, one line in `all`.
 
+pub mod events;
+pub mod failed;
+pub mod instances;
+pub mod logs;
+pub mod ownlog;
+mod rows;
+
 use crate::{
     app::state::{Command, Input, Shared},
     ui::look::Look,
@@ -33,4 +40,32 @@ pub trait Panel: Send {
     fn wants_logs(&self) -> bool {
         false
     }
+
+    /// Whether text is being typed into it: every key is text then, `R` too.
+    fn typing(&self) -> bool {
+        false
+    }
+
+    /// What copying takes from it: the line that is marked.
+    fn copy(&self, _shared: &Shared) -> Option<String> {
+        None
+    }
+}
+
+/// Every panel, in the order of `tab`.
+#[must_use]
+pub fn all() -> Vec<Box<dyn Panel>> {
+    vec![
+        Box::new(failed::Failed::default()),
+        Box::new(instances::Instances::default()),
+        Box::new(logs::Logs::default()),
+        Box::new(events::Events::default()),
+        Box::new(ownlog::OwnLog::default()),
+    ]
+}
+
+/// Each panel's table of commands, by its id: for the keymap and what is derived from it.
+#[must_use]
+pub fn tables(panels: &[Box<dyn Panel>]) -> Vec<(&'static str, &'static [Command])> {
+    panels.iter().map(|p| (p.id(), p.commands())).collect()
 }

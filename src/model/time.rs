@@ -23,6 +23,17 @@ pub fn after(then: Time, span: Duration) -> Time {
     chrono::Duration::from_std(span).ok().and_then(|d| then.checked_add_signed(d)).unwrap_or(then)
 }
 
+/// A span in one unit, rounded down: `8 s`, `3 min`, `2 h`.
+#[must_use]
+pub fn span(d: Duration) -> String {
+    match d.as_secs() {
+        s @ 0..120 => format!("{s} s"),
+        s @ 120..7_200 => format!("{} min", s / 60),
+        s @ 7_200..172_800 => format!("{} h", s / 3_600),
+        s => format!("{} d", s / 86_400),
+    }
+}
+
 /// A [`Duration`] as whole milliseconds on the wire.
 pub mod millis {
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
