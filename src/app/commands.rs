@@ -1,0 +1,61 @@
+//! The one table of what a person can do on the rollout screen. Keys, help, footer, documentation
+//! and read-only filtering are derived from it; each panel has a table of its own.
+
+use super::state::Command;
+
+const fn look(name: &'static str, doc: &'static str, keys: &'static [&'static str]) -> Command {
+    Command { name, doc, keys, acts: false }
+}
+
+const fn act(name: &'static str, doc: &'static str, keys: &'static [&'static str]) -> Command {
+    Command { name, doc, keys, acts: true }
+}
+
+/// Every command that is not a panel's own, in the order of the help.
+pub const COMMANDS: &[Command] = &[
+    look("down", "move down", &["j", "down"]),
+    look("up", "move up", &["k", "up"]),
+    look("page-down", "move down a page", &["pagedown", "ctrl-d"]),
+    look("page-up", "move up a page", &["pageup", "ctrl-u"]),
+    look("top", "move to the first line", &["g g", "home"]),
+    look("bottom", "move to the last line", &["G", "end"]),
+    look("open", "open the list of actions", &["enter"]),
+    look("close", "close the innermost thing", &["esc"]),
+    look("next-panel", "give the keyboard to the panel, then to the next one", &["tab"]),
+    look("previous-panel", "the same backwards", &["backtab"]),
+    look("failed", "failed requests of both versions", &["f"]),
+    look("instances", "instances of both versions", &["i"]),
+    look("logs", "logs by version", &["l"]),
+    look("events", "what happened", &["v"]),
+    look("own-log", "the console's own log", &["o"]),
+    look("connections", "how each source is connected", &["C"]),
+    look("copy", "copy the artifact's digest, or the panel's line", &["y"]),
+    look("redraw", "repaint the screen", &["r", "ctrl-l"]),
+    act("step", "leave the current step as passed", &["s"]),
+    act("pause", "stop moving", &["p"]),
+    act("resume", "lift a manual pause (continue)", &["c"]),
+    act("weight", "set the candidate's share and hold there", &["w"]),
+    act("promote", "finish the rollout now", &["P"]),
+    act("revert", "the fastest way back", &["R"]),
+    act("retry", "the same candidate again, from the start", &["t"]),
+    look("help", "every key", &["?"]),
+    look("quit", "close the innermost thing, then quit", &["q", "ctrl-c"]),
+    look("suspend", "stop and give the terminal back (fg returns)", &["ctrl-z"]),
+];
+
+/// Commands that open a panel, by the panel's id.
+pub const PANELS: &[&str] = &["failed", "instances", "logs", "events", "own-log"];
+
+/// Commands that move inside whatever has the keyboard; panels get them by name.
+pub const MOVES: &[&str] = &["down", "up", "page-down", "page-up", "top", "bottom"];
+
+/// The command with this name.
+#[must_use]
+pub fn named(name: &str) -> Option<&'static Command> {
+    COMMANDS.iter().find(|c| c.name == name)
+}
+
+/// The acting commands, in the order of the list of actions.
+pub fn acting() -> impl Iterator<Item = &'static Command> {
+    COMMANDS.iter().filter(|c| c.acts)
+}
