@@ -1,5 +1,6 @@
 //! Everything the console knows and shows.
 
+use super::desk::{Desk, Offer};
 use crate::{
     model::{
         action::{Action, Observation, Outcome, Plan, Refusal},
@@ -41,6 +42,54 @@ pub struct State {
     pub following: Vec<Following>,
     /// Whether acting is switched off (`--read-only`).
     pub read_only: bool,
+    /// What is not shown as it is: keymap, key timing, lists that are coming in.
+    pub desk: Desk,
+}
+
+impl State {
+    /// Knows nothing yet; 80 columns and 24 rows until it is told otherwise.
+    #[must_use]
+    pub fn new(look: Look, panels: Vec<Box<dyn Panel>>, desk: Desk, now: Time) -> Self {
+        Self {
+            shared: Shared {
+                now,
+                uptime: Duration::ZERO,
+                links: BTreeMap::new(),
+                rollouts: BTreeMap::new(),
+                open: None,
+                logs: VecDeque::new(),
+                logs_dropped: 0,
+            },
+            look,
+            size: (80, 24),
+            panels,
+            panel: 0,
+            focus: Focus::Rollout,
+            overlay: Overlay::None,
+            notice: None,
+            following: Vec::new(),
+            read_only: false,
+            desk,
+        }
+    }
+
+    /// Every acting command with, where it is off, the reason: row `n` of the list of actions is offer `n - 1`.
+    #[must_use]
+    pub fn offers(&self) -> &[Offer] {
+        &self.desk.offers
+    }
+
+    /// Since when the open rollout is not named by its target any more; `None` while it is.
+    #[must_use]
+    pub fn gone(&self) -> Option<Time> {
+        self.desk.gone.get(self.shared.open.as_ref()?).copied()
+    }
+
+    /// The beginning of a key sequence that was typed, such as `g`; empty when none is pending.
+    #[must_use]
+    pub fn pending_keys(&self) -> String {
+        super::keymap::written(&self.desk.keyboard.sequence)
+    }
 }
 
 /// What panels may read.

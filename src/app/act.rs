@@ -1,0 +1,166 @@
+//! From an acting command to a plan on the screen, or to the reason why there is none.
+
+use super::{
+    commands,
+    desk::Offer,
+    msg::Planner,
+    state::{KeyPress, Notice, Overlay, State},
+};
+use crate::{
+    model::{
+        action::{Action, Refusal},
+        ident::{Key, Role, VersionId},
+        ratio::Weight,
+        rollout::{Hold, Rollout},
+        step::StepSpec,
+        text::Text,
+    },
+    runtime::{Ask, Link},
+};
+
+impl State {
+    /// An acting command: opens its preview, or says why not. `R` always opens something.
+    pub(super) fn act(&mut self, command: &str, opened_by: Option<KeyPress>, planner: &dyn Planner) {
+        let rollout = self.shared.watched().map(|w| w.rollout.clone());
+        let Some(rollout) = rollout else {
+            let action = action_of(command, None).unwrap_or(Action::Pause);
+            let why = self.nothing_known();
+            self.overlay = Overlay::Refused { action, refusal: Refusal::NotNow { why } };
+            return;
+        };
+        if command == "weight" {
+            return match self.refused(&rollout.key, &Action::SetWeight { weight: Weight::ZERO }, &rollout, planner) {
+                Some((action, refusal)) => self.overlay = Overlay::Refused { action, refusal },
+                None => self.overlay = Overlay::Weight(String::new()),
+            };
+        }
+        if let Some(action) = action_of(command, Some(&rollout)) {
+            self.ask(action, &rollout, opened_by, planner);
+        }
+    }
+
+    /// Plans an action and shows what came of it.
+    pub(super) fn ask(&mut self, action: Action, rollout: &Rollout, opened_by: Option<KeyPress>, planner: &dyn Planner) {
+        let back = matches!(action, Action::Back { .. });
+        if let Some(refusal) = self.forbidden(&rollout.key, &action) {
+            self.overlay = Overlay::Refused { action, refusal };
+            return;
+        }
+        let id = self.desk.ids.next();
+        let ask = Ask { action, id, name: self.desk.name.clone(), reason: None, force: false, switch_only: false };
+        match planner.plan(rollout, &ask) {
+            Ok(plan) => self.show(plan, ask, rollout, opened_by),
+            Err(Refusal::AlreadySo { what }) if !back => {
+                self.overlay = Overlay::None;
+                self.notice = Some(Notice { text: what, bad: false, fades: None });
+            }
+            Err(refusal) => self.overlay = Overlay::Refused { action: ask.action, refusal },
+        }
+    }
+
+    /// What forbids an action whatever the rollout is like. Nothing but `--read-only` forbids the way back.
+    fn forbidden(&self, key: &Key, action: &Action) -> Option<Refusal> {
+        if self.read_only {
+            return Some(Refusal::ReadOnly);
+        }
+        if matches!(action, Action::Back { .. }) {
+            return None;
+        }
+        if self.desk.gone.contains_key(key) {
+            return Some(Refusal::NotNow { why: format!("{} is gone from {}", key.service.text(), key.target.text()).into() });
+        }
+        self.silence(key).map(|what| Refusal::Stale { what })
+    }
+
+    /// Why an action is off, if it is.
+    fn refused(&self, key: &Key, action: &Action, rollout: &Rollout, planner: &dyn Planner) -> Option<(Action, Refusal)> {
+        let refusal = self.forbidden(key, action).or_else(|| {
+            // Nothing is sent under this name: a question does not use one up.
+            let id = crate::model::ident::ActionId::new("");
+            let ask = Ask { action: action.clone(), id, name: None, reason: None, force: false, switch_only: false };
+            planner.plan(rollout, &ask).err()
+        })?;
+        // That the weight is zero already says nothing against setting another one.
+        let moot = matches!((action, &refusal), (Action::SetWeight { .. }, Refusal::AlreadySo { .. }));
+        (!moot).then(|| (action.clone(), refusal))
+    }
+
+    /// Every acting command as it stands now.
+    pub(super) fn refresh_offers(&mut self, planner: &dyn Planner) {
+        let rollout = self.shared.watched().map(|w| &w.rollout);
+        let offers = commands::acting().filter_map(|c| {
+            let key = self.desk.keymap.keys_of(None, c.name).into_iter().next().unwrap_or_default();
+            let off = match rollout {
+                None => Some(Refusal::NotNow { why: self.nothing_known() }),
+                Some(rollout) => {
+                    let action = match c.name {
+                        "weight" => Action::SetWeight { weight: Weight::ZERO },
+                        name => action_of(name, Some(rollout))?,
+                    };
+                    self.refused(&rollout.key, &action, rollout, planner).map(|(_, refusal)| refusal)
+                }
+            };
+            Some(Offer { command: c.name, key, label: label(c.name, rollout), off })
+        });
+        self.desk.offers = offers.collect();
+    }
+
+    /// Why there is no rollout, from how the sources are connected.
+    fn nothing_known(&self) -> Text {
+        let Some((target, link)) = self.shared.links.iter().next() else {
+            return "no target is configured: nothing is known, so there is nowhere to go".into();
+        };
+        let target = target.text();
+        match link {
+            Link::Live { .. } => format!("nothing was ever deployed on {target}: `cutover deploy SERVICE ARTIFACT` starts"),
+            Link::Connecting { attempt, last: Some(fault), .. } => {
+                format!("nothing is known yet: connecting to {target}, attempt {attempt}: {fault}")
+            }
+            Link::Connecting { .. } => format!("nothing is known yet: connecting to {target}"),
+            Link::Stale { .. } => format!("nothing is known: {target} is silent"),
+            Link::Denied { what, .. } => format!("nothing is known: {target} denies access: {what}"),
+        }
+        .into()
+    }
+}
+
+/// The action of a command on this rollout. `step` at a gate that has not passed skips it, and says so.
+fn action_of(command: &str, rollout: Option<&Rollout>) -> Option<Action> {
+    Some(match command {
+        "step" if rollout.is_some_and(waits_at_gate) => Action::SkipGate,
+        "step" => Action::Step,
+        "pause" => Action::Pause,
+        "resume" => Action::Resume,
+        "weight" => Action::SetWeight { weight: Weight::ZERO },
+        "promote" => Action::Promote,
+        "retry" => Action::Retry,
+        "revert" => {
+            let back = rollout.and_then(|r| r.back.to.as_ref().or_else(|| r.track(Role::Stable).map(|t| &t.version)));
+            Action::Back { to: back.map_or_else(|| VersionId::new(""), |v| v.id.clone()) }
+        }
+        _ => return None,
+    })
+}
+
+/// Whether the current step is a gate that has not passed.
+fn waits_at_gate(rollout: &Rollout) -> bool {
+    let step = rollout.at.and_then(|at| rollout.steps.get(at.index));
+    match step.map(|s| &s.spec) {
+        Some(StepSpec::Gate(gates)) => rollout.gates.iter().any(|g| gates.includes(&g.id) && !g.verdict.passed()),
+        _ => false,
+    }
+}
+
+/// What a command would do, in few words.
+fn label(command: &str, rollout: Option<&Rollout>) -> Text {
+    let Some(rollout) = rollout else { return if command == "revert" { "back".into() } else { command.into() } };
+    match command {
+        "revert" => match &rollout.back.to {
+            Some(to) => format!("back to {}", to.label).into(),
+            None => "back".into(),
+        },
+        "step" if waits_at_gate(rollout) => "skip gate".into(),
+        "resume" if rollout.holds.iter().any(|h| matches!(h, Hold::Manual { .. })) => "resume".into(),
+        name => name.into(),
+    }
+}

@@ -1,0 +1,191 @@
+//! What is derived from the tables of commands: footer, help, the key table of the README and the
+//! `[keys]` part of the example configuration.
+
+use super::{
+    commands::{self, COMMANDS},
+    desk::Offer,
+    state::{Command, Confirm, Focus, Overlay, State},
+};
+use crate::model::{action::Refusal, rollout::Hold, text::Text};
+use std::fmt::Write as _;
+
+/// One entry of the footer, in the order it is shown.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Hint {
+    /// The key, as written.
+    pub key: String,
+    /// What it does, or why it is off; may be cut, and is left out before the hint itself is dropped.
+    pub label: Text,
+    /// Whether the label says why it is off.
+    pub off: bool,
+    /// When it is dropped for want of room: the highest first, 0 never.
+    pub drop: u8,
+}
+
+impl Hint {
+    fn new(key: &str, label: impl Into<Text>, drop: u8) -> Self {
+        Self { key: key.to_owned(), label: label.into(), off: false, drop }
+    }
+}
+
+/// One line of the help.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct HelpLine {
+    /// The keys, as written; empty for a heading.
+    pub keys: String,
+    /// What the command does, or the heading.
+    pub doc: Text,
+}
+
+/// What can be done now. The first is the way back and is never dropped, except where `R` does nothing.
+#[must_use]
+pub fn footer(state: &State) -> Vec<Hint> {
+    let key = |command: &str| state.desk.keymap.keys_of(None, command).into_iter().next().unwrap_or_default();
+    let back = || state.offers().iter().find(|o| o.command == "revert").map(|o| Hint::new(&o.key, o.label.clone(), 0));
+    let mut hints: Vec<Hint> = Vec::new();
+    match &state.overlay {
+        Overlay::Preview(p) if p.withdrawn.is_some() => hints.push(Hint::new(&key("close"), "close; nothing was sent", 0)),
+        Overlay::Preview(p) => {
+            let enter = match &p.confirm {
+                Confirm::Key { letter: true, .. } => format!("or {} sends it", key("revert")),
+                Confirm::Key { .. } => "sends it".to_owned(),
+                Confirm::Typed { expected, .. } => format!("after typing {expected} sends it"),
+                Confirm::Reason { then_typed: Some(_), .. } => "takes the reason".to_owned(),
+                Confirm::Reason { .. } => "sends it with the reason".to_owned(),
+            };
+            hints.extend([Hint::new("enter", enter, 0), Hint::new(&key("close"), "close, nothing is sent", 1)]);
+        }
+        Overlay::Weight(_) => hints.extend([Hint::new("enter", "shows the plan", 0), Hint::new(&key("close"), "close", 1)]),
+        Overlay::None if state.focus == Focus::Panel => {
+            let panel = state.panels.get(state.panel);
+            if panel.is_some_and(|p| p.typing()) {
+                return vec![Hint::new("enter", "keeps the text", 0), Hint::new("esc", "drops it", 0)];
+            }
+            hints.extend(back());
+            hints.push(Hint::new(&key("close"), "to the rollout", 1));
+            for c in panel.map(|p| p.commands()).unwrap_or_default() {
+                let own = state.desk.keymap.keys_of(panel.map(|p| p.id()), c.name);
+                hints.extend(own.into_iter().next().map(|k| Hint::new(&k, c.name, 2)));
+            }
+            hints.extend([Hint::new(&key("next-panel"), "panel", 8), Hint::new(&key("help"), "", 9)]);
+        }
+        Overlay::None => {
+            hints.extend(back());
+            hints.extend(acting(state));
+            hints.push(Hint::new(&key("open"), "actions", 7));
+            hints.push(Hint::new(&key("next-panel"), "panel", 8));
+            hints.push(Hint::new(&key("help"), "", 9));
+        }
+        Overlay::Actions(_) => {
+            hints.extend(back());
+            hints.extend([Hint::new(&key("open"), "choose", 1), Hint::new(&key("close"), "close", 2)]);
+        }
+        Overlay::Help(_) | Overlay::Connections | Overlay::Refused { .. } => {
+            hints.extend(back());
+            hints.push(Hint::new(&key("close"), "close", 1));
+        }
+    }
+    hints.retain(|h| !h.key.is_empty());
+    hints
+}
+
+/// The acting commands a person may look for, the likeliest first.
+fn acting(state: &State) -> Vec<Hint> {
+    let paused = state.shared.watched().is_some_and(|w| w.rollout.holds.iter().any(|h| matches!(h, Hold::Manual { .. })));
+    let order = if paused { ["resume", "step", "promote", "weight", "retry"] } else { ["pause", "step", "promote", "weight", "retry"] };
+    let offer = |name: &str| state.offers().iter().find(|o| o.command == name);
+    let hints = order.into_iter().zip(1_u8..).filter_map(|(name, drop)| {
+        let o = offer(name)?;
+        // The first three say why they are off; the others only show when they can be used.
+        match &o.off {
+            Some(_) if drop > 3 || state.shared.watched().is_none() => None,
+            Some(refusal) => Some(Hint { key: o.key.clone(), label: format!("off: {}", short(refusal)).into(), off: true, drop }),
+            None => Some(Hint::new(&o.key, o.label.clone(), drop)),
+        }
+    });
+    hints.collect()
+}
+
+/// A refusal in a word or two.
+fn short(refusal: &Refusal) -> Text {
+    match refusal {
+        Refusal::Guarded { .. } => "gate failed".into(),
+        Refusal::Stale { .. } => "view is stale".into(),
+        Refusal::ReadOnly => "read-only".into(),
+        other => other.to_string().into(),
+    }
+}
+
+/// One row of the list of actions, after the first, which is no action.
+#[must_use]
+pub fn action_row(offer: &Offer) -> (String, Text) {
+    let text = match &offer.off {
+        Some(refusal) => format!("{}  off: {refusal}", offer.label),
+        None => offer.label.to_string(),
+    };
+    (offer.key.clone(), text.into())
+}
+
+/// Every command with its keys, panel by panel.
+#[must_use]
+pub fn help(state: &State) -> Vec<HelpLine> {
+    let heading = |doc: &str| HelpLine { keys: String::new(), doc: doc.into() };
+    let map = &state.desk.keymap;
+    let line = |panel: Option<&str>, c: &Command| {
+        let keys = map.keys_of(panel, c.name);
+        let gone = keys.is_empty() || (state.read_only && c.acts && c.name != "revert");
+        (!gone).then(|| HelpLine { keys: keys.join(", "), doc: c.doc.into() })
+    };
+    let mut lines = vec![heading("Acting: each key opens a preview, nothing is sent before it is confirmed")];
+    lines.extend(commands::acting().filter_map(|c| line(None, c)));
+    lines.push(heading("Looking"));
+    lines.extend(COMMANDS.iter().filter(|c| !c.acts).filter_map(|c| line(None, c)));
+    for p in &state.panels {
+        lines.push(heading(&format!("Panel {}", p.id())));
+        lines.extend(p.commands().iter().filter_map(|c| line(Some(p.id()), c)));
+    }
+    lines
+}
+
+/// The key table of the README.
+#[must_use]
+pub fn readme_table(panels: &[(&'static str, &'static [Command])]) -> String {
+    let mut out = String::from("| key | name | what it does |\n|---|---|---|\n");
+    let mut row = |c: &Command, place: &str| {
+        let keys = c.keys.iter().map(|k| format!("`{k}`")).collect::<Vec<_>>().join(" ");
+        let _ = writeln!(out, "| {keys} | `{}` | {}{place} |", c.name, c.doc);
+    };
+    for c in COMMANDS {
+        row(c, "");
+    }
+    for (c, places) in panel_commands(panels) {
+        row(c, &format!(" (in {})", places.join(", ")));
+    }
+    out
+}
+
+/// The `[keys]` part of the example configuration: every name with its default, commented.
+#[must_use]
+pub fn example(panels: &[(&'static str, &'static [Command])]) -> String {
+    let mut out =
+        String::from("# Keys by command name: R, ctrl-c, alt-x, f5, down, space, or a sequence `g g`. [] takes a key away.\n[keys]\n");
+    for c in COMMANDS.iter().chain(panel_commands(panels).into_iter().map(|(c, _)| c)) {
+        let keys = c.keys.iter().map(|k| format!("{k:?}")).collect::<Vec<_>>().join(", ");
+        let _ = writeln!(out, "# {} = [{keys}] # {}", c.name, c.doc);
+    }
+    out
+}
+
+/// Every command that panels have, once, with the panels that have it.
+fn panel_commands(panels: &[(&'static str, &'static [Command])]) -> Vec<(&'static Command, Vec<&'static str>)> {
+    let mut all: Vec<(&'static Command, Vec<&'static str>)> = Vec::new();
+    for (id, commands) in panels {
+        for c in *commands {
+            match all.iter_mut().find(|(known, _)| known.name == c.name) {
+                Some((_, places)) => places.push(id),
+                None => all.push((c, vec![id])),
+            }
+        }
+    }
+    all
+}

@@ -1,0 +1,319 @@
+//! One key to one command: who has the keyboard, and what a key means there.
+
+use super::{
+    commands::{self, MOVES, PANELS},
+    confirm::{Press, printable},
+    docs,
+    keymap::Found,
+    msg::{Effect, Planner, Stroke},
+    state::{Code, Focus, Input, KeyPress, Notice, Overlay, State},
+};
+use crate::model::{
+    action::Action,
+    ratio::Weight,
+    text::Text,
+    time::{Time, after},
+    version::Artifact,
+};
+use std::time::Duration;
+
+/// How long a notice stays that needs no attention.
+const FADES: Duration = Duration::from_secs(3);
+
+impl State {
+    /// One stroke. What was read before a resume is not believed.
+    pub(super) fn stroke(&mut self, stroke: &Stroke, planner: &dyn Planner, fx: &mut Vec<Effect>) {
+        match &stroke.input {
+            Input::Key(key) => {
+                let again = self.desk.keyboard.note(*key, stroke.read_at);
+                let torn = self.desk.keyboard.is_torn(*key, stroke.read_at);
+                if torn || self.desk.keyboard.is_stale(stroke.read_at) {
+                    return;
+                }
+                // A letter that waited long enough before this stroke was alone.
+                self.ripen(stroke.read_at, fx);
+                self.press(Press { key: *key, at: stroke.read_at, repeat: stroke.repeat, again }, planner, fx);
+            }
+            Input::Paste(text) => {
+                if self.desk.keyboard.is_stale(stroke.read_at) {
+                    return;
+                }
+                self.ripen(stroke.read_at, fx);
+                self.paste(text);
+            }
+        }
+        // From here on the person may have seen who acted last.
+        if let Some(w) = self.shared.watched() {
+            self.desk.baseline = Some(w.rollout.last.clone());
+        }
+    }
+
+    /// Pasted text is no keys: it closes a preview, fills a filter, and is nothing elsewhere.
+    fn paste(&mut self, text: &str) {
+        self.desk.keyboard.sequence.clear();
+        if let Overlay::Preview(p) = &self.overlay {
+            if p.withdrawn.is_none() {
+                self.close_preview();
+            }
+        } else if self.overlay == Overlay::None && self.is_typing() {
+            let input = Input::Paste(Text::clean(text).to_string());
+            self.panel_input(&input);
+        } else {
+            self.say("a paste is ignored here", None);
+        }
+    }
+
+    fn press(&mut self, press: Press, planner: &dyn Planner, fx: &mut Vec<Effect>) {
+        // A key that is held is no next key: what was said stays readable.
+        if !press.repeat && !press.again && self.notice.as_ref().is_some_and(|n| n.fades.is_none()) {
+            self.notice = None;
+        }
+        if matches!(self.overlay, Overlay::Preview(_)) {
+            self.desk.keyboard.sequence.clear();
+            return self.preview_key(press, planner, fx);
+        }
+        if self.overlay == Overlay::None && self.is_typing() {
+            self.desk.keyboard.sequence.clear();
+            return self.type_inpanel_input(press.key);
+        }
+        if let Overlay::Weight(_) = self.overlay
+            && self.type_weight(press, planner)
+        {
+            return;
+        }
+        if let Some(command) = self.command(press.key) {
+            self.run(command, press, planner, fx);
+        } else if matches!(self.overlay, Overlay::Refused { .. }) && self.desk.keyboard.sequence.is_empty() {
+            self.overlay = Overlay::None;
+        }
+    }
+
+    /// What a key means with those before it; remembers it when more must follow.
+    fn command(&mut self, key: KeyPress) -> Option<&'static str> {
+        let panel = match (&self.overlay, self.focus) {
+            (Overlay::None, Focus::Panel) => self.panels.get(self.panel).map(|p| p.id()),
+            _ => None,
+        };
+        let desk = &mut self.desk;
+        let mut keys = std::mem::take(&mut desk.keyboard.sequence);
+        keys.push(key);
+        let mut found = desk.keymap.find(panel, &keys);
+        if found == Found::Nothing && keys.len() > 1 {
+            // `g R`: the sequence was given up, the last key stands for itself.
+            keys = vec![key];
+            found = desk.keymap.find(panel, &keys);
+        }
+        match found {
+            Found::Command(name) => Some(name),
+            Found::Prefix => {
+                desk.keyboard.sequence = keys;
+                None
+            }
+            Found::Nothing => None,
+        }
+    }
+
+    fn run(&mut self, command: &'static str, press: Press, planner: &dyn Planner, fx: &mut Vec<Effect>) {
+        match command {
+            "revert" => return self.act(command, Some(press.key), planner),
+            "redraw" => return fx.push(Effect::Redraw),
+            "suspend" => return fx.push(Effect::Suspend),
+            "close" => return self.close(),
+            "quit" if self.overlay == Overlay::None && self.focus == Focus::Rollout => return fx.push(Effect::Quit),
+            "quit" => return self.close(),
+            _ => {}
+        }
+        match self.overlay {
+            Overlay::None => match self.focus {
+                Focus::Panel => self.run_in_panel(command, fx),
+                Focus::Rollout => self.run_in_rollout(command, press, planner, fx),
+            },
+            Overlay::Actions(row) => self.run_in_actions(command, row, press, planner),
+            Overlay::Help(first) => match command {
+                "help" => self.overlay = Overlay::None,
+                _ => {
+                    let last = docs::help(self).len().saturating_sub(1);
+                    self.overlay = Overlay::Help(moved(command, first, last));
+                }
+            },
+            Overlay::Refused { .. } => self.overlay = Overlay::None,
+            Overlay::Connections if command == "connections" => self.overlay = Overlay::None,
+            Overlay::Connections | Overlay::Weight(_) | Overlay::Preview(_) => {}
+        }
+    }
+
+    fn run_in_rollout(&mut self, command: &'static str, press: Press, planner: &dyn Planner, fx: &mut Vec<Effect>) {
+        match command {
+            "open" => self.overlay = Overlay::Actions(0),
+            "help" => self.overlay = Overlay::Help(0),
+            "connections" => self.overlay = Overlay::Connections,
+            "next-panel" => self.focus = Focus::Panel,
+            "previous-panel" => {
+                self.panel = self.panels.len().saturating_sub(1);
+                self.focus = Focus::Panel;
+            }
+            "copy" => self.copy(fx),
+            name if PANELS.contains(&name) => self.open_panel(name),
+            name if MOVES.contains(&name) => self.panel_run(name),
+            // A held key opens nothing: closing its preview would open it again.
+            name if commands::named(name).is_some_and(|c| c.acts) && !press.repeat && !press.again => {
+                self.act(name, Some(press.key), planner);
+            }
+            _ => {}
+        }
+    }
+
+    /// While a panel has the keyboard, letters and `enter` belong to it; only `R` acts.
+    fn run_in_panel(&mut self, command: &'static str, fx: &mut Vec<Effect>) {
+        match command {
+            "next-panel" if self.panel + 1 < self.panels.len() => self.panel += 1,
+            "next-panel" => (self.panel, self.focus) = (0, Focus::Rollout),
+            "previous-panel" if self.panel > 0 => self.panel -= 1,
+            "previous-panel" => self.focus = Focus::Rollout,
+            "help" => self.overlay = Overlay::Help(0),
+            "connections" => self.overlay = Overlay::Connections,
+            "copy" => self.copy(fx),
+            "open" => {}
+            name if PANELS.contains(&name) => self.open_panel(name),
+            name if commands::named(name).is_some_and(|c| c.acts) => {
+                self.say(&format!("{name}: the panel has the keyboard; esc gives it back"), None);
+            }
+            name => self.panel_run(name),
+        }
+    }
+
+    fn run_in_actions(&mut self, command: &'static str, row: usize, press: Press, planner: &dyn Planner) {
+        let last = commands::acting().count();
+        match command {
+            "open" => match row.checked_sub(1).and_then(|n| commands::acting().nth(n)) {
+                // A held enter goes no further than this list.
+                Some(c) if !press.repeat && !press.again => self.act(c.name, Some(press.key), planner),
+                Some(_) => {}
+                None => self.overlay = Overlay::None,
+            },
+            name if MOVES.contains(&name) => self.overlay = Overlay::Actions(moved(name, row, last)),
+            name if commands::named(name).is_some_and(|c| c.acts) && !press.repeat && !press.again => {
+                self.act(name, Some(press.key), planner);
+            }
+            _ => {}
+        }
+    }
+
+    /// A weight is being typed. True when the key was used.
+    fn type_weight(&mut self, press: Press, planner: &dyn Planner) -> bool {
+        let Overlay::Weight(text) = &mut self.overlay else { return false };
+        match (press.key.code, printable(press.key)) {
+            (_, Some(c)) if c.is_ascii_digit() || c == '.' => {
+                if text.len() < 6 {
+                    text.push(c);
+                }
+            }
+            (Code::Backspace, _) => {
+                text.pop();
+            }
+            (Code::Enter, _) if !press.repeat && !press.again => {
+                let text = text.clone();
+                let Some(weight) = text.parse().ok().and_then(Weight::from_percent) else {
+                    self.say(&format!("`{text}` is no weight: 0 to 100 with at most two decimals"), None);
+                    return true;
+                };
+                if let Some(rollout) = self.shared.watched().map(|w| w.rollout.clone()) {
+                    self.ask(Action::SetWeight { weight }, &rollout, Some(press.key), planner);
+                }
+            }
+            (Code::Enter, _) => {}
+            _ => return false,
+        }
+        true
+    }
+
+    /// Closes the innermost thing, never the console.
+    fn close(&mut self) {
+        match self.overlay {
+            Overlay::None => self.focus = Focus::Rollout,
+            Overlay::Weight(_) => {
+                self.overlay = Overlay::None;
+                self.say("NOTHING SENT", None);
+            }
+            _ => self.overlay = Overlay::None,
+        }
+    }
+
+    fn open_panel(&mut self, id: &str) {
+        if let Some(at) = self.panels.iter().position(|p| p.id() == id) {
+            (self.panel, self.focus) = (at, Focus::Panel);
+        }
+    }
+
+    /// Whether the panel takes every key as text.
+    pub(super) fn is_typing(&self) -> bool {
+        self.focus == Focus::Panel && self.panels.get(self.panel).is_some_and(|p| p.typing())
+    }
+
+    fn type_inpanel_input(&mut self, key: KeyPress) {
+        // ctrl-c closes the innermost thing, here the line that is typed.
+        let key = if key.ctrl && self.desk.keymap.is("quit", key) { KeyPress { code: Code::Esc, ctrl: false, alt: false } } else { key };
+        if !self.panel_input(&Input::Key(key)) && self.desk.keymap.is("redraw", key) {
+            self.say("close the text that is typed first", None);
+        }
+    }
+
+    fn panel_input(&mut self, input: &Input) -> bool {
+        let shared = &self.shared;
+        self.panels.get_mut(self.panel).is_some_and(|p| p.input(input, shared))
+    }
+
+    fn panel_run(&mut self, command: &str) {
+        let shared = &self.shared;
+        if let Some(panel) = self.panels.get_mut(self.panel) {
+            panel.run(command, shared);
+        }
+    }
+
+    /// What a person would want elsewhere: the panel's line, else the digest of the newer version.
+    fn copy(&mut self, fx: &mut Vec<Effect>) {
+        let line = match self.focus {
+            Focus::Panel => self.panels.get(self.panel).and_then(|p| p.copy(&self.shared)),
+            Focus::Rollout => None,
+        };
+        let Some(text) = line.or_else(|| self.artifact()) else { return self.say("there is nothing to copy", None) };
+        self.say(&format!("copied {text}"), Some(FADES));
+        fx.push(Effect::Copy(text));
+    }
+
+    fn artifact(&self) -> Option<String> {
+        let rollout = &self.shared.watched()?.rollout;
+        let version = rollout.candidate().or_else(|| rollout.stable()).map(|t| &t.version);
+        let digest = version.and_then(|v| {
+            v.parts.iter().find_map(|p| match &p.declared {
+                Artifact::Digest(d) => Some(d.to_string()),
+                Artifact::Tag(_) | Artifact::Opaque(_) => None,
+            })
+        });
+        let name = || {
+            let run = rollout.run.as_ref().map(|r| format!("@{}", r.text())).unwrap_or_default();
+            format!("{}{run}", rollout.key.service.text())
+        };
+        Some(digest.unwrap_or_else(name))
+    }
+
+    /// Tells the person something that is no bad news.
+    fn say(&mut self, text: &str, fades: Option<Duration>) {
+        let fades: Option<Time> = fades.map(|d| after(self.shared.now, d));
+        self.notice = Some(Notice { text: text.into(), bad: false, fades });
+    }
+}
+
+/// Where a move leads in a list that ends at `last`.
+fn moved(command: &str, at: usize, last: usize) -> usize {
+    match command {
+        "down" => at.saturating_add(1),
+        "up" => at.saturating_sub(1),
+        "page-down" => at.saturating_add(10),
+        "page-up" => at.saturating_sub(10),
+        "top" => 0,
+        "bottom" => last,
+        _ => at,
+    }
+    .min(last)
+}

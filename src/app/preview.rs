@@ -1,0 +1,261 @@
+//! The open preview: what is shown before it is sent, kept true while it is read. When a guarded fact
+//! moves it is withdrawn; what is not guarded changes it and must be shown again.
+
+use super::{
+    desk::{Draft, Meanwhile},
+    msg::Planner,
+    state::{Confirm, KeyPress, Overlay, Preview, State},
+};
+use crate::{
+    model::{
+        action::{Action, Guard, Plan},
+        back::How,
+        rollout::{LastAction, Rollout},
+        text::Text,
+        time::{Time, elapsed, span},
+        version::{Artifact, Version},
+    },
+    runtime::Ask,
+};
+
+/// Reasons for passing a gate that has not passed: one must be chosen or another one typed.
+const REASONS: &[&str] = &["too little traffic to wait for", "checked by other means", "known, and worth it"];
+
+impl State {
+    /// Shows a plan. It is confirmed by keys that come after a frame with it was written.
+    pub(super) fn show(&mut self, plan: Plan, ask: Ask, rollout: &Rollout, opened_by: Option<KeyPress>) {
+        let key = rollout.key.clone();
+        let confirm = confirm_for(&plan, &ask, rollout);
+        let meanwhile = self.meanwhile(rollout);
+        let said = meanwhile.as_ref().map(|m| sentence(m, self.shared.now));
+        self.desk.draft = Some(Draft { ask, opened_by, since: self.shared.uptime, meanwhile });
+        let mut preview = Preview { key, plan, confirm, withdrawn: None, meanwhile: said, painted: None, hint: None };
+        self.warn(&mut preview);
+        self.overlay = Overlay::Preview(Box::new(preview));
+    }
+
+    /// Adds what the runtime cannot know: how old the picture is.
+    fn warn(&self, preview: &mut Preview) {
+        let plan = &mut preview.plan;
+        plan.warns.extend(self.silence(&preview.key));
+        if self.desk.gone.contains_key(&preview.key) {
+            plan.warns.push(format!("{} is gone from {}", preview.key.service.text(), preview.key.target.text()).into());
+        }
+        if let Some(reason) = self.desk.draft.as_ref().and_then(|d| d.ask.reason.as_ref()) {
+            plan.notes.push(format!("reason: {reason}").into());
+        }
+    }
+
+    /// Who acted since the person's last key, if it was somebody else.
+    fn meanwhile(&self, rollout: &Rollout) -> Option<Meanwhile> {
+        let before = self.desk.baseline.as_ref()?;
+        let act = rollout.last.clone().filter(|last| before.as_ref() != Some(last))?;
+        if self.was_mine(&rollout.key, &act.action, act.at) {
+            return None;
+        }
+        let yours = before.as_ref().is_some_and(|b| {
+            matches!((&b.action, &act.action), (Action::Pause, Action::Resume)) && self.was_mine(&rollout.key, &b.action, b.at)
+        });
+        Some(Meanwhile { act, yours })
+    }
+
+    /// Keeps the open preview true after something changed.
+    pub(super) fn refresh_preview(&mut self, planner: &dyn Planner) {
+        let Overlay::Preview(preview) = &self.overlay else { return };
+        if preview.withdrawn.is_some() {
+            return;
+        }
+        let Some(rollout) = self.shared.rollouts.get(&preview.key).map(|w| w.rollout.clone()) else {
+            return self.withdraw("it is not known any more".into());
+        };
+        if let Some(moved) = moved(&preview.plan, &rollout) {
+            return self.withdraw(by_whom(moved, &rollout));
+        }
+        if self.desk.gone.contains_key(&rollout.key) && !matches!(preview.plan.action, Action::Back { .. }) {
+            return self.withdraw("it is gone from its target".into());
+        }
+        if let Some(m) = self.meanwhile(&rollout)
+            && let Some(draft) = &mut self.desk.draft
+        {
+            draft.meanwhile = Some(m);
+        }
+        let Some(ask) = self.desk.draft.as_ref().map(|d| d.ask.clone()) else { return };
+        match planner.plan(&rollout, &ask) {
+            Ok(plan) => self.replan(plan, &ask, &rollout),
+            // The way back is never blocked: what speaks against it is said.
+            Err(refusal) if matches!(ask.action, Action::Back { .. }) => {
+                let warn = Text::from(refusal.to_string());
+                if let Overlay::Preview(p) = &mut self.overlay
+                    && !p.plan.warns.contains(&warn)
+                {
+                    p.plan.warns.push(warn);
+                }
+            }
+            Err(refusal) => self.withdraw(refusal.to_string().into()),
+        }
+    }
+
+    fn replan(&mut self, plan: Plan, ask: &Ask, rollout: &Rollout) {
+        let uptime = self.shared.uptime;
+        let mut overlay = std::mem::replace(&mut self.overlay, Overlay::None);
+        if let Overlay::Preview(p) = &mut overlay {
+            let back = matches!(plan.action, Action::Back { .. });
+            let other = !same_deed(&p.plan, &plan) || (p.plan.needs_reason != plan.needs_reason && ask.reason.is_none());
+            p.plan = plan;
+            self.warn(p);
+            // What the way back does is fixed by what it guards: it never has to be read twice.
+            if other && !back {
+                p.confirm = confirm_for(&p.plan, ask, rollout);
+                p.painted = None;
+                p.hint = Some("the plan changed: read it again".into());
+                if let Some(draft) = &mut self.desk.draft {
+                    draft.since = uptime;
+                }
+            }
+        }
+        self.overlay = overlay;
+    }
+
+    /// The reason was given: the plan is made again with it. True when nothing else is to be confirmed.
+    pub(super) fn reasoned(&mut self, reason: Text, planner: &dyn Planner) -> bool {
+        let Overlay::Preview(preview) = &self.overlay else { return false };
+        let Some(rollout) = self.shared.rollouts.get(&preview.key).map(|w| w.rollout.clone()) else { return false };
+        let Some(draft) = &mut self.desk.draft else { return false };
+        draft.ask.reason = Some(reason);
+        let ask = draft.ask.clone();
+        let plan = match planner.plan(&rollout, &ask) {
+            Ok(plan) => plan,
+            Err(refusal) => {
+                self.withdraw(refusal.to_string().into());
+                return false;
+            }
+        };
+        let uptime = self.shared.uptime;
+        let mut overlay = std::mem::replace(&mut self.overlay, Overlay::None);
+        let mut done = false;
+        if let Overlay::Preview(p) = &mut overlay {
+            done = same_deed(&p.plan, &plan) && !matches!(&p.confirm, Confirm::Reason { then_typed: Some(_), .. });
+            p.plan = plan;
+            self.warn(p);
+            p.confirm = confirm_for(&p.plan, &ask, &rollout);
+            p.hint = None;
+            if !done {
+                p.painted = None;
+                if let Some(draft) = &mut self.desk.draft {
+                    draft.since = uptime;
+                }
+            }
+        }
+        self.overlay = overlay;
+        done
+    }
+
+    /// A guarded fact moved: nothing can be sent from here any more.
+    pub(super) fn withdraw(&mut self, why: Text) {
+        if let Overlay::Preview(p) = &mut self.overlay {
+            p.withdrawn = Some(why);
+            p.hint = None;
+            if let Confirm::Key { pending, .. } = &mut p.confirm {
+                *pending = None;
+            }
+        }
+    }
+
+    /// Ages in the second line move on.
+    pub(super) fn age_preview(&mut self) {
+        let now = self.shared.now;
+        if let (Overlay::Preview(p), Some(m)) = (&mut self.overlay, self.desk.draft.as_ref().and_then(|d| d.meanwhile.as_ref())) {
+            p.meanwhile = Some(sentence(m, now));
+        }
+    }
+}
+
+/// `ben resumed your pause 8 s ago; step 3 → 4`.
+fn sentence(m: &Meanwhile, now: Time) -> Text {
+    let LastAction { by, action, at, effect } = &m.act;
+    let what = if m.yours { "resumed your pause" } else { action.past() };
+    let effect = if effect.is_empty() { String::new() } else { format!("; {effect}") };
+    format!("{by} {what} {} ago{effect}", span(elapsed(now, *at))).into()
+}
+
+fn by_whom(what: Text, rollout: &Rollout) -> Text {
+    match &rollout.last {
+        Some(last) => format!("{what} (last: {} {})", last.by, last.action.past()).into(),
+        None => what,
+    }
+}
+
+/// Whether two plans do the same to the traffic.
+fn same_deed(a: &Plan, b: &Plan) -> bool {
+    let calls = |p: &Plan| p.calls.iter().map(|c| (c.verb.clone(), c.path.clone())).collect::<Vec<_>>();
+    a.action == b.action && a.weights == b.weights && calls(a) == calls(b)
+}
+
+/// The guarded fact that moved, in words. The way back guards only the run and the version it goes to.
+fn moved(plan: &Plan, rollout: &Rollout) -> Option<Text> {
+    let was = &plan.belief;
+    let name = |v: Option<&Version>| v.map_or_else(|| "none".to_owned(), |v| v.label.to_string());
+    if was.key != rollout.key {
+        return Some("it is another rollout".into());
+    }
+    if was.run != rollout.run {
+        let run = |r: Option<&crate::model::ident::RunId>| r.map_or_else(|| "none".into(), crate::model::ident::RunId::text);
+        return Some(format!("the run moved: {} → {}", run(was.run.as_ref()), run(rollout.run.as_ref())).into());
+    }
+    if let Action::Back { to } = &plan.action {
+        return match (&rollout.back.to, &rollout.back.how) {
+            (Some(now), _) if now.id != *to => Some(format!("the way back goes to {} now", now.label).into()),
+            (None, How::None { why }) => Some(format!("there is no way back any more: {why}").into()),
+            _ => None,
+        };
+    }
+    let guards = |fact: &str| {
+        let mut facts = plan.calls.iter().filter_map(|c| match &c.guard {
+            Guard::Facts(facts) => Some(facts),
+            Guard::ReadBack => None,
+        });
+        // Without named facts the target compares nothing: everything believed is guarded here.
+        facts.clone().next().is_none() || facts.any(|facts| facts.iter().any(|f| f.name.as_str() == fact))
+    };
+    let at = rollout.at.map(|at| at.index);
+    if guards("step") && was.at != at {
+        let step = |i: Option<usize>| i.map_or_else(|| "–".to_owned(), |i| (i + 1).to_string());
+        return Some(format!("step {} → {}", step(was.at), step(at)).into());
+    }
+    let stable = rollout.stable().map(|t| &t.version);
+    if guards("stable") && was.stable.as_ref() != stable.map(|v| &v.id) {
+        return Some(format!("stable is {} now", name(stable)).into());
+    }
+    let candidate = rollout.candidate().map(|t| &t.version);
+    if guards("candidate") && was.candidate.as_ref() != candidate.map(|v| &v.id) {
+        return Some(format!("the candidate is {} now", name(candidate)).into());
+    }
+    None
+}
+
+fn confirm_for(plan: &Plan, ask: &Ask, rollout: &Rollout) -> Confirm {
+    let typed = matches!(plan.action, Action::Promote).then(|| first_four(rollout));
+    let reason = plan.needs_reason && ask.reason.is_none();
+    match (reason, typed) {
+        (true, expected) => Confirm::Reason {
+            ready: REASONS.iter().map(|r| Text::from(*r)).collect(),
+            // None is chosen for them: a reason that nobody gave would be a lie in the journal.
+            chosen: REASONS.len(),
+            typed: String::new(),
+            then_typed: expected.map(|e| (e, String::new())),
+        },
+        (false, Some(expected)) => Confirm::Typed { expected, typed: String::new() },
+        (false, None) => Confirm::Key { letter: matches!(plan.action, Action::Back { .. }), pending: None },
+    }
+}
+
+/// The first four characters of the candidate's digest, or of its hash where it is not sealed.
+fn first_four(rollout: &Rollout) -> String {
+    let Some(version) = rollout.candidate().map(|t| &t.version) else { return String::new() };
+    let digest = version.parts.iter().find_map(|p| match &p.declared {
+        Artifact::Digest(d) => Some(d.short()),
+        Artifact::Tag(_) | Artifact::Opaque(_) => None,
+    });
+    let hash = digest.unwrap_or_else(|| version.id.text().to_string());
+    hash.trim_start_matches("sha256:").chars().filter(char::is_ascii_alphanumeric).take(4).collect::<String>().to_ascii_lowercase()
+}
