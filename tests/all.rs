@@ -11,5 +11,6 @@
 )]
 
 mod journal;
+mod proxy;
 mod slots;
 mod support;

@@ -1,0 +1,9 @@
+//! The weighted proxy, from outside: raw TCP on both sides.
+
+mod bodies;
+mod client;
+mod load;
+mod rig;
+mod routing;
+mod trying;
+mod upgrades;
