@@ -49,11 +49,6 @@ impl Client {
         self.answer(false).await.unwrap()
     }
 
-    pub async fn post(&mut self, path: &str, body: &str) -> Answer {
-        self.send(&format!("POST {path} HTTP/1.1\r\nhost: t\r\ncontent-length: {}\r\n\r\n{body}", body.len())).await;
-        self.answer(false).await.unwrap()
-    }
-
     /// The next answer; `None` if the connection ends before a head.
     pub async fn answer(&mut self, to_head: bool) -> Option<Answer> {
         let head = self.head().await?;
