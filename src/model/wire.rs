@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | `GET /v1/watch` | – | NDJSON of `Delta` |
 //! | `GET /v1/rollouts` | – | `Vec<Rollout>` |
-//! | `GET /v1/logs?service=&track=&after=&follow=` | – | NDJSON of `LogLine` |
+//! | `GET /v1/logs?service=&track=&after=&last=&follow=` | – | NDJSON of `LogLine` |
 //! | `POST /v1/actions` | [`ActionRequest`] | [`ActionRecord`] |
 //! | `GET /v1/actions/{id}` | – | [`ActionRecord`] |
 //! | `POST /v1/deploy` | [`DeployRequest`] | [`ActionRecord`] |
