@@ -21,6 +21,7 @@
 pub mod app;
 pub mod clock;
 pub mod conductor;
+pub mod config;
 pub mod host;
 pub mod journal;
 pub mod judge;

@@ -1,0 +1,296 @@
+//! What serde cannot know: values that do not fit each other or the world.
+
+use super::{Config, Finding, parse::Places};
+use crate::model::{
+    ratio::Weight,
+    spec::{GateSpec, Probe, SecretSource, ServiceSpec},
+    step::{Gates, Pause, StepSpec},
+};
+use std::{collections::BTreeMap, net::SocketAddr, path::Path, time::Duration};
+
+/// Longer than anything that makes sense, and short enough to be added to any date.
+const LONGEST: Duration = Duration::from_secs(30 * 24 * 3600);
+/// Bytes of a Unix socket's path, without the final zero.
+const SOCKET_PATH: usize = 107;
+
+/// Everything that is wrong, in the order of the file.
+pub fn check(config: &Config, places: &Places<'_>) -> Vec<Finding> {
+    let mut check = Check { places, found: Vec::new() };
+    check.host(config);
+    check.ports(config);
+    check.names("service", config.services.iter().map(|s| s.name.as_str()));
+    for (i, service) in config.services.iter().enumerate() {
+        check.service(&format!("service.{i}"), service);
+    }
+    check.names("target", config.targets.iter().map(|t| t.name.as_str()));
+    for (i, target) in config.targets.iter().enumerate() {
+        check.socket(&format!("target.{i}.socket"), target.socket.as_deref());
+    }
+    for (command, keys) in &config.keys {
+        for key in keys.iter().filter(|key| key.is_empty() || key.chars().any(char::is_control)) {
+            check.say(&format!("keys.{command}"), &format!("{key:?} is no key: write for example \"R\", \"ctrl-l\" or \"g g\""));
+        }
+    }
+    check.found.sort_by_key(|f| (f.line, f.column));
+    check.found
+}
+
+struct Check<'a> {
+    places: &'a Places<'a>,
+    found: Vec<Finding>,
+}
+
+impl Check<'_> {
+    fn say(&mut self, path: &str, what: &str) {
+        self.found.push(self.places.finding(path, what));
+    }
+
+    fn host(&mut self, config: &Config) {
+        let host = &config.host;
+        if config.version == 0 {
+            self.say("version", "the version of the format starts at 1");
+        }
+        self.socket("host.socket", host.socket.as_deref());
+        for (path, value) in
+            [("host.state", &host.state), ("host.store", &host.store), ("host.run", &host.run), ("journal.path", &config.journal.path)]
+        {
+            self.absolute(path, value.as_deref());
+        }
+        if host.metrics_listen.is_some_and(|a| !a.ip().is_loopback()) {
+            self.say("host.metrics_listen", "metrics are answered on a loopback address only: write for example \"127.0.0.1:9464\"");
+        }
+        if host.verify_rate == 0 {
+            self.say("host.verify_rate", "`verify_rate` must be at least 1 byte per second, so that drift is found at all");
+        }
+    }
+
+    /// No two things may listen on one port.
+    fn ports(&mut self, config: &Config) {
+        let services = config.services.iter().enumerate();
+        let mut taken: Vec<(String, &str, SocketAddr)> =
+            config.host.metrics_listen.map(|a| ("host.metrics_listen".into(), "metrics", a)).into_iter().collect();
+        for (path, name, address) in services.map(|(i, s)| (format!("service.{i}.listen"), s.name.as_str(), s.listen)) {
+            // Port 0 is chosen by the system, differently each time.
+            let clash = taken.iter().find(|(_, _, other)| {
+                let everywhere = address.ip().is_unspecified() || other.ip().is_unspecified();
+                address.port() != 0 && address.port() == other.port() && (everywhere || address.ip() == other.ip())
+            });
+            if let Some((first, other, _)) = clash {
+                let line = self.places.line(first);
+                self.say(&path, &format!("port {} is taken by `{other}` in line {line}: choose another one", address.port()));
+            }
+            taken.push((path, name, address));
+        }
+    }
+
+    fn names<'n>(&mut self, kind: &str, names: impl Iterator<Item = &'n str>) {
+        let mut seen: BTreeMap<&str, String> = BTreeMap::new();
+        for (i, name) in names.enumerate() {
+            let path = format!("{kind}.{i}.name");
+            self.name(&path, name);
+            if let Some(first) = seen.get(name) {
+                let line = self.places.line(first);
+                self.say(&path, &format!("{kind} `{name}` is in line {line} already: choose another name"));
+            }
+            seen.entry(name).or_insert(path);
+        }
+    }
+
+    fn name(&mut self, path: &str, name: &str) {
+        let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '_' | '.');
+        if name.len() > 63 || !name.chars().all(fits) || !name.starts_with(|c: char| c.is_ascii_alphanumeric()) {
+            let shown: String = name.chars().take(70).flat_map(char::escape_debug).collect();
+            self.say(
+                path,
+                &format!("`{shown}` is no name: 1 to 63 lower-case letters, digits, `-`, `_`, `.`, beginning with a letter or digit"),
+            );
+        }
+    }
+
+    fn service(&mut self, at: &str, service: &ServiceSpec) {
+        self.command(at, &service.command);
+        self.environment(at, service);
+        if service.user.as_ref().is_some_and(|u| u.is_empty() || u.contains(['\0', ':', '/', '\n'])) {
+            self.say(&format!("{at}.user"), "`user` must be the name of a system user");
+        }
+        self.range(&format!("{at}.instances"), "instances", f64::from(service.instances), 1.0, 100.0);
+        self.probe(&format!("{at}.readiness"), &service.readiness);
+        if let Some(liveness) = &service.liveness {
+            self.probe(&format!("{at}.liveness"), liveness);
+        }
+        if service.restart.max < service.restart.min {
+            self.say(&format!("{at}.restart"), "`restart.max` must not be shorter than `restart.min`");
+        }
+        for (key, span) in [
+            ("restart.min", service.restart.min),
+            ("restart.max", service.restart.max),
+            ("proxy.timeout", service.proxy.timeout),
+            ("proxy.try_timeout", service.proxy.try_timeout),
+            ("deadline.ready", service.deadline.ready),
+        ] {
+            self.span(&format!("{at}.{key}"), key, span);
+        }
+        for (key, span) in [("drain", service.drain), ("keep_warm", service.keep_warm)] {
+            if !span.is_zero() {
+                self.span(&format!("{at}.{key}"), key, span);
+            }
+        }
+        if service.proxy.try_timeout > service.proxy.timeout {
+            self.say(&format!("{at}.proxy"), "`proxy.try_timeout` must not be longer than `proxy.timeout`, which covers all tries");
+        }
+        if service.keep < 2 {
+            self.say(&format!("{at}.keep"), "`keep` must be at least 2: the version that runs and the one to go back to");
+        }
+        self.gates(at, &service.gates);
+        self.steps(at, service);
+    }
+
+    fn command(&mut self, at: &str, command: &[String]) {
+        let path = format!("{at}.command");
+        if command.first().is_none_or(String::is_empty) {
+            self.say(&path, "`command` is empty: write for example [\"./serve\", \"--port\", \"{port}\"]");
+        }
+        if let Some(i) = command.iter().position(|argument| argument.contains('\0')) {
+            self.say(&format!("{path}.{i}"), "an argument cannot contain a zero character");
+        }
+    }
+
+    fn environment(&mut self, at: &str, service: &ServiceSpec) {
+        let declared = service.environment.keys().map(|n| ("environment", n)).chain(service.secrets.keys().map(|n| ("secrets", n)));
+        for (table, name) in declared {
+            let path = format!("{at}.{table}.{name}");
+            let shown: String = name.chars().take(60).flat_map(char::escape_debug).collect();
+            let letter = |c: char| c.is_ascii_alphabetic() || c == '_';
+            if !name.starts_with(letter) || !name.chars().all(|c| letter(c) || c.is_ascii_digit()) {
+                self.say(&path, &format!("`{shown}` is no name of an environment variable: letters, digits and `_`"));
+            } else if matches!(name.as_str(), "HOME" | "TMPDIR" | "PORT") {
+                self.say(&path, &format!("`{shown}` is set by the host for each instance: remove it"));
+            } else if table == "secrets" && service.environment.contains_key(name) {
+                self.say(&path, &format!("`{shown}` is in `environment` too: keep one of the two"));
+            }
+        }
+        for (name, value) in &service.environment {
+            if value.contains('\0') {
+                self.say(&format!("{at}.environment.{name}"), "a value cannot contain a zero character");
+            }
+        }
+        for (name, source) in &service.secrets {
+            let path = format!("{at}.secrets.{name}");
+            match source {
+                SecretSource::File(file) => self.absolute(&path, Some(file)),
+                SecretSource::Env(variable) if variable.is_empty() || variable.contains(['=', '\0']) => {
+                    self.say(&path, "`env` must name a variable of the host's environment");
+                }
+                SecretSource::Env(_) => {}
+            }
+        }
+    }
+
+    fn probe(&mut self, at: &str, probe: &Probe) {
+        let bad = |c: char| c.is_control() || c.is_whitespace() || c == '#' || !c.is_ascii();
+        if !probe.path.starts_with('/') || probe.path.contains(bad) {
+            self.say(&format!("{at}.path"), "`path` must start with `/` and be written as in a URL, such as \"/healthz\"");
+        }
+        self.span(&format!("{at}.interval"), "interval", probe.interval);
+        self.span(&format!("{at}.timeout"), "timeout", probe.timeout);
+        if probe.timeout > probe.interval {
+            self.say(at, "`timeout` must not be longer than `interval`: one probe at a time");
+        }
+        self.range(&format!("{at}.successes"), "successes", f64::from(probe.successes), 1.0, 100.0);
+        self.range(&format!("{at}.failures"), "failures", f64::from(probe.failures), 1.0, 100.0);
+    }
+
+    fn gates(&mut self, at: &str, gates: &[GateSpec]) {
+        let mut seen = BTreeMap::new();
+        for (i, gate) in gates.iter().enumerate() {
+            let path = format!("{at}.gate.{i}");
+            self.name(&format!("{path}.name"), gate.name.as_str());
+            if let Some(line) = seen.get(&gate.name) {
+                self.say(&format!("{path}.name"), &format!("gate `{}` is in line {line} already: choose another name", gate.name.text()));
+            }
+            seen.entry(&gate.name).or_insert_with(|| self.places.line(&format!("{path}.name")));
+            self.range(&format!("{path}.margin"), "margin", gate.margin, 0.0, 100.0);
+            self.range(&format!("{path}.limit"), "limit", gate.limit, 0.01, 100.0);
+            if gate.min_requests == 0 || gate.min_requests > 1_000_000_000 {
+                self.say(&format!("{path}.min_requests"), "`min_requests` must be 1 to 1000000000");
+            }
+        }
+    }
+
+    fn steps(&mut self, at: &str, service: &ServiceSpec) {
+        let at = format!("{at}.steps");
+        if service.steps.is_empty() {
+            self.say(&at, "the plan has no steps: write for example [{ weight = 5 }, { gate = \"all\" }, { weight = 50 }]");
+        }
+        let mut last = Weight::ZERO;
+        for (i, step) in service.steps.iter().enumerate() {
+            let path = format!("{at}.{i}");
+            match step {
+                StepSpec::Weight(weight) if *weight <= last => {
+                    let before = if last == Weight::ZERO { "0 %".into() } else { format!("the {last} before it") };
+                    self.say(&path, &format!("weight {weight} does not rise above {before}: weights of a plan grow from step to step"));
+                }
+                StepSpec::Weight(weight) => last = *weight,
+                StepSpec::Pause(Pause::For(span)) => self.span(&path, "pause", *span),
+                StepSpec::Pause(Pause::Manual) => {}
+                StepSpec::Gate(gates) => self.gate_step(&path, gates, service, last),
+            }
+        }
+    }
+
+    fn gate_step(&mut self, path: &str, gates: &Gates, service: &ServiceSpec, weight: Weight) {
+        let known: Vec<&str> = service.gates.iter().map(|g| g.name.as_str()).collect();
+        match gates {
+            Gates::All if known.is_empty() => {
+                self.say(path, "this step waits for all gates, but the service has none: add a [[service.gate]] or remove the step");
+            }
+            Gates::Named(names) if names.is_empty() => self.say(path, "this step names no gate: write their names, or \"all\""),
+            Gates::Named(names) => {
+                for name in names.iter().filter(|name| !known.contains(&name.as_str())) {
+                    let near = |other: &&&str| strsim::damerau_levenshtein(name.as_str(), other);
+                    let hint = match known.iter().min_by_key(near) {
+                        Some(best) if near(&best) <= 3 => format!("did you mean `{best}`?"),
+                        Some(_) => format!("the service has {}", known.join(", ")),
+                        None => "the service has none".into(),
+                    };
+                    self.say(path, &format!("unknown gate `{}`: {hint}", name.text()));
+                }
+            }
+            Gates::All => {}
+        }
+        if weight == Weight::ZERO {
+            self.say(path, "this gate comes before any weight and would wait for ever: gates judge the candidate's traffic");
+        }
+    }
+
+    fn socket(&mut self, path: &str, socket: Option<&Path>) {
+        self.absolute(path, socket);
+        if let Some(bytes) = socket.map(|s| s.as_os_str().len()).filter(|bytes| *bytes > SOCKET_PATH) {
+            self.say(path, &format!("the path of a socket has at most {SOCKET_PATH} bytes, this one has {bytes}"));
+        }
+    }
+
+    /// The working directory never matters.
+    fn absolute(&mut self, path: &str, value: Option<&Path>) {
+        if value.is_some_and(|value| !value.is_absolute()) {
+            self.say(path, "a path must be absolute, from `/`");
+        } else if value.is_some_and(|value| value.as_os_str().as_encoded_bytes().contains(&0)) {
+            self.say(path, "a path cannot contain a zero character");
+        }
+    }
+
+    fn span(&mut self, path: &str, name: &str, span: Duration) {
+        if span.is_zero() {
+            self.say(path, &format!("`{name}` must be longer than 0s"));
+        } else if span > LONGEST {
+            self.say(path, &format!("`{name}` must not be longer than 30days"));
+        }
+    }
+
+    fn range(&mut self, path: &str, name: &str, value: f64, from: f64, to: f64) {
+        // Also refuses what is no number.
+        if !(from..=to).contains(&value) {
+            self.say(path, &format!("`{name}` is {value} and must be {from} to {to}"));
+        }
+    }
+}

@@ -1,0 +1,265 @@
+//! From TOML to [`Config`], with the place of everything that is wrong.
+
+use super::{Config, ConfigError, Finding, Origin, Origins, Switch, VERSION, check};
+use crate::model::text::Text;
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use std::{collections::BTreeMap, fmt, ops::Range};
+use toml::{
+    Spanned,
+    de::{DeTable, DeValue},
+};
+
+/// Reads a configuration; `name` is what errors call it.
+///
+/// # Errors
+/// Everything that is wrong with its values, or the first thing that is wrong with its form.
+pub fn parse(text: &str, name: &str) -> Result<Config, ConfigError> {
+    parse_with_origins(text, name).map(|(config, _)| config)
+}
+
+/// [`parse`], with the line of every value.
+pub fn parse_with_origins(text: &str, name: &str) -> Result<(Config, Origins), ConfigError> {
+    let mut places = Places::new(text, name);
+    let table = DeTable::parse(text).map_err(|e| places.invalid(e.span(), &one_line(e.message())))?;
+    if let Some(found) = table.get_ref().get("version")
+        && let DeValue::Integer(number) = found.get_ref()
+        && number.as_str().replace('_', "").parse::<u64>().is_ok_and(|n| n > u64::from(VERSION))
+    {
+        let what = format!("this is a configuration of version {}, this cutover knows {VERSION}: upgrade cutover", number.as_str());
+        return Err(places.invalid(Some(found.span()), &what));
+    }
+    places.collect(String::new(), table.get_ref());
+    let config: Config = toml::from_str(text).map_err(|e| {
+        let what = places.explain(e.span(), e.message());
+        places.invalid(e.span(), &what)
+    })?;
+    let findings = check::check(&config, &places);
+    if !findings.is_empty() {
+        return Err(ConfigError::Invalid(findings));
+    }
+    Ok((config, places.origins()))
+}
+
+/// Where every key and value stands in a text.
+pub struct Places<'a> {
+    text: &'a str,
+    name: &'a str,
+    at: BTreeMap<String, Place>,
+}
+
+struct Place {
+    key: usize,
+    value: Range<usize>,
+}
+
+impl<'a> Places<'a> {
+    const fn new(text: &'a str, name: &'a str) -> Self {
+        Self { text, name, at: BTreeMap::new() }
+    }
+
+    fn collect(&mut self, path: String, table: &DeTable<'_>) {
+        for (key, value) in table {
+            let path = if path.is_empty() { key.get_ref().to_string() } else { format!("{path}.{}", key.get_ref()) };
+            self.value(path, key.span().start, value);
+        }
+    }
+
+    fn value(&mut self, path: String, key: usize, value: &Spanned<DeValue<'_>>) {
+        self.at.insert(path.clone(), Place { key, value: value.span() });
+        match value.get_ref() {
+            DeValue::Table(table) => self.collect(path, table),
+            DeValue::Array(items) => {
+                for (i, item) in items.iter().enumerate() {
+                    self.value(format!("{path}.{i}"), item.span().start, item);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn origins(&self) -> Origins {
+        Origins(self.at.iter().map(|(path, place)| (path.clone(), Origin::File { line: self.line_column(place.key).0 })).collect())
+    }
+
+    /// A finding about the value at `path`, or about the nearest thing around it that is there.
+    pub fn finding(&self, path: &str, what: &str) -> Finding {
+        let mut path = path;
+        let place = loop {
+            if let Some(place) = self.at.get(path) {
+                break place.value.start;
+            }
+            match path.rsplit_once('.') {
+                Some((around, _)) => path = around,
+                None => break 0,
+            }
+        };
+        self.at_offset(place, what)
+    }
+
+    /// The line of the value at `path`, for a finding about another one.
+    pub fn line(&self, path: &str) -> usize {
+        self.at.get(path).map_or(1, |place| self.line_column(place.value.start).0)
+    }
+
+    fn at_offset(&self, offset: usize, what: &str) -> Finding {
+        let (line, column) = self.line_column(offset);
+        Finding { file: Text::clean(self.name), line, column, what: Text::clean(what) }
+    }
+
+    fn invalid(&self, span: Option<Range<usize>>, what: &str) -> ConfigError {
+        ConfigError::Invalid(vec![self.at_offset(span.map_or(0, |s| s.start), what)])
+    }
+
+    fn line_column(&self, offset: usize) -> (usize, usize) {
+        let before = self.text.as_bytes().get(..offset).unwrap_or(self.text.as_bytes());
+        let line_start = before.iter().rposition(|b| *b == b'\n').map_or(0, |i| i + 1);
+        // Continuation bytes of UTF-8 are no characters.
+        let columns = before.iter().skip(line_start).filter(|b| **b & 0xc0 != 0x80).count();
+        (before.iter().filter(|b| **b == b'\n').count() + 1, columns + 1)
+    }
+
+    /// The innermost key whose value contains a place.
+    fn key_at(&self, span: Option<Range<usize>>) -> &str {
+        let Some(span) = span else { return "" };
+        let around = self.at.iter().filter(|(_, place)| place.value.start <= span.start && span.end <= place.value.end);
+        let path = around.max_by_key(|(path, _)| path.len()).map_or("", |(path, _)| path.as_str());
+        path.rsplit('.').find(|part| part.parse::<usize>().is_err()).unwrap_or_default()
+    }
+
+    /// What serde says, in words for a person.
+    fn explain(&self, span: Option<Range<usize>>, message: &str) -> String {
+        let key = self.key_at(span);
+        if let Some(rest) = message.strip_prefix("unknown field ") {
+            return suggest("key", rest);
+        }
+        if let Some(rest) = message.strip_prefix("unknown variant ") {
+            return suggest(if key == "steps" { "step" } else { "value" }, rest);
+        }
+        if let Some(field) = message.strip_prefix("missing field ") {
+            let field = field.trim_matches('`');
+            return match advice(field) {
+                Some(advice) => format!("`{field}` is missing: {advice}"),
+                None => format!("`{field}` is missing"),
+            };
+        }
+        if message.starts_with("invalid type: map, expected a sequence") {
+            return format!("`{key}` is a list: write [[{key}]] with two brackets");
+        }
+        if message.contains("socket address") {
+            return format!("`{key}` must be an address and a port, such as \"127.0.0.1:8080\"");
+        }
+        if message.contains("IP address") {
+            return format!("`{key}` must be addresses, such as \"10.0.0.1\"");
+        }
+        // A step's own messages begin with what it is.
+        if key.is_empty() || key == "steps" || message.contains(&format!("`{key}`")) {
+            one_line(message)
+        } else {
+            format!("`{key}`: {}", one_line(message))
+        }
+    }
+}
+
+fn one_line(message: &str) -> String {
+    message.lines().map(str::trim).filter(|l| !l.is_empty()).collect::<Vec<_>>().join("; ")
+}
+
+/// What to write for a key that is missing.
+fn advice(field: &str) -> Option<&'static str> {
+    Some(match field {
+        "readiness" => "add readiness = { path = \"/healthz\" }, so that an instance gets traffic only once it answers",
+        "steps" => "add for example steps = [{ weight = 5 }, { gate = \"all\" }, { pause = \"10m\" }, { weight = 50 }]",
+        "command" => "add for example command = [\"./serve\", \"--port\", \"{port}\"]",
+        "listen" => "add for example listen = \"127.0.0.1:8080\"",
+        "name" => "give it a name of lower-case letters, digits, `-`, `_` and `.`",
+        "signal" => "add signal = \"errors\" or signal = \"slow\"",
+        "path" => "add for example path = \"/healthz\"",
+        _ => return None,
+    })
+}
+
+/// From serde's "`x`, expected one of `a`, `b`": the nearest name, or all of them.
+fn suggest(what: &str, rest: &str) -> String {
+    // The unknown name is the person's and may hold anything, so the list is looked for from the end.
+    let (unknown, list) = rest.rsplit_once(", expected ").unwrap_or((rest, ""));
+    let unknown = unknown.trim_matches('`');
+    let known: Vec<&str> = list.split('`').skip(1).step_by(2).collect();
+    let near = |name: &&&str| strsim::damerau_levenshtein(unknown, name);
+    let best = known.iter().min_by_key(near).filter(|name| near(name) <= unknown.len().max(3) / 3);
+    let shown: String = unknown.chars().take(60).collect();
+    match (best, known.as_slice()) {
+        (Some(best), _) => format!("unknown {what} `{shown}`: did you mean `{best}`?"),
+        (None, []) => format!("unknown {what} `{shown}`"),
+        (None, [only]) => format!("unknown {what} `{shown}`: expected {only}"),
+        (None, known) => format!("unknown {what} `{shown}`: expected one of {}", known.join(", ")),
+    }
+}
+
+/// Keys of a command: one, or a list.
+pub fn keys<'de, D: Deserializer<'de>>(d: D) -> Result<BTreeMap<String, Vec<String>>, D::Error> {
+    struct Keys(Vec<String>);
+
+    impl<'de> Deserialize<'de> for Keys {
+        fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+            d.deserialize_any(OneOrMore)
+        }
+    }
+
+    struct OneOrMore;
+
+    impl<'de> de::Visitor<'de> for OneOrMore {
+        type Value = Keys;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a key such as \"ctrl-l\" or a list of keys")
+        }
+
+        fn visit_str<E: de::Error>(self, key: &str) -> Result<Keys, E> {
+            Ok(Keys(vec![key.to_owned()]))
+        }
+
+        fn visit_seq<A: de::SeqAccess<'de>>(self, mut seq: A) -> Result<Keys, A::Error> {
+            let mut keys = Vec::new();
+            while let Some(key) = seq.next_element()? {
+                keys.push(key);
+            }
+            Ok(Keys(keys))
+        }
+    }
+
+    Ok(BTreeMap::<String, Keys>::deserialize(d)?.into_iter().map(|(command, keys)| (command, keys.0)).collect())
+}
+
+impl Serialize for Switch {
+    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Auto => s.serialize_str("auto"),
+            Self::On => s.serialize_bool(true),
+            Self::Off => s.serialize_bool(false),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Switch {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        struct Visitor;
+
+        impl de::Visitor<'_> for Visitor {
+            type Value = Switch;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("true, false or \"auto\"")
+            }
+
+            fn visit_bool<E: de::Error>(self, on: bool) -> Result<Switch, E> {
+                Ok(if on { Switch::On } else { Switch::Off })
+            }
+
+            fn visit_str<E: de::Error>(self, s: &str) -> Result<Switch, E> {
+                if s == "auto" { Ok(Switch::Auto) } else { Err(E::invalid_value(de::Unexpected::Str(s), &self)) }
+            }
+        }
+
+        d.deserialize_any(Visitor)
+    }
+}

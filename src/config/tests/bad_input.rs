@@ -1,0 +1,212 @@
+//! Every mistake has one clear line.
+
+use super::SERVICE;
+use crate::config::parse;
+
+/// The whole message for a text.
+fn said(text: &str) -> String {
+    parse(text, "c.toml").expect_err(text).to_string()
+}
+
+/// The message after one change of the good service, whose name is in line 3 and steps are in line 7.
+fn change(from: &str, to: &str) -> String {
+    let text = SERVICE.replace(from, to);
+    assert_ne!(text, SERVICE, "{from}");
+    said(&text)
+}
+
+/// The message after lines were added to the good service; the first of them is line 8.
+fn add(lines: &str) -> String {
+    said(&format!("{SERVICE}{lines}\n"))
+}
+
+/// The message after a gate, beginning in line 8, and steps.
+fn gate(lines: &str, steps: &str) -> String {
+    let text = SERVICE.replace("[{ weight = 5 }]", steps);
+    said(&format!("{text}[[service.gate]]\nname = \"errors\"\nsignal = \"errors\"\n{lines}\n"))
+}
+
+#[test]
+fn form() {
+    for (text, line) in [
+        ("x", "c.toml:1:2: key with no value, expected `=`"),
+        ("version = 2\nmoon = \"full\"", "c.toml:1:11: this is a configuration of version 2, this cutover knows 1: upgrade cutover"),
+        ("[hots]", "c.toml:1:2: unknown key `hots`: did you mean `host`?"),
+        ("[host]\nsockets = \"/x\"", "c.toml:2:1: unknown key `sockets`: did you mean `socket`?"),
+        ("[moon]", "c.toml:1:2: unknown key `moon`: expected one of version, host, service, target, keys, journal, metrics, console"),
+        ("[service]\nname = \"a\"", "c.toml:1:1: `service` is a list: write [[service]] with two brackets"),
+        ("console.color = \"allways\"", "c.toml:1:17: unknown value `allways`: did you mean `always`?"),
+        ("console.ascii = \"yes\"", "c.toml:1:17: `ascii`: invalid value: string \"yes\", expected true, false or \"auto\""),
+        ("host.verify_rate = -1", "c.toml:1:20: `verify_rate`: invalid value: integer `-1`, expected u64"),
+        ("[[target]]\nname = \"a\"\nkind = \"argus\"", "c.toml:3:8: unknown value `argus`: expected host"),
+        ("keys.revert = 7", "c.toml:1:15: `revert`: invalid type: integer `7`, expected a key such as \"ctrl-l\" or a list of keys"),
+        ("\u{fc} = 1\n", "c.toml:1:1: invalid unquoted key, expected letters, numbers, `-`, `_`"),
+        ("x = \"\u{fc}\u{fc}\" y", "c.toml:1:10: unexpected key or value, expected newline, `#`"),
+        ("x = 1\nx = 2", "c.toml:2:1: duplicate key"),
+        ("\"\u{1b}[2Jx\" = 1", "c.toml:1:2: invalid basic string, expected non-double-quote visible characters, `\\`"),
+    ] {
+        assert_eq!(said(text), line);
+    }
+}
+
+#[test]
+fn a_service_that_lacks_something() {
+    for (line, message) in [
+        (
+            "readiness = { path = \"/healthz\" }\n",
+            "c.toml:2:1: `readiness` is missing: add readiness = { path = \"/healthz\" }, so that an instance gets traffic only once it answers",
+        ),
+        (
+            "steps = [{ weight = 5 }]\n",
+            "c.toml:2:1: `steps` is missing: add for example steps = [{ weight = 5 }, { gate = \"all\" }, { pause = \"10m\" }, { weight = 50 }]",
+        ),
+        ("command = [\"./serve\"]\n", "c.toml:2:1: `command` is missing: add for example command = [\"./serve\", \"--port\", \"{port}\"]"),
+        ("listen = \"127.0.0.1:8080\"\n", "c.toml:2:1: `listen` is missing: add for example listen = \"127.0.0.1:8080\""),
+        ("name = \"checkout\"\n", "c.toml:2:1: `name` is missing: give it a name of lower-case letters, digits, `-`, `_` and `.`"),
+    ] {
+        assert_eq!(change(line, ""), message);
+    }
+    assert_eq!(change("path = \"/healthz\"", ""), "c.toml:6:13: `path` is missing: add for example path = \"/healthz\"");
+}
+
+#[test]
+fn a_service_that_is_wrong() {
+    for (from, to, message) in [
+        ("name", "nam", "c.toml:3:1: unknown key `nam`: did you mean `name`?"),
+        ("readiness", "readyness", "c.toml:6:1: unknown key `readyness`: did you mean `readiness`?"),
+        ("path =", "pth =", "c.toml:6:15: unknown key `pth`: did you mean `path`?"),
+        (
+            "\"checkout\"",
+            "\"Check\\u001Bout\"",
+            "c.toml:3:8: `Check\\u{1b}out` is no name: 1 to 63 lower-case letters, digits, `-`, `_`, `.`, beginning with a letter or digit",
+        ),
+        (
+            "\"checkout\"",
+            "\"\"",
+            "c.toml:3:8: `` is no name: 1 to 63 lower-case letters, digits, `-`, `_`, `.`, beginning with a letter or digit",
+        ),
+        ("127.0.0.1:8080", "8080", "c.toml:4:10: `listen` must be an address and a port, such as \"127.0.0.1:8080\""),
+        ("[\"./serve\"]", "[]", "c.toml:5:11: `command` is empty: write for example [\"./serve\", \"--port\", \"{port}\"]"),
+        ("\"./serve\"", "\"./serve\", \"a\\u0000\"", "c.toml:5:23: an argument cannot contain a zero character"),
+        (
+            "[{ weight = 5 }]",
+            "[]",
+            "c.toml:7:9: the plan has no steps: write for example [{ weight = 5 }, { gate = \"all\" }, { weight = 50 }]",
+        ),
+        (
+            "{ weight = 5 }",
+            "{ weight = 50 }, { weight = 20.5 }",
+            "c.toml:7:27: weight 20.5 % does not rise above the 50 % before it: weights of a plan grow from step to step",
+        ),
+        ("weight = 5", "weight = 101", "c.toml:7:10: weight 101 is not a percentage from 0 to 100 with at most two decimals"),
+        ("weight = 5", "weight = 33.333", "c.toml:7:10: weight 33.333 is not a percentage from 0 to 100 with at most two decimals"),
+        ("weight = 5", "wait = 5", "c.toml:7:12: unknown step `wait`: expected one of weight, pause, gate"),
+        ("weight = 5", "pause = \"soon\"", "c.toml:7:10: pause `soon` is neither \"manual\" nor a duration such as \"30s\""),
+        ("weight = 5", "pause = \"0s\"", "c.toml:7:10: `pause` must be longer than 0s"),
+        ("/healthz", "healthz", "c.toml:6:22: `path` must start with `/` and be written as in a URL, such as \"/healthz\""),
+        (
+            "\" }",
+            "\", interval = \"0s\", timeout = \"0s\" }",
+            "c.toml:6:45: `interval` must be longer than 0s (1 more: cutover config check)",
+        ),
+        ("\" }", "\", timeout = \"5s\" }", "c.toml:6:13: `timeout` must not be longer than `interval`: one probe at a time"),
+        ("\" }", "\", failures = 0 }", "c.toml:6:45: `failures` is 0 and must be 1 to 100"),
+    ] {
+        assert_eq!(change(from, to), message, "{to}");
+    }
+}
+
+#[test]
+fn more_of_a_service_that_is_wrong() {
+    for (lines, message) in [
+        ("keep = 1", "c.toml:8:8: `keep` must be at least 2: the version that runs and the one to go back to"),
+        ("instances = 0", "c.toml:8:13: `instances` is 0 and must be 1 to 100"),
+        ("instances = 101", "c.toml:8:13: `instances` is 101 and must be 1 to 100"),
+        (
+            "drain = \"30\"",
+            "c.toml:8:9: `drain`: `30` is not a duration such as \"30s\" or \"10m\": time unit needed, for example 30sec or 30ms",
+        ),
+        ("drain = \"2years\"", "c.toml:8:9: `drain` must not be longer than 30days"),
+        ("strategy = \"blue-green\"", "c.toml:8:12: unknown value `blue-green`: expected canary"),
+        ("user = \"\"", "c.toml:8:8: `user` must be the name of a system user"),
+        ("proxy.trusted_proxies = [\"10.0.0.0/8\"]", "c.toml:8:26: `trusted_proxies` must be addresses, such as \"10.0.0.1\""),
+        ("proxy.try_timeout = \"2m\"", "c.toml:8:1: `proxy.try_timeout` must not be longer than `proxy.timeout`, which covers all tries"),
+        ("restart.min = \"2m\"", "c.toml:8:1: `restart.max` must not be shorter than `restart.min`"),
+        ("environment.PORT = \"1\"", "c.toml:8:20: `PORT` is set by the host for each instance: remove it"),
+        ("environment.\"A B\" = \"1\"", "c.toml:8:21: `A B` is no name of an environment variable: letters, digits and `_`"),
+        ("environment.A = \"1\"\nsecrets.A = { env = \"A\" }", "c.toml:9:13: `A` is in `environment` too: keep one of the two"),
+        ("secrets.A = { file = \"a\" }", "c.toml:8:13: a path must be absolute, from `/`"),
+        ("secrets.A = { fil = \"/a\" }", "c.toml:8:15: unknown value `fil`: did you mean `file`?"),
+        ("liveness = { path = \"\" }", "c.toml:8:21: `path` must start with `/` and be written as in a URL, such as \"/healthz\""),
+        ("deadline.on_fail = \"rollback\"", "c.toml:8:20: unknown value `rollback`: expected one of hold, revert, advise"),
+    ] {
+        assert_eq!(add(lines), message);
+    }
+}
+
+#[test]
+fn gates_that_are_wrong() {
+    let one = "[{ weight = 5 }]";
+    for (lines, steps, message) in [
+        ("margin = -1", one, "c.toml:11:10: `margin` is -1 and must be 0 to 100"),
+        ("margin = nan", one, "c.toml:11:10: `margin` is NaN and must be 0 to 100"),
+        ("limit = 0", one, "c.toml:11:9: `limit` is 0 and must be 0.01 to 100"),
+        ("limit = 100.5", one, "c.toml:11:9: `limit` is 100.5 and must be 0.01 to 100"),
+        ("min_requests = 0", one, "c.toml:11:16: `min_requests` must be 1 to 1000000000"),
+        (
+            "[[service.gate]]\nname = \"errors\"\nsignal = \"slow\"",
+            one,
+            "c.toml:12:8: gate `errors` is in line 9 already: choose another name",
+        ),
+        ("", "[{ weight = 5 }, { gate = [\"erors\"] }]", "c.toml:7:26: unknown gate `erors`: did you mean `errors`?"),
+        ("", "[{ weight = 5 }, { gate = \"latency\" }]", "c.toml:7:26: unknown gate `latency`: the service has errors"),
+        ("", "[{ weight = 5 }, { gate = [] }]", "c.toml:7:26: this step names no gate: write their names, or \"all\""),
+        (
+            "",
+            "[{ gate = \"all\" }, { weight = 5 }]",
+            "c.toml:7:10: this gate comes before any weight and would wait for ever: gates judge the candidate's traffic",
+        ),
+    ] {
+        assert_eq!(gate(lines, steps), message);
+    }
+    assert_eq!(
+        change("{ weight = 5 }", "{ weight = 5 }, { gate = \"all\" }"),
+        "c.toml:7:26: this step waits for all gates, but the service has none: add a [[service.gate]] or remove the step"
+    );
+}
+
+#[test]
+fn things_that_clash() {
+    let second = |name: &str, listen: &str| SERVICE.replace("checkout", name).replace("127.0.0.1:8080", listen);
+    for (text, message) in [
+        (second("cart", "127.0.0.1:8080"), "c.toml:10:10: port 8080 is taken by `checkout` in line 4: choose another one"),
+        (second("cart", "0.0.0.0:8080"), "c.toml:10:10: port 8080 is taken by `checkout` in line 4: choose another one"),
+        (second("checkout", "127.0.0.1:8081"), "c.toml:9:8: service `checkout` is in line 3 already: choose another name"),
+        (
+            "[host]\nmetrics_listen = \"127.0.0.1:8080\"\n".into(),
+            "c.toml:4:10: port 8080 is taken by `metrics` in line 9: choose another one",
+        ),
+        (
+            "[host]\nmetrics_listen = \"0.0.0.0:9464\"\n".into(),
+            "c.toml:9:18: metrics are answered on a loopback address only: write for example \"127.0.0.1:9464\"",
+        ),
+        ("[host]\nsocket = \"host.sock\"\n".into(), "c.toml:9:10: a path must be absolute, from `/`"),
+        (
+            format!("[[target]]\nname = \"a\"\nsocket = \"/{}\"\n", "x".repeat(107)),
+            "c.toml:10:10: the path of a socket has at most 107 bytes, this one has 108",
+        ),
+        (
+            "[[target]]\nname = \"a\"\n[[target]]\nname = \"a\"\n".into(),
+            "c.toml:11:8: target `a` is in line 9 already: choose another name",
+        ),
+        ("[keys]\nrevert = [\"R\", \"\"]\n".into(), "c.toml:9:10: \"\" is no key: write for example \"R\", \"ctrl-l\" or \"g g\""),
+        ("[host]\nverify_rate = 0".into(), "c.toml:9:15: `verify_rate` must be at least 1 byte per second, so that drift is found at all"),
+    ] {
+        assert_eq!(add(text.trim_start_matches('\n')), message);
+    }
+    // Different addresses may share a port, and the system chooses 0 differently each time.
+    for (one, two) in [("127.0.0.1:8080", "127.0.0.2:8080"), ("127.0.0.1:0", "127.0.0.1:0")] {
+        let text = SERVICE.replace("127.0.0.1:8080", one) + &second("cart", two);
+        assert!(parse(&text, "c.toml").is_ok(), "{one} {two}");
+    }
+}
