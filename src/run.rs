@@ -12,6 +12,7 @@ pub mod port;
 pub mod tasks;
 
 use crate::{
+    app::state::{Code, Input, KeyPress},
     clock::Clock,
     model::{
         action::{Outcome, Plan},
@@ -136,6 +137,8 @@ impl End {
     }
 }
 
+/// Never reaches the program: it stops the process as in any other program of a shell.
+const CTRL_Z: KeyPress = KeyPress { code: Code::Char('z'), ctrl: true, alt: false };
 /// Between two frames at least, when keys do not ask for one.
 const FRAME: Duration = Duration::from_millis(16);
 /// A write that takes longer than this says that the link is slow.
@@ -257,6 +260,9 @@ struct Loop<'a, P> {
 impl<P: Program> Loop<'_, P> {
     async fn go(&mut self) -> End {
         loop {
+            if let Some(end) = self.end {
+                return end;
+            }
             let mut at_once = false;
             self.arm();
             let woken = self.next().await;
@@ -274,10 +280,9 @@ impl<P: Program> Loop<'_, P> {
             self.effects();
             self.drain();
             self.effects();
-            if let Some(end) = self.end {
-                return end;
+            if self.end.is_none() {
+                self.paint(at_once);
             }
-            self.paint(at_once);
         }
     }
 
@@ -360,7 +365,7 @@ impl<P: Program> Loop<'_, P> {
             self.forget_keys();
         }
         for (batch, at) in std::mem::take(&mut self.held) {
-            self.deliver(&batch, at);
+            self.deliver(batch, at);
         }
     }
 
@@ -383,17 +388,20 @@ impl<P: Program> Loop<'_, P> {
             }
             return false;
         }
-        self.deliver(&batch, at);
+        self.deliver(batch, at);
         true
     }
 
-    fn deliver(&mut self, batch: &InputBatch, at: Duration) {
-        use crate::app::state::{Code, Input, KeyPress};
-        const CTRL_Z: KeyPress = KeyPress { code: Code::Char('z'), ctrl: true, alt: false };
-        if batch.typed.iter().any(|t| t.input == Input::Key(CTRL_Z)) {
-            // What was typed with it belongs to the shell or to nobody.
-            return self.stop();
+    fn deliver(&mut self, mut batch: InputBatch, at: Duration) {
+        let typed = batch.typed.len();
+        batch.typed.retain(|t| t.input != Input::Key(CTRL_Z));
+        if batch.typed.len() < typed {
+            self.stop();
+            if self.stopped {
+                return; // what was typed with it was not meant for what will be on the screen
+            }
         }
+        let batch = &batch;
         self.program.input(batch, at);
         self.outdated |= self.output.under_way().is_some() && self.program.dirty();
     }
@@ -483,7 +491,9 @@ impl<P: Program> Loop<'_, P> {
         if frame.is_empty() {
             self.program.painted(now);
         }
-        self.output.send(frame);
+        if let Some(written) = self.output.send(frame) {
+            self.written(&written);
+        }
     }
 }
 

@@ -14,3 +14,4 @@ mod journal;
 mod proxy;
 mod slots;
 mod support;
+mod term;

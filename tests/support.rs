@@ -1,5 +1,7 @@
 //! What several tests need.
 
+pub mod pty;
+
 use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 use std::{
     fs::File,
