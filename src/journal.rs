@@ -46,7 +46,7 @@ pub enum JournalError {
     #[error("a journal line cannot be written as JSON: {0}")]
     Encode(#[source] serde_json::Error),
     /// The chain does not go on from what is there.
-    #[error("journal {place} is damaged before its last line: run `cutover journal verify`, then move it away; a new one starts by itself")]
+    #[error("journal {place} is damaged before its last line: keep it, move it away, and a new one starts by itself")]
     Damaged {
         /// Which file.
         place: Text,

@@ -281,6 +281,18 @@ fn is_one_clean_line(error: &ConfigError) {
     }
 }
 
+#[test]
+fn nesting_without_end_is_an_error() {
+    for text in [
+        format!("{}a = 1", "a.".repeat(300_000)),
+        format!("[{}a]", "a.".repeat(300_000)),
+        format!("a = {}", "[".repeat(500_000)),
+        format!("a = {}", "{ a = ".repeat(100_000)),
+    ] {
+        is_one_clean_line(&parse(&text, "c.toml").unwrap_err());
+    }
+}
+
 proptest! {
     #[test]
     fn no_text_makes_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {

@@ -387,7 +387,7 @@ async fn a_disk_that_hangs_blocks_nobody_and_is_written_later() {
     let ticket = saver.save(State::new(2));
     let slow = ticket.clone().wait(Duration::from_millis(20)).await;
     assert_eq!(slow.unwrap_err().to_string(), "the disk has not answered within 20 ms");
-    assert!(started.elapsed() < Duration::from_millis(500), "{:?}", started.elapsed());
+    assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
     let up = tokio::time::timeout(LIMIT, banner.wait_for(Option::is_some)).await.unwrap().unwrap().clone().unwrap();
     assert!(up.as_str().starts_with("state not on disk") && up.as_str().ends_with(": the disk does not answer"), "{up}");
 
@@ -413,8 +413,8 @@ async fn a_full_disk_is_said_and_tried_again_until_it_works() {
     let failed = tokio::time::timeout(LIMIT, saver.save(State::new(1))).await.unwrap();
     assert_eq!(failed, Err(SaveError::Failed("cannot write slot a: no space left on device".into())));
     let up = tokio::time::timeout(LIMIT, banner.wait_for(Option::is_some)).await.unwrap().unwrap().clone().unwrap();
-    assert_eq!(up.as_str(), "state not on disk: no space left on device");
-    let ticking = |t: &Option<crate::model::text::Text>| t.as_ref().is_some_and(|t| t.as_str().contains("for 1 s"));
+    assert!(up.as_str().starts_with("state not on disk") && up.as_str().ends_with(": no space left on device"), "{up}");
+    let ticking = |t: &Option<crate::model::text::Text>| t.as_ref().is_some_and(|t| t.as_str().contains(" s: no space"));
     tokio::time::timeout(LIMIT, banner.wait_for(ticking)).await.unwrap().unwrap();
     disk.set(|m| m.fails = false);
     tokio::time::timeout(LIMIT, banner.wait_for(Option::is_none)).await.unwrap().unwrap();
