@@ -37,8 +37,8 @@ use crate::{
 use mailbox::{Letter, Mailbox};
 use port::Place;
 use ratatui::{buffer::Buffer, layout::Rect};
-use std::{collections::HashMap, pin::Pin, sync::Arc, time::Duration};
-use tasks::Tasks;
+use std::{pin::Pin, sync::Arc, time::Duration};
+use tasks::{Answer, Tasks};
 use tokio::time::{Instant, Sleep};
 
 /// What the loop runs: synchronous, total, the only mutator of its state.
@@ -53,8 +53,15 @@ pub trait Program {
     fn link(&mut self, target: &TargetId, link: Link);
     /// Log lines of the stream that [`Effect::WatchLogs`] asked for, and how many before them were dropped.
     fn logs(&mut self, lines: Vec<LogLine>, dropped: u64);
-    /// What was answered to an action. After [`Outcome::Unknown`] a second answer follows when it was found out.
+    /// What was answered to an action.
     fn outcome(&mut self, id: &ActionId, outcome: Outcome);
+    /// What [`Effect::Resolve`] found; `None` when the target has never heard of the action.
+    fn resolved(&mut self, id: &ActionId, outcome: Option<Outcome>);
+    /// Back from a stop or a stalled write: what was typed before is thrown away, and what was on the
+    /// screen may not be any more.
+    fn resumed(&mut self);
+    /// The time that [`Program::next_wake`] named has come, and nothing that was typed waits.
+    fn due(&mut self);
     /// The time.
     fn tick(&mut self, now: Time, uptime: Duration);
     /// The size of the terminal.
@@ -81,6 +88,13 @@ pub enum Effect {
         target: TargetId,
         /// What.
         plan: Box<Plan>,
+    },
+    /// Ask what became of an action whose answer was lost; [`Program::resolved`] follows if the target answers.
+    Resolve {
+        /// Where.
+        target: TargetId,
+        /// Which.
+        id: ActionId,
     },
     /// Follow the logs of this rollout and of no other.
     WatchLogs(Option<(TargetId, Key)>),
@@ -195,7 +209,6 @@ pub async fn run<P: Program>(wiring: Wiring<'_, P>) -> Result<End, Unusable> {
         mail: false,
         mail_at: Duration::ZERO,
         turn: 0,
-        sent_to: HashMap::new(),
         end: None,
     };
     this.tick();
@@ -216,7 +229,7 @@ enum Woken {
     Signal(Caught),
     Written(Written),
     Typed(Read),
-    Answered(ActionId, Outcome),
+    Answered(Answer),
     Mail,
     Due,
 }
@@ -252,8 +265,6 @@ struct Loop<'a, P> {
     mail: bool,
     mail_at: Duration,
     turn: usize,
-    /// Where each unanswered action was sent.
-    sent_to: HashMap<ActionId, TargetId>,
     end: Option<End>,
 }
 
@@ -273,9 +284,10 @@ impl<P: Program> Loop<'_, P> {
                 Woken::Written(written) => self.written(&written),
                 Woken::Typed(Read::Closed) => return End::Closed,
                 Woken::Typed(Read::Batch(batch, at)) => at_once = self.typed(batch, at),
-                Woken::Answered(id, outcome) => self.answered(&id, outcome),
+                Woken::Answered(Answer::Outcome(id, outcome)) => self.program.outcome(&id, outcome),
+                Woken::Answered(Answer::Resolved(id, outcome)) => self.program.resolved(&id, outcome),
                 Woken::Mail => self.mail = true,
-                Woken::Due => {}
+                Woken::Due => self.program.due(),
             }
             self.effects();
             self.drain();
@@ -294,7 +306,7 @@ impl<P: Program> Loop<'_, P> {
             caught = signals.next() => Woken::Signal(caught),
             written = output.written() => Woken::Written(written),
             read = keyboard.read(&**clock), if !*stopped => Woken::Typed(read),
-            (id, outcome) = tasks.answer() => Woken::Answered(id, outcome),
+            answer = tasks.answer() => Woken::Answered(answer),
             () = mailbox.arrived(), if !*mail => Woken::Mail,
             () = timer => Woken::Due,
         }
@@ -347,6 +359,7 @@ impl<P: Program> Loop<'_, P> {
         self.held.clear();
         self.keyboard.discard();
         self.deaf_until = self.clock.uptime() + SETTLE;
+        self.program.resumed();
     }
 
     fn written(&mut self, written: &Written) {
@@ -406,22 +419,11 @@ impl<P: Program> Loop<'_, P> {
         self.outdated |= self.output.under_way().is_some() && self.program.dirty();
     }
 
-    fn answered(&mut self, id: &ActionId, outcome: Outcome) {
-        if let Some(target) = self.sent_to.remove(id)
-            && matches!(outcome, Outcome::Unknown { .. })
-        {
-            self.tasks.resolve(&target, id.clone());
-        }
-        self.program.outcome(id, outcome);
-    }
-
     fn effects(&mut self) {
         for effect in self.program.take_effects() {
             match effect {
-                Effect::Send { target, plan } => {
-                    self.sent_to.insert(plan.id.clone(), target.clone());
-                    self.tasks.send(&target, *plan);
-                }
+                Effect::Send { target, plan } => self.tasks.send(&target, *plan),
+                Effect::Resolve { target, id } => self.tasks.resolve(&target, id),
                 Effect::WatchLogs(of) => self.tasks.logs(of),
                 Effect::Copy(text) => match clipboard::copy(&text, self.tmux) {
                     Some(bytes) => self.control.extend(bytes),

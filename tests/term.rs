@@ -125,6 +125,9 @@ impl Program for Tiny {
     fn link(&mut self, _: &TargetId, _: Link) {}
     fn logs(&mut self, _: Vec<LogLine>, _: u64) {}
     fn outcome(&mut self, _: &ActionId, _: Outcome) {}
+    fn resolved(&mut self, _: &ActionId, _: Option<Outcome>) {}
+    fn resumed(&mut self) {}
+    fn due(&mut self) {}
 
     fn tick(&mut self, _: Time, uptime: Duration) {
         self.dirty |= self.ticking && uptime.as_secs() != self.now.as_secs();

@@ -25,8 +25,14 @@ use tokio::{
 
 /// Actions whose answers wait for the loop at most; more wait in their own tasks.
 const ANSWERS: usize = 64;
-/// How often a target that does not know an action is asked again before that is believed.
-const ASKED: u32 = 2;
+
+/// What was answered.
+pub(super) enum Answer {
+    /// To an action.
+    Outcome(ActionId, Outcome),
+    /// To the question what became of one; `None` when the target has never heard of it.
+    Resolved(ActionId, Option<Outcome>),
+}
 
 /// The tasks of one console. Dropped, it ends them all.
 pub struct Tasks {
@@ -37,8 +43,8 @@ pub struct Tasks {
     sent: JoinSet<()>,
     others: JoinSet<()>,
     logs: Option<AbortHandle>,
-    answer: mpsc::Sender<(ActionId, Outcome)>,
-    answers: mpsc::Receiver<(ActionId, Outcome)>,
+    answer: mpsc::Sender<Answer>,
+    answers: mpsc::Receiver<Answer>,
 }
 
 impl Tasks {
@@ -63,7 +69,7 @@ impl Tasks {
     }
 
     /// The next answer to an action. Loses nothing when it is dropped.
-    pub(super) async fn answer(&mut self) -> (ActionId, Outcome) {
+    pub(super) async fn answer(&mut self) -> Answer {
         match self.answers.recv().await {
             Some(answer) => answer,
             None => std::future::pending().await, // it holds a sender itself
@@ -78,18 +84,19 @@ impl Tasks {
                 Some(port) => port.apply(plan).await,
                 None => nobody(),
             };
-            let _ = answer.send((id, outcome)).await;
+            let _ = answer.send(Answer::Outcome(id, outcome)).await;
         });
         while self.sent.try_join_next().is_some() {}
     }
 
-    /// Finds out what became of an action whose answer was lost; asks until the target says it.
+    /// Asks what became of an action whose answer was lost. Without an answer there is nothing to say.
     pub(super) fn resolve(&mut self, target: &TargetId, id: ActionId) {
         let Some(port) = self.port(target) else { return };
         let answer = self.answer.clone();
         self.others.spawn(async move {
-            let outcome = resolved(port, &id).await;
-            let _ = answer.send((id, outcome)).await;
+            if let Ok(found) = port.resolve(id.clone()).await {
+                let _ = answer.send(Answer::Resolved(id, found.map(|record| record.outcome))).await;
+            }
         });
         while self.others.try_join_next().is_some() {}
     }
@@ -145,22 +152,4 @@ impl Tasks {
 
 fn nobody() -> Outcome {
     Outcome::Refused { refusal: Refusal::NotNow { why: "this target is not configured any more: nothing was sent".into() } }
-}
-
-async fn resolved(port: Arc<dyn Port>, id: &ActionId) -> Outcome {
-    let (mut unknown, mut pause) = (0, Duration::from_secs(1));
-    loop {
-        sleep(pause).await;
-        match Arc::clone(&port).resolve(id.clone()).await {
-            Ok(Some(record)) => return record.outcome,
-            Ok(None) => {
-                unknown += 1;
-                if unknown >= ASKED {
-                    let why = "it never reached the target: nothing was done".into();
-                    return Outcome::Refused { refusal: Refusal::NotNow { why } };
-                }
-            }
-            Err(_) => pause = pause.saturating_mul(2).min(Duration::from_secs(10)),
-        }
-    }
 }
