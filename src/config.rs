@@ -18,7 +18,7 @@ mod read;
 #[cfg(test)]
 mod tests;
 
-pub use env::Env;
+pub use env::{Env, secret};
 pub use example::keys_section;
 pub use parse::parse;
 pub use paths::{PathError, Paths, check_private, default_socket, private_dir};

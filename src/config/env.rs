@@ -1,5 +1,6 @@
 //! What of the process environment matters, read once.
 
+use secrecy::SecretString;
 use std::{
     collections::BTreeMap,
     ffi::OsString,
@@ -37,6 +38,12 @@ pub struct Env {
     pub ssh: bool,
     /// `USER`, or what the system's user database says: how people call themselves.
     pub user: Option<String>,
+}
+
+/// A variable of this process's environment that a service was configured to get as a secret.
+#[must_use]
+pub fn secret(name: &str) -> Option<SecretString> {
+    std::env::var(name).ok().map(SecretString::from)
 }
 
 impl Env {

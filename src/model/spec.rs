@@ -250,11 +250,11 @@ impl RuntimeSpec {
         Digest::of(&serde_json::to_vec(self).unwrap_or_default())
     }
 
-    /// The version that this configuration makes of an artifact.
+    /// The version of a service that this configuration makes of an artifact.
     #[must_use]
-    pub fn version(&self, artifact: &Digest) -> VersionId {
-        let both = format!("{artifact}\n{}", self.hash());
-        VersionId::new(Digest::of(both.as_bytes()).short())
+    pub fn version(&self, service: &str, artifact: &Digest) -> VersionId {
+        let all = format!("{service}\n{artifact}\n{}", self.hash());
+        VersionId::new(Digest::of(all.as_bytes()).short())
     }
 }
 
