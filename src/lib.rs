@@ -19,6 +19,7 @@
 //! network and environment are arguments.
 
 pub mod app;
+pub mod artifact;
 pub mod clock;
 pub mod conductor;
 pub mod config;

@@ -10,6 +10,7 @@
     reason = "tests may fail loudly"
 )]
 
+mod artifact;
 mod journal;
 mod proxy;
 mod slots;
