@@ -211,3 +211,6 @@ impl Display for Escaped<'_> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;
