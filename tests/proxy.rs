@@ -5,5 +5,6 @@ mod client;
 mod load;
 mod rig;
 mod routing;
+mod scarce;
 mod trying;
 mod upgrades;

@@ -1,7 +1,7 @@
 //! The weighted proxy of one service: HTTP/1.1 on both sides, one stable version, at most one
 //! candidate, weights exact to 0.01 %.
 //!
-//! - **Owner of state:** the router ([`router`]), behind one lock that is never held while
+//! - **Owner of state:** the router, behind one lock that is never held while
 //!   waiting. Picking an instance *and* counting the request in flight happen under that lock, so when
 //!   [`Proxy::program`] returns, no request can start by the old table any more, and whatever started
 //!   before is counted in [`Proxy::in_flight`] until the end of its body.

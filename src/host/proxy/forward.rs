@@ -4,13 +4,13 @@ use super::{
     body::{Life, RequestBody, ResponseBody, Upload},
     headers,
     pool::Conn,
-    router::{Pick, Router, Ticket},
+    router::{Missed, Pick, Router, Ticket, shown_path},
     upgrade,
     wire::Tap,
 };
 use crate::{
     conductor::life::PoolId,
-    host::meter::{Head, Meter},
+    host::meter::Head,
     model::{event::FailedRequest, spec::ProxySpec, text::Text},
 };
 use hyper::{
@@ -83,7 +83,7 @@ impl Client {
         let (pick, settings) = self.router.pick(request.method(), request.uri());
         let ticket = match pick {
             Pick::Go(ticket) => ticket,
-            Pick::Nowhere(meant) => return self.nowhere(meant, &settings, &request),
+            Pick::Nowhere(missed) => return nowhere(missed, &settings, &request),
         };
         let pool = ticket.instance.pool.clone();
         let upgrade = (request.version() == Version::HTTP_11).then(|| headers::upgrade(request.headers())).flatten();
@@ -100,27 +100,6 @@ impl Client {
         let (outgoing, body, upload) = self.outgoing(request, &incomer, &ticket, &settings);
         let mut response = self.forward(incomer, outgoing, body, upload, ticket, &settings).await;
         mark(&mut response, &pool, &settings);
-        response
-    }
-
-    /// No version has a ready instance for it.
-    fn nowhere(&self, meant: Option<(PoolId, Arc<Meter>)>, settings: &ProxySpec, request: &Request<Incoming>) -> Response<ResponseBody> {
-        let mut response = own(StatusCode::SERVICE_UNAVAILABLE, "no instance is ready");
-        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
-        if let Some((pool, meter)) = meant {
-            meter.start(self.router.now());
-            meter.head(Head::Substitute { status: 503, waited: None });
-            meter.end(false);
-            meter.keep(FailedRequest {
-                at: self.router.now(),
-                method: request.method().as_str().into(),
-                path: super::router::shown_path(request.uri()),
-                status: Some(503),
-                instance: None,
-                error: Some("no instance is ready".into()),
-            });
-            mark(&mut response, &pool, settings);
-        }
         response
     }
 
@@ -318,6 +297,28 @@ async fn send(conn: &mut Conn, request: Request<RequestBody>) -> Result<Response
             "the connection was closed without an answer"
         })
     })
+}
+
+/// No instance is ready: the proxy answers.
+fn nowhere(missed: Option<Missed>, settings: &ProxySpec, request: &Request<Incoming>) -> Response<ResponseBody> {
+    let status = StatusCode::SERVICE_UNAVAILABLE;
+    let why = "no instance is ready";
+    let mut response = own(status, why);
+    response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+    if let Some(Missed { pool, meter, since }) = missed {
+        meter.head(Head::Substitute { status: status.as_u16(), waited: None });
+        meter.end(false);
+        meter.keep(FailedRequest {
+            at: since,
+            method: request.method().as_str().into(),
+            path: shown_path(request.uri()),
+            status: Some(status.as_u16()),
+            instance: None,
+            error: Some(why.into()),
+        });
+        mark(&mut response, &pool, settings);
+    }
+    response
 }
 
 /// No instance answered: the proxy does.

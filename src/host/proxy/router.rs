@@ -73,8 +73,15 @@ pub struct Active {
 pub enum Pick {
     /// To this instance; it is counted in flight there until the ticket is dropped.
     Go(Ticket),
-    /// The version it is meant for has no ready instance; its counters, if there is a version at all.
-    Nowhere(Option<(PoolId, Arc<Meter>)>),
+    /// The version it is meant for has no ready instance. `None`: there is no version at all.
+    Nowhere(Option<Missed>),
+}
+
+/// A request that its version could not take. It is counted as started and waits to be counted as answered.
+pub struct Missed {
+    pub pool: PoolId,
+    pub meter: Arc<Meter>,
+    pub since: Time,
 }
 
 /// A request's place in the count of what is in flight.
@@ -100,10 +107,6 @@ impl Router {
             names: 0,
         };
         Self { clock, state: Mutex::new(state), unrouted: AtomicU64::new(0) }
-    }
-
-    pub fn now(&self) -> Time {
-        self.clock.now()
     }
 
     pub fn configure(&self, settings: ProxySpec) {
@@ -165,19 +168,20 @@ impl Router {
             }
             // It spills to stable; the other direction does not exist.
             candidate.meter.unavailable();
-            meant = Some((candidate.pool.clone(), Arc::clone(&candidate.meter)));
+            meant = Some(&*candidate);
         }
         if let Some(stable) = &mut state.stable {
             if let Some(instance) = stable.least_loaded(None) {
                 return Pick::Go(Ticket::new(instance, &stable.meter, &mut state.names, method, uri, now));
             }
             stable.meter.unavailable();
-            meant = Some((stable.pool.clone(), Arc::clone(&stable.meter)));
+            meant = Some(&*stable);
         }
-        if meant.is_none() {
-            self.unrouted.fetch_add(1, Ordering::Relaxed);
+        match meant {
+            Some(place) => place.meter.start(now),
+            None => drop(self.unrouted.fetch_add(1, Ordering::Relaxed)),
         }
-        Pick::Nowhere(meant)
+        Pick::Nowhere(meant.map(|p| Missed { pool: p.pool.clone(), meter: Arc::clone(&p.meter), since: now }))
     }
 
     /// Moves a request that will be sent again to another instance of its version, if the version is
@@ -195,7 +199,7 @@ impl Router {
         self.state()
             .instances()
             .filter(|i| of(i))
-            .map(|i| if upgraded { i.upgraded() } else { i.load() - i.upgraded().min(i.load()) })
+            .map(|i| if upgraded { i.upgraded() } else { i.load().saturating_sub(i.upgraded()) })
             .sum()
     }
 
