@@ -189,10 +189,10 @@ fn parts(scene: &Scene<'_>, area: Rect) -> Vec<Part> {
             ]);
         }
         parts.extend(scene.others.iter().map(|track| row(15, tracks::other(scene, track))));
-        parts.push(row(35, plan::strip(scene)));
     }
+    parts.push(row(35, plan::strip(scene)));
     parts.push(row(55, plan::next(scene)));
-    if !idle {
+    if scene.judged() {
         parts.push(row(65, gates::row(scene)));
     }
     parts.extend(cost::row(scene).map(|r| row(80, r)));

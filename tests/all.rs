@@ -11,8 +11,10 @@
 )]
 
 mod artifact;
+mod fixtures;
 mod journal;
 mod proxy;
+mod screens;
 mod slots;
 mod support;
 mod term;

@@ -34,7 +34,7 @@ fn proof_rows(scene: &Scene<'_>, proof: &Proof) -> Vec<Row> {
     let mut rows = match proof.safe_since {
         Some(since) => {
             let took = long(elapsed(since, proof.asked));
-            let whose = if ours(scene).is_some() { "your key" } else { "it was asked for" };
+            let whose = if ours(scene) { "your key" } else { "it was asked for" };
             let safe =
                 start.clone().add(Tone::Good, format!("{} SAFE", scene.look.glyphs().pass)).plain(format!(" since {}", clock(since)));
             vec![scene.fit([
@@ -89,10 +89,10 @@ fn missing(scene: &Scene<'_>, proof: &Proof) -> Option<Row> {
     ]))
 }
 
-/// Our own way back on this rollout, if we sent one.
-fn ours<'a>(scene: &Scene<'a>) -> Option<&'a Following> {
-    let back = |f: &&Following| f.key == scene.rollout.key && matches!(f.plan.action, Action::Back { .. });
-    scene.state.following.iter().rev().find(back)
+/// Whether the way back was our own.
+fn ours(scene: &Scene<'_>) -> bool {
+    let back = |f: &Following| f.key == scene.rollout.key && matches!(f.plan.action, Action::Back { .. });
+    scene.state.following.iter().any(back)
 }
 
 /// `READY ~1 s (worst 2 of 37) 1188/1200 ok 20 s ago`.
@@ -185,7 +185,9 @@ fn estimate(took: Option<Measured>, narrow: bool) -> String {
     let Some(Measured { usual, worst, n }) = took else { return String::new() };
     let worst = measured(worst);
     match (usual.map(measured), narrow) {
-        (Some(usual), true) => format!(" ~{usual} (worst {} of {n})", worst.trim_end_matches(" s")),
+        (Some(usual), true) => {
+            format!(" ~{usual} (worst {} of {n})", if usual.ends_with(" s") { worst.trim_end_matches(" s") } else { &worst })
+        }
         (Some(usual), false) => format!(" about {usual} (worst {worst} of {n})"),
         (None, _) => format!(" (worst {worst} of {n})"),
     }

@@ -38,7 +38,7 @@ fn line(scene: &Scene<'_>, start: &Row, worst: &GateState, detail: bool, names: 
     let name = if names { scene.cut(&worst.id.text(), 40) } else { scene.gate_name(worst) };
     let mut row = start.clone().join(named(scene, worst, name));
     if detail && let Some(detail) = self::detail(scene, worst) {
-        row = row.plain(" ").plain(detail);
+        row = row.plain(if matches!(worst.verdict, Verdict::Fail { .. }) { " " } else { "" }).plain(detail);
     }
     let gap = if names { "   " } else { "  " };
     for rank in 0..=3 {
@@ -84,7 +84,7 @@ fn detail(scene: &Scene<'_>, gate: &GateState) -> Option<String> {
     match &gate.verdict {
         Verdict::Pass { .. } => None,
         Verdict::Fail { why, .. } => Some(broken(gate, scene.roomy).unwrap_or_else(|| why.to_string())),
-        verdict => Some(format!("{} {}", eta(verdict).trim_start(), verdict.reason()).trim().to_owned()),
+        verdict => Some(format!("{}: {}", eta(verdict), verdict.reason())),
     }
 }
 

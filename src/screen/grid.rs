@@ -2,7 +2,7 @@
 
 use super::{
     health::{self, Figure},
-    scene::{Scene, share},
+    scene::{Scene, share, share_short},
     status, verdict,
 };
 use crate::{
@@ -65,8 +65,7 @@ const fn place(area: Rect, slot: Slot) -> Rect {
 /// What stands in a version's place where it is no figure.
 fn text(scene: &Scene<'_>, line: Line, track: Option<&Track>, side: Side) -> Row {
     let Some(track) = track else {
-        let missing =
-            if scene.left.is_none() && line == Line::Labels && side.whole.x == 10 && scene.right.is_some() { "no stable yet" } else { "" };
+        let missing = if scene.first() && line == Line::Labels && side.whole.x == 10 { "no stable yet" } else { "" };
         return scene.row().add(Tone::Dim, missing);
     };
     let wide = side.spark.width > 0;
@@ -97,7 +96,7 @@ fn text(scene: &Scene<'_>, line: Line, track: Option<&Track>, side: Side) -> Row
 fn beside(scene: &Scene<'_>, line: Line, max: usize) -> Row {
     match line {
         Line::Labels => scene.row(),
-        Line::Digests => status::started(scene, 10).unwrap_or_else(|| scene.row()),
+        Line::Digests => status::started(scene, max.saturating_sub(18)).unwrap_or_else(|| scene.row()),
         Line::Traffic => traffic(scene),
         Line::Ready => {
             match [scene.right, scene.left].into_iter().flatten().map(|t| (t, health::trouble(scene, t, max))).find(|(_, r)| !r.is_empty())
@@ -119,7 +118,7 @@ fn beside(scene: &Scene<'_>, line: Line, max: usize) -> Row {
 fn traffic(scene: &Scene<'_>) -> Row {
     let sides = [scene.right, scene.left];
     if let Some(track) = sides.into_iter().flatten().find(|t| unprogrammed(t)) {
-        let programmed = share(track.share.programmed);
+        let programmed = share_short(track.share.programmed);
         return scene.row().add(Tone::Warn, format!("router {} at {programmed}", scene.role(track)));
     }
     match sides.into_iter().flatten().find(|t| !t.share.basis.is_empty()) {

@@ -8,7 +8,7 @@ use crate::{
         action::{Observation, Outcome},
         time::elapsed,
     },
-    ui::{figure::long, look::Tone, row::Row},
+    ui::{figure::long, look::Tone, row::Row, text::cut_end},
 };
 use std::time::Duration;
 
@@ -71,5 +71,8 @@ pub(super) fn finding(scene: &Scene<'_>) -> Option<Row> {
     let end = format!(" {} ago{more}", long(scene.age(first.since)));
     let start = scene.labelled(Tone::Warn, "found").add(Tone::Warn, first.kind.as_str()).plain(": ");
     let room = scene.width.saturating_sub(start.width() + end.len());
-    Some(scene.fit([start.clone().plain(first.what.as_str()).plain(&end), start.name(Tone::Plain, first.what.as_str(), room).plain(&end)]))
+    Some(scene.fit([
+        start.clone().plain(first.what.as_str()).plain(&end),
+        start.plain(cut_end(&scene.look.plain(first.what.as_str()), room, &scene.look)).plain(&end),
+    ]))
 }

@@ -3,7 +3,7 @@
 use super::{
     grid::unprogrammed,
     health::{self, Figure},
-    scene::{Scene, share, share_percent},
+    scene::{Scene, share_percent, share_short},
     verdict,
 };
 use crate::{
@@ -64,7 +64,7 @@ fn note(scene: &Scene<'_>, track: &Track, signal: SignalId, max: usize) -> Row {
 fn facts(scene: &Scene<'_>, track: &Track, pane: Pane, area: Rect, buf: &mut Buffer) {
     let max = usize::from(pane.note.width);
     let counted = match &track.share {
-        s if unprogrammed(track) => scene.row().add(Tone::Warn, format!("router at {}", share(s.programmed))),
+        s if unprogrammed(track) => scene.row().add(Tone::Warn, format!("router at {}", share_short(s.programmed))),
         s if s.seen.is_some() && !s.basis.is_empty() => scene.row().add(Tone::Dim, format!("{}, 1 min", s.basis)),
         _ => scene.row(),
     };

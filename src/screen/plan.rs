@@ -10,8 +10,14 @@ use crate::{
 pub(super) fn strip(scene: &Scene<'_>) -> Row {
     let rollout = scene.rollout;
     let mut labels: Vec<String> = rollout.steps.iter().map(|s| s.label.to_string()).collect();
-    if labels.is_empty() {
-        return scene.line("plan").add(Tone::Dim, "no steps");
+    match (&rollout.phase, labels.is_empty()) {
+        (Phase::Idle, true) => {
+            let service = scene.cut(&rollout.key.service.text(), 40);
+            return scene.fit([scene.line("plan").plain(format!("to begin: cutover deploy {service} ARTIFACT"))]);
+        }
+        (_, _) if scene.first() => return scene.line("plan").plain("no steps: 100 % when it is ready"),
+        (_, true) => return scene.line("plan").add(Tone::Dim, "no steps"),
+        _ => {}
     }
     // 100 % follows by itself and is no step unless it was written as one.
     if !rollout.steps.last().is_some_and(|s| s.spec == StepSpec::Weight(Weight::FULL)) {
@@ -35,8 +41,8 @@ fn form(scene: &Scene<'_>, labels: &[String], done: usize, middle: usize) -> Row
         let gap = if std::mem::take(&mut first) { "" } else { gap };
         row.add(Tone::Dim, gap)
     };
-    // The last one that is done stands by itself where there is room.
-    let single = if scene.roomy { 1 } else { 0 };
+    // The last one that is done stands by itself where there is room, and at the end.
+    let single = usize::from(scene.roomy || done == labels.len());
     if done > single {
         row = next(row, &gap).add(Tone::Good, glyphs.pass).plain(format!(" {} done", done - single));
     }
@@ -62,6 +68,8 @@ fn form(scene: &Scene<'_>, labels: &[String], done: usize, middle: usize) -> Row
         row = match (i == done, current, scene.roomy) {
             (true, true, false) => row.add(tone, format!("[{label}]")),
             (true, true, true) | (true, false, _) if scene.rollout.at.is_some() => row.add(tone, format!("{sign} {label}")),
+            // What will not happen any more.
+            _ if tone == Tone::Bad => row.add(Tone::Dim, label),
             _ => row.plain(label),
         };
     }

@@ -7,7 +7,7 @@ use crate::{
         gate::{Arm, GateState, Verdict},
         ident::Role,
         ratio::Ratio,
-        rollout::Rollout,
+        rollout::{Phase, Rollout},
         spec::Strategy,
         text::Text,
         time::{Time, elapsed},
@@ -160,6 +160,16 @@ impl<'a> Scene<'a> {
         self.rollout.gates.iter().find(|g| matches!(g.verdict, Verdict::Fail { who: Arm::Both, .. }))
     }
 
+    /// Whether the gates look at what stands on the right: before and after a run they do not.
+    pub const fn judged(&self) -> bool {
+        !matches!(self.rollout.phase, Phase::Idle | Phase::Completed | Phase::Reverted)
+    }
+
+    /// Whether this is the first version ever.
+    pub fn first(&self) -> bool {
+        self.left.is_none() && self.right.is_some()
+    }
+
     /// Whether the two versions on the screen run with different configurations.
     pub fn other_config(&self) -> bool {
         let config = |t: Option<&'a Track>| t.and_then(|t| t.version.config.as_ref());
@@ -191,6 +201,13 @@ pub(super) fn share(ratio: Option<Ratio>) -> Cow<'static, str> {
         Some(percent) => figure::percent(percent / 100.0).trim_end_matches(" %").to_owned().into(),
         None => figure::UNKNOWN.into(),
     }
+}
+
+/// A share in a sentence, without needless decimals: `10 %`, `33.33 %`; `–` if it is not known.
+pub(super) fn share_short(ratio: Option<Ratio>) -> String {
+    let share = share(ratio);
+    let short = if share.contains('.') { share.trim_end_matches('0').trim_end_matches('.') } else { &share };
+    if ratio.and_then(Ratio::percent).is_some() { format!("{short} %") } else { share.into_owned() }
 }
 
 /// A share with its sign: `66.67 %`; `–` if it is not known.

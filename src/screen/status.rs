@@ -1,6 +1,6 @@
 //! The second line: where in the plan, at which weight, since when, and what holds it.
 
-use super::scene::{Scene, share_percent};
+use super::scene::{Scene, share_short};
 use crate::{
     model::{
         rollout::{Hold, Phase},
@@ -48,10 +48,9 @@ fn place(scene: &Scene<'_>, long: bool) -> Row {
         },
     );
     let count = rollout.steps.len();
-    let first = scene.left.is_none() && scene.right.is_some();
     match (&rollout.phase, rollout.at) {
         (Phase::Idle, _) => scene.row().plain(" ").add(Tone::Strong, "IDLE").plain(" nothing was ever deployed here"),
-        _ if first => row.plain(" first deploy: 100 % when it is ready"),
+        _ if scene.first() => row.plain(" first deploy: 100 % when it is ready"),
         (Phase::Completed, _) | (_, None) => row,
         (_, Some(at)) => {
             let of = scene.pick(" of ", "/");
@@ -61,7 +60,7 @@ fn place(scene: &Scene<'_>, long: bool) -> Row {
                 return row;
             }
             let weight = scene.right.and_then(|t| t.share.declared);
-            row.plain(format!(" at {} for {}", share_percent(weight), short(scene.age(at.since))))
+            row.plain(format!(" at {} for {}", share_short(weight), short(scene.age(at.since))))
         }
     }
 }

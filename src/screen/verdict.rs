@@ -31,6 +31,9 @@ pub(super) fn gate<'a>(scene: &Scene<'a>, row: SignalId) -> Option<&'a GateState
 
 /// The words beside a row of figures, in at most `max` columns.
 pub(super) fn note(scene: &Scene<'_>, row: SignalId, max: usize) -> Row {
+    if !scene.judged() {
+        return scene.row();
+    }
     let value = |track: Option<&Track>| track?.signals.get(&row)?.reading.fresh()?.value();
     let compared = match (row, value(scene.left), value(scene.right)) {
         (SignalId::P50 | SignalId::P99, Some(stable), Some(candidate)) => change(stable, candidate),
@@ -109,7 +112,8 @@ pub(super) fn broken(gate: &GateState, roomy: bool) -> Option<String> {
     };
     let own = match stable {
         Some(stable) if over(stable) && over(candidate) => {
-            format!("{}, {own}", percent_beside(stable, Some(evidence.limit)).trim_end_matches(" %"))
+            let stable = percent_beside(stable, Some(evidence.limit));
+            format!("{} (stable {})", own.trim_end_matches(" %"), stable.trim_end_matches(" %"))
         }
         _ => own,
     };

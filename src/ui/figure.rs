@@ -175,13 +175,13 @@ pub fn long(span: Duration) -> String {
     )
 }
 
-/// A span that was measured: below 10 s with tenths, from there as [`long`]. Rounded up: an
-/// estimate must not promise too much.
+/// A span that was measured: `40 ms`, `1.2 s`, from 10 s on as [`long`]. Rounded up: an estimate
+/// must not promise too much. At most 8 columns.
 #[must_use]
 pub fn measured(span: Duration) -> String {
     let tenths = span.as_millis().div_ceil(100);
     match (tenths / 10, tenths % 10) {
-        (0, tenth) => format!("0.{tenth} s"),
+        _ if span.as_micros() <= 999_000 => format!("{} ms", span.as_micros().div_ceil(1_000)),
         (whole, 0) if whole < 10 => format!("{whole} s"),
         (whole, tenth) if whole < 10 => format!("{whole}.{tenth} s"),
         _ => long(Duration::from_secs(u64::try_from(span.as_millis().div_ceil(1_000)).unwrap_or(u64::MAX))),
@@ -251,7 +251,7 @@ mod tests {
         assert_eq!(compact_spaced(288_433_920), "288 M");
         assert_eq!((short(Duration::from_secs(14 * 60 + 59)).as_str(), short(Duration::from_secs(45)).as_str()), ("14m", "45s"));
         assert_eq!((long(Duration::from_secs(485)).as_str(), long(Duration::from_secs(20)).as_str()), ("8 min", "20 s"));
-        assert_eq!((measured(Duration::from_millis(1_000)).as_str(), measured(Duration::from_millis(240)).as_str()), ("1 s", "0.3 s"));
+        assert_eq!((measured(Duration::from_millis(1_000)).as_str(), measured(Duration::from_micros(39_100)).as_str()), ("1 s", "40 ms"));
         assert_eq!(left(Duration::from_millis(26_200)), Duration::from_secs(27));
     }
 

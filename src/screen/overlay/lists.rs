@@ -24,8 +24,12 @@ pub(super) fn help(state: &State, extras: &Extras<'_>, first: usize, width: usiz
         let docs = if docs.is_empty() { vec![String::new()] } else { docs };
         for (i, doc) in docs.into_iter().enumerate() {
             let row = Row::new(state.look).plain(" ");
-            let row = if i == 0 { row.name(Tone::Strong, key, keys) } else { row };
-            lines.push(row.pad(margin).plain(doc));
+            // A line without keys is a heading.
+            lines.push(match (key.is_empty(), i) {
+                (true, _) => row.add(Tone::Strong, doc),
+                (false, 0) => row.name(Tone::Strong, key, keys).pad(margin).plain(doc),
+                (false, _) => row.pad(margin).plain(doc),
+            });
         }
     }
     let shown = rows.saturating_sub(1).max(1);
