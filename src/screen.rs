@@ -68,8 +68,8 @@ pub struct Extras<'a> {
     pub back_key: &'a str,
 }
 
-/// The smallest terminal that is drawn on.
-const LEAST: (u16, u16) = (40, 8);
+/// Columns and rows below which there is only one line, and no preview can be read.
+pub const LEAST: (u16, u16) = (40, 8);
 
 /// Draws the screen into an area of a buffer. Every cell of the area is written.
 pub fn draw(state: &State, extras: &Extras<'_>, area: Rect, buf: &mut Buffer) {
@@ -100,7 +100,9 @@ pub fn draw(state: &State, extras: &Extras<'_>, area: Rect, buf: &mut Buffer) {
 /// One line that says so, and the way back.
 fn too_small(state: &State, extras: &Extras<'_>, area: Rect, buf: &mut Buffer) {
     let width = usize::from(area.width);
-    let hint = footer::row(state.look, extras.footer, width);
+    // What cannot be read must not be confirmed: no hint while something lies over the screen.
+    let seen = if matches!(state.overlay, Overlay::None) { extras.footer } else { &[] };
+    let hint = footer::row(state.look, seen, width);
     let (columns, rows) = LEAST;
     let small = Row::new(state.look).add(Tone::Warn, "too small");
     let row = Row::fit(
@@ -109,7 +111,7 @@ fn too_small(state: &State, extras: &Extras<'_>, area: Rect, buf: &mut Buffer) {
         [
             small.clone().plain(format!(" (needs {columns}x{rows}) ")).join(hint.clone()),
             small.clone().plain(" ").join(hint.clone()),
-            if matches!(state.overlay, Overlay::None) { hint } else { small },
+            if hint.is_empty() { small } else { hint },
         ],
     );
     row.draw(area, buf);

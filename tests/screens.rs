@@ -515,3 +515,13 @@ fn every_small_size_of_every_screen() {
         }
     }
 }
+
+/// Below the least size nothing can be read, so nothing says how to confirm.
+#[test]
+fn a_preview_that_cannot_be_read_is_not_offered() {
+    let mut state = state(fx::rising());
+    state.overlay = overlays(&state).swap_remove(1);
+    assert_eq!(rows(&paint(&state, 39, 24))[0], "too small (needs 40x8)");
+    state.overlay = Overlay::None;
+    assert_eq!(rows(&paint(&state, 16, 2))[0], "R back to v41");
+}

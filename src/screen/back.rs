@@ -55,7 +55,7 @@ fn proof_rows(scene: &Scene<'_>, proof: &Proof) -> Vec<Row> {
                 None => format!(", no request ever on {label}"),
             };
             let short_last = proof.last_request.map_or_else(|| ", no request".into(), |at| format!(", last request {}", clock(at)));
-            let safe = match proof.safe_at {
+            let safe = match proof.safe_at.filter(|_| scene.stale.is_none()) {
                 Some(at) => scene.row().plain(", ").add(Tone::Warn, format!("SAFE in {}", long(left(until(scene.now, at))))),
                 None => scene.row().plain(", ").add(Tone::Warn, "not SAFE yet"),
             };
@@ -110,6 +110,14 @@ fn lamp(scene: &Scene<'_>) -> Row {
     let bad = back.checks.iter().filter(|c| c.state == CheckState::Bad);
     let unknown = back.checks.iter().filter(|c| c.state == CheckState::Unknown);
     let open: Vec<&Check> = bad.chain(unknown).collect();
+    if let Some(silent) = scene.stale {
+        // One of the things it needs is the host itself.
+        let silent = long(silent);
+        let was = if back.is_ready() { "was READY, " } else { "" };
+        return scene.fit([start
+            .add(Tone::Warn, format!("{} NOT KNOWN", scene.look.glyphs().blind))
+            .plain(format!(" {was}no news for {silent}; back is tried all the same"))]);
+    }
     let row = match open.first() {
         Some(worst) if worst.state == CheckState::Bad => start.add(Tone::Bad, format!("{} NOT READY", scene.look.glyphs().fail)),
         Some(_) => start.add(Tone::Warn, "NOT CHECKED"),

@@ -2,7 +2,7 @@
 
 use super::{
     health::{self, Figure},
-    scene::{Scene, share, share_short},
+    scene::{Scene, share, share_percent, share_short},
     status, verdict,
 };
 use crate::{
@@ -56,6 +56,9 @@ pub(super) fn draw(scene: &Scene<'_>, line: Line, area: Rect, buf: &mut Buffer) 
     for (track, side) in [(scene.left, grid.left), (scene.right, grid.right)] {
         at(side.whole, text(scene, line, track, side));
     }
+    if scene.first() && line == Line::Labels {
+        at(grid.left.whole, scene.row().add(Tone::Dim, "no stable yet"));
+    }
 }
 
 const fn place(area: Rect, slot: Slot) -> Rect {
@@ -64,10 +67,7 @@ const fn place(area: Rect, slot: Slot) -> Rect {
 
 /// What stands in a version's place where it is no figure.
 fn text(scene: &Scene<'_>, line: Line, track: Option<&Track>, side: Side) -> Row {
-    let Some(track) = track else {
-        let missing = if scene.first() && line == Line::Labels && side.whole.x == 10 { "no stable yet" } else { "" };
-        return scene.row().add(Tone::Dim, missing);
-    };
+    let Some(track) = track else { return scene.row() };
     let wide = side.spark.width > 0;
     match line {
         Line::Labels => {
@@ -82,7 +82,7 @@ fn text(scene: &Scene<'_>, line: Line, track: Option<&Track>, side: Side) -> Row
             if differs && wide { row.add(Tone::Warn, format!(" cfg{}", scene.look.glyphs().differs)) } else { row }
         }
         Line::Traffic => {
-            let declared = format!("{:>8}", format!("{} %", share(track.share.declared)));
+            let declared = format!("{:>8}", share_percent(track.share.declared));
             let row = scene.row().plain(if track.share.declared.is_some() { declared } else { format!("{:>6}", figure::UNKNOWN) });
             let row = if wide { row.pad(8).plain(" seen ").plain(share(track.share.seen)) } else { row };
             row.dim_if(scene.stale.is_some())

@@ -7,6 +7,7 @@ use super::{
 use crate::{
     model::{
         gate::{Arm, Verdict},
+        ident::Role,
         instance::Instance,
         signal::{Reading, Sample, SignalId, Unit},
         version::Track,
@@ -83,8 +84,8 @@ pub(super) fn value(scene: &Scene<'_>, track: &Track, id: SignalId) -> (String, 
 fn tone(scene: &Scene<'_>, track: &Track, id: SignalId) -> Tone {
     let blamed = verdict::gate(scene, id).is_some_and(|gate| match gate.verdict {
         Verdict::Fail { who: Arm::Both, .. } => true,
-        Verdict::Fail { who: Arm::Candidate, .. } => track.role == crate::model::ident::Role::Candidate,
-        Verdict::Fail { who: Arm::Stable, .. } => track.role == crate::model::ident::Role::Stable,
+        Verdict::Fail { who: Arm::Candidate, .. } => track.role == Role::Candidate,
+        Verdict::Fail { who: Arm::Stable, .. } => track.role == Role::Stable,
         _ => false,
     });
     if blamed { Tone::Bad } else { Tone::Plain }
@@ -128,7 +129,6 @@ pub(super) fn trouble(scene: &Scene<'_>, track: &Track, max: usize) -> Row {
         format!("{n} {plural}{space}{reason}{age}"),
         format!("{n} {plural}{space}{reason}"),
         format!("{n} rst{space}{reason}{age}"),
-        format!("{n} rst{space}{reason}"),
         format!("{n} rst{space}{reason}"),
     ];
     Row::fit(scene.look, max, forms.map(|text| scene.row().add(Tone::Warn, text)))

@@ -88,6 +88,8 @@ pub(super) fn next(scene: &Scene<'_>) -> Row {
     // What it is, and after a colon what follows from it.
     let (what, follows) = next.what.as_str().split_at(next.what.as_str().find(": ").unwrap_or(next.what.as_str().len()));
     let when = match next.at {
+        // Nobody knows whether it still comes.
+        Some(at) if scene.stale.is_some() => format!(" at {}Z", figure::clock(at)),
         Some(at) if at > scene.now => {
             let by_itself = if next.by.as_str() == "plan" { " by itself" } else { "" };
             format!("{by_itself} in {}", figure::long(figure::left(until(scene.now, at))))

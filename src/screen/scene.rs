@@ -21,7 +21,7 @@ use crate::{
         text,
     },
 };
-use std::{borrow::Cow, time::Duration};
+use std::time::Duration;
 
 /// Where the text of a line begins that is no row of figures.
 pub(super) const CONTENT: usize = 8;
@@ -195,25 +195,21 @@ pub(super) fn instances(track: &Track) -> Option<Instances> {
     (!track.pools.is_empty()).then(|| track.pools.iter().fold(Instances { desired: 0, ready: 0, restarts: 0 }, add))
 }
 
-/// A share with two decimals, without its sign: `66.67`; `–` if it is not known.
-pub(super) fn share(ratio: Option<Ratio>) -> Cow<'static, str> {
-    match ratio.and_then(Ratio::percent) {
-        Some(percent) => figure::percent(percent / 100.0).trim_end_matches(" %").to_owned().into(),
-        None => figure::UNKNOWN.into(),
-    }
+/// A share with two decimals: `66.67 %`; `–` if it is not known.
+pub(super) fn share_percent(ratio: Option<Ratio>) -> String {
+    ratio.and_then(Ratio::percent).map_or_else(|| figure::UNKNOWN.into(), |percent| figure::percent(percent / 100.0))
 }
 
-/// A share in a sentence, without needless decimals: `10 %`, `33.33 %`; `–` if it is not known.
+/// The same without its sign, where there is no room for it.
+pub(super) fn share(ratio: Option<Ratio>) -> String {
+    share_percent(ratio).trim_end_matches(" %").into()
+}
+
+/// The same in a sentence, without needless decimals: `10 %`, `33.33 %`.
 pub(super) fn share_short(ratio: Option<Ratio>) -> String {
-    let share = share(ratio);
-    let short = if share.contains('.') { share.trim_end_matches('0').trim_end_matches('.') } else { &share };
-    if ratio.and_then(Ratio::percent).is_some() { format!("{short} %") } else { share.into_owned() }
-}
-
-/// A share with its sign: `66.67 %`; `–` if it is not known.
-pub(super) fn share_percent(ratio: Option<Ratio>) -> Cow<'static, str> {
-    match ratio.and_then(Ratio::percent) {
-        Some(percent) => figure::percent(percent / 100.0).into(),
+    match share_percent(ratio).strip_suffix(" %") {
+        Some(number) if number.contains('.') => format!("{} %", number.trim_end_matches('0').trim_end_matches('.')),
+        Some(number) => format!("{number} %"),
         None => figure::UNKNOWN.into(),
     }
 }

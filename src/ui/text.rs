@@ -94,11 +94,14 @@ pub fn wrap(text: &str, max: usize) -> Vec<String> {
             flush(&mut lines, &mut line, &mut used);
             continue;
         }
-        // Move the unbroken end of the line along with the word that belongs to it.
-        let carried = carry(&mut line, max, wide);
-        flush(&mut lines, &mut line, &mut used);
-        line.push_str(&carried);
-        used = width(&carried);
+        // Move the unbroken end of the line along with the word that belongs to it. What is broken
+        // anyway may begin here.
+        if wide <= max {
+            let carried = carry(&mut line, max, wide);
+            flush(&mut lines, &mut line, &mut used);
+            line.push_str(&carried);
+            used = width(&carried);
+        }
         for grapheme in word.graphemes(true) {
             let wide = columns(grapheme);
             if wide > max {
