@@ -12,6 +12,7 @@
 
 mod artifact;
 mod fixtures;
+mod instances;
 mod journal;
 mod proxy;
 mod screens;

@@ -1,0 +1,262 @@
+//! What instances print: the last lines of each in memory, all of them in files for a while.
+//!
+//! One lock gives every line its number, so numbers have no gaps and readers see them in order.
+//! Memory is bounded by lines and bytes per instance and by the number of ended instances.
+
+mod files;
+
+pub(super) use files::{file_name, instance_id};
+
+use super::order::LastWords;
+use crate::{
+    clock::Clock,
+    conductor::life::PoolId,
+    model::{
+        event::{LogLine, LogStream},
+        ident::{InstanceId, Role},
+        text::Text,
+        time::Time,
+    },
+};
+use std::{
+    collections::{HashMap, VecDeque},
+    io,
+    path::PathBuf,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+use tokio::sync::broadcast;
+
+/// Lines kept in memory of each instance.
+const RING_LINES: usize = 2_000;
+/// Bytes of text kept in memory of each instance.
+const RING_BYTES: usize = 512 * 1024;
+/// Instances that ended and are still kept in memory.
+const ENDED_KEPT: usize = 50;
+/// Lines that a slow reader of the live stream may be behind before it loses some.
+const BEHIND: usize = 4_096;
+
+/// Everything that instances print. Cheap to clone.
+#[derive(Clone)]
+pub struct LogHub(Arc<Shared>);
+
+struct Shared {
+    state: Mutex<State>,
+    live: broadcast::Sender<LogLine>,
+    files: files::Writer,
+    clock: Arc<dyn Clock>,
+}
+
+#[derive(Default)]
+struct State {
+    seq: u64,
+    rings: HashMap<Who, Ring>,
+    ended: VecDeque<Who>,
+    /// The greatest number of an instance so far, by service.
+    numbers: HashMap<String, u64>,
+    roles: HashMap<PoolId, Role>,
+}
+
+/// An instance of a service. Names of instances are unique within their service.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+struct Who {
+    service: Text,
+    instance: InstanceId,
+}
+
+#[derive(Default)]
+struct Ring {
+    lines: VecDeque<LogLine>,
+    bytes: usize,
+}
+
+impl Ring {
+    fn push(&mut self, line: LogLine) {
+        self.bytes += line.line.as_str().len();
+        self.lines.push_back(line);
+        while self.lines.len() > RING_LINES || self.bytes > RING_BYTES {
+            let Some(old) = self.lines.pop_front() else { break };
+            self.bytes -= old.line.as_str().len();
+        }
+    }
+}
+
+/// Which lines are wanted. The default wants all that are in memory.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct LogFilter {
+    /// Of one service only.
+    pub service: Option<Text>,
+    /// Printed by an instance whose version had this role at that moment.
+    pub role: Option<Role>,
+    /// Of one version only, by its label.
+    pub version: Option<Text>,
+    /// Of one instance only.
+    pub instance: Option<InstanceId>,
+    /// Only lines that contain this.
+    pub contains: Option<String>,
+    /// At most so many, the newest.
+    pub last: Option<usize>,
+}
+
+impl LogFilter {
+    /// Whether a line is wanted, its number and [`LogFilter::last`] aside.
+    #[must_use]
+    pub fn wants(&self, line: &LogLine) -> bool {
+        fn is<T: PartialEq>(wanted: Option<&T>, found: &T) -> bool {
+            wanted.is_none_or(|w| w == found)
+        }
+        is(self.service.as_ref(), &line.service)
+            && is(self.role.as_ref(), &line.role)
+            && is(self.version.as_ref(), &line.version)
+            && is(self.instance.as_ref(), &line.instance)
+            && self.contains.as_ref().is_none_or(|part| line.line.as_str().contains(part.as_str()))
+    }
+}
+
+impl LogHub {
+    /// Opens the logs below `dir`, with the last lines that earlier hosts kept there. Blocks.
+    ///
+    /// # Errors
+    /// When the directory cannot be read or no thread can be had.
+    pub(super) fn open(dir: PathBuf, clock: Arc<dyn Clock>) -> io::Result<Self> {
+        let kept = files::load(&dir, ENDED_KEPT, RING_BYTES as u64)?;
+        let mut state = State { numbers: files::last_numbers(&dir)?, ..State::default() };
+        for line in kept {
+            state.seq += 1;
+            let who = Who { service: line.service.clone(), instance: line.instance.clone() };
+            if !state.rings.contains_key(&who) {
+                state.ended.push_back(who.clone());
+            }
+            state.rings.entry(who).or_default().push(LogLine { seq: state.seq, ..line });
+        }
+        let files = files::Writer::start(dir)?;
+        Ok(Self(Arc::new(Shared { state: Mutex::new(state), live: broadcast::Sender::new(BEHIND), files, clock })))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Lines in memory with a number greater than `after`, in the order of their numbers.
+    #[must_use]
+    pub fn tail(&self, filter: &LogFilter, after: u64) -> Vec<LogLine> {
+        let mut lines: Vec<LogLine> = {
+            let state = self.lock();
+            let lines = state.rings.values().flat_map(|ring| {
+                let from = ring.lines.partition_point(|line| line.seq <= after);
+                ring.lines.range(from..)
+            });
+            lines.filter(|line| filter.wants(line)).cloned().collect()
+        };
+        lines.sort_unstable_by_key(|line| line.seq);
+        let surplus = filter.last.map_or(0, |last| lines.len().saturating_sub(last));
+        lines.split_off(surplus)
+    }
+
+    /// Every line from now on. A reader that is more than 4,096 lines behind is told how many it lost.
+    #[must_use]
+    pub fn subscribe(&self) -> broadcast::Receiver<LogLine> {
+        self.0.live.subscribe()
+    }
+
+    /// The role of each pool's version: written into the lines printed from now on.
+    pub fn set_roles(&self, roles: HashMap<PoolId, Role>) {
+        self.lock().roles = roles;
+    }
+
+    /// Returns once every line so far is in its file. Blocks.
+    pub(super) fn flush(&self) {
+        self.0.files.flush();
+    }
+
+    /// The number that the next instance of a service gets, greater than that of any whose log is kept.
+    pub(super) fn next_number(&self, service: &Text) -> u64 {
+        let mut state = self.lock();
+        let last = state.numbers.entry(file_name(service.as_str())).or_default();
+        *last += 1;
+        *last
+    }
+
+    /// The log of a new instance.
+    pub(super) fn instance(&self, pool: PoolId, service: Text, version: Text, instance: InstanceId) -> InstanceLog {
+        let who = Who { service, instance };
+        self.lock().rings.entry(who.clone()).or_default();
+        InstanceLog { hub: self.clone(), pool, version, who }
+    }
+}
+
+/// Where one instance's lines go. Dropped when the instance ended for good.
+pub struct InstanceLog {
+    hub: LogHub,
+    pool: PoolId,
+    version: Text,
+    who: Who,
+}
+
+impl InstanceLog {
+    /// Makes the log file, so that the instance's name is never given again, and room for it. Blocks.
+    ///
+    /// # Errors
+    /// When the file cannot be made.
+    pub fn make_file(&self) -> io::Result<()> {
+        self.hub.0.files.make(&self.who)
+    }
+
+    /// Takes a line of the service.
+    pub fn push(&self, stream: LogStream, line: &[u8]) {
+        self.add(stream, Text::from_bytes(line));
+    }
+
+    /// Takes the reason why a process of this instance ended or was not started.
+    pub fn end(&self, why: &Text) {
+        self.add(LogStream::End, why.clone());
+    }
+
+    fn add(&self, stream: LogStream, line: Text) {
+        let at = self.hub.0.clock.now();
+        let mut state = self.hub.lock();
+        state.seq += 1;
+        let line = LogLine { seq: state.seq, stream, line, ..self.like(&state, at) };
+        self.hub.0.files.write(&self.who, &line);
+        if self.hub.0.live.receiver_count() > 0 {
+            let _ = self.hub.0.live.send(line.clone());
+        }
+        state.rings.entry(self.who.clone()).or_default().push(line);
+    }
+
+    /// An empty line of this instance.
+    fn like(&self, state: &State, at: Time) -> LogLine {
+        LogLine {
+            seq: 0,
+            at,
+            service: self.who.service.clone(),
+            role: state.roles.get(&self.pool).copied().unwrap_or(Role::Candidate),
+            version: self.version.clone(),
+            instance: self.who.instance.clone(),
+            stream: LogStream::Out,
+            line: Text::default(),
+        }
+    }
+
+    /// What a supervisor needs to go on with this log when the host is gone.
+    #[must_use]
+    pub fn last_words(&self) -> LastWords {
+        let like = self.like(&self.hub.lock(), self.hub.0.clock.now());
+        LastWords { file: self.hub.0.files.path(&self.who), like }
+    }
+}
+
+impl Drop for InstanceLog {
+    fn drop(&mut self) {
+        self.hub.0.files.close(&self.who);
+        let mut state = self.hub.lock();
+        state.ended.push_back(self.who.clone());
+        while state.ended.len() > ENDED_KEPT {
+            if let Some(oldest) = state.ended.pop_front() {
+                state.rings.remove(&oldest);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

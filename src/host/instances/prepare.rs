@@ -1,0 +1,149 @@
+//! Everything an instance needs before its process can be started, and the cleaning up after it.
+//! Blocks; runs on blocking threads only.
+
+use super::{
+    Inner, PoolPlan, cgroup,
+    logs::{InstanceLog, file_name},
+    order::{Identity, Order},
+    proc,
+    records::Record,
+    secrets, start,
+};
+use crate::model::{digest::Digest, text::Text};
+use nix::unistd::User;
+use secrecy::ExposeSecret as _;
+use std::{
+    collections::BTreeMap,
+    fs::{self, DirBuilder},
+    io,
+    net::{Ipv4Addr, TcpListener},
+    os::unix::fs::{DirBuilderExt as _, chown},
+    path::PathBuf,
+};
+
+/// What services find programs in unless they declare it.
+const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// One start, ready to go.
+pub struct Prepared {
+    /// For the supervisor. Holds secrets.
+    pub order: Order,
+    /// The port that was picked, to be given back.
+    pub port: u16,
+    /// Keyed hash of the secrets in the order.
+    pub secrets: Option<Digest>,
+    /// Where its processes are written down.
+    pub file: PathBuf,
+    /// What is known of them so far.
+    pub record: Record,
+}
+
+/// Prepares one start, or says in one line why there can be none.
+pub fn prepare(inner: &Inner, plan: &PoolPlan, log: &InstanceLog, name: &str) -> Result<Prepared, Text> {
+    let runtime = &plan.runtime;
+    log.make_file().map_err(|e| Text::from(format!("log file: {e}")))?;
+    if !plan.root.is_dir() {
+        return Err(format!("artifact gone: {} is not there", plan.root.display()).into());
+    }
+    (plan.verify)().map_err(|why| Text::from(format!("drift: {why}")))?;
+    let user = runtime.user.as_deref().map(resolve).transpose()?.flatten();
+    let secrets = secrets::read(runtime, &inner.settings.lookup, &inner.key)?;
+
+    let key = format!("{}.{}", file_name(plan.service.as_str()), file_name(name));
+    let dir = start::homes_dir(&inner.settings.run_dir).join(&key);
+    let (home, tmp) = (dir.join("home"), dir.join("tmp"));
+    make_private(&dir, &[&home, &tmp], user.as_ref()).map_err(|e| Text::from(format!("HOME {}: {e}", home.display())))?;
+    let group = inner.cgroups.as_ref().map(|base| base.join(start::group_prefix(&inner.settings.host_id) + &key));
+    let group = group.filter(|group| match cgroup::make(group) {
+        Ok(()) => true,
+        Err(error) => {
+            tracing::warn!(%error, group = %group.display(), "no control group for an instance");
+            false
+        }
+    });
+
+    let port = pick_port(inner).map_err(|e| Text::from(format!("no free port: {e}")))?;
+    // In this order, later ones win: our places, what is declared, secrets, and the port in any case.
+    let mut environment = BTreeMap::from([
+        ("PATH".to_owned(), PATH.to_owned()),
+        ("HOME".to_owned(), home.to_string_lossy().into_owned()),
+        ("TMPDIR".to_owned(), tmp.to_string_lossy().into_owned()),
+    ]);
+    environment.extend(runtime.environment.iter().map(|(k, v)| (k.clone(), v.clone())));
+    environment.extend(secrets.values.iter().map(|(k, v)| (k.clone(), v.expose_secret().to_owned())));
+    environment.insert("PORT".to_owned(), port.to_string());
+
+    let record =
+        Record { boot: proc::boot_id(), service: plan.service.clone(), instance: name.into(), cgroup: group.clone(), ..Record::default() };
+    let order = Order {
+        command: runtime.command.iter().map(|part| part.replace("{port}", &port.to_string())).collect(),
+        environment: environment.into_iter().collect(),
+        root: plan.root.clone(),
+        user,
+        home,
+        cgroup: group,
+        last_words: log.last_words(),
+    };
+    let file = start::records_dir(&inner.settings.run_dir).join(key + ".json");
+    Ok(Prepared { order, port, secrets: secrets.hash, file, record })
+}
+
+/// Removes what [`prepare`] and the instance left. Whatever cannot be removed is removed by the next host.
+pub fn clean_up(inner: &Inner, file: &PathBuf, home: &std::path::Path, group: Option<&PathBuf>, port: u16) {
+    if let Some(group) = group {
+        let _ = cgroup::sweep(group); // empty, unless the supervisor was killed
+    }
+    if let Some(dir) = home.parent()
+        && let Err(error) = fs::remove_dir_all(dir)
+        && error.kind() != io::ErrorKind::NotFound
+    {
+        tracing::warn!(%error, dir = %dir.display(), "cannot remove an instance's directory");
+    }
+    let _ = fs::remove_file(file);
+    inner.lock().ports.remove(&port);
+}
+
+/// Whom to become; `None` if that is who we are.
+fn resolve(name: &str) -> Result<Option<Identity>, Text> {
+    let user = match User::from_name(name) {
+        Ok(Some(user)) => user,
+        Ok(None) => return Err(format!("user {name} does not exist").into()),
+        Err(error) => return Err(format!("user {name} cannot be looked up: {error}").into()),
+    };
+    let me = nix::unistd::geteuid();
+    if me == user.uid {
+        return Ok(None);
+    }
+    if !me.is_root() {
+        return Err(format!("user {name}: only a host that runs as root can start services as another user").into());
+    }
+    Ok(Some(Identity { name: name.to_owned(), uid: user.uid.as_raw(), gid: user.gid.as_raw() }))
+}
+
+/// Makes an instance's own directories, empty.
+fn make_private(dir: &PathBuf, own: &[&PathBuf], user: Option<&Identity>) -> io::Result<()> {
+    match fs::remove_dir_all(dir) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    DirBuilder::new().mode(0o711).create(dir)?;
+    for path in own {
+        DirBuilder::new().mode(0o700).create(path)?;
+        if let Some(user) = user {
+            chown(path, Some(user.uid), Some(user.gid))?;
+        }
+    }
+    Ok(())
+}
+
+/// A port that nobody listens on now and that no other instance was given. Somebody may take it
+/// before the service does: then the service ends, and its next start gets another.
+fn pick_port(inner: &Inner) -> io::Result<u16> {
+    for _ in 0..100 {
+        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
+        if inner.lock().ports.insert(port) {
+            return Ok(port);
+        }
+    }
+    Err(io::Error::other("all that were tried are taken"))
+}
