@@ -16,4 +16,4 @@ pub mod state;
 pub mod update;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

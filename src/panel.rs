@@ -69,3 +69,6 @@ pub fn all() -> Vec<Box<dyn Panel>> {
 pub fn tables(panels: &[Box<dyn Panel>]) -> Vec<(&'static str, &'static [Command])> {
     panels.iter().map(|p| (p.id(), p.commands())).collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,11 +8,10 @@ use super::{
 };
 use crate::{
     model::{
-        action::{Action, Refusal},
+        action::{Action, Plan, Refusal},
         ident::{Key, Role, VersionId},
         ratio::Weight,
-        rollout::{Hold, Rollout},
-        step::StepSpec,
+        rollout::Rollout,
         text::Text,
     },
     runtime::{Ask, Link},
@@ -34,9 +33,18 @@ impl State {
                 None => self.overlay = Overlay::Weight(String::new()),
             };
         }
-        if let Some(action) = action_of(command, Some(&rollout)) {
+        if let Some(action) = self.action_now(command, &rollout, planner) {
             self.ask(action, &rollout, opened_by, planner);
         }
+    }
+
+    /// The action of a command as things are: where `step` is stopped by a gate that may be skipped, it
+    /// is that, and says so.
+    fn action_now(&self, command: &str, rollout: &Rollout, planner: &dyn Planner) -> Option<Action> {
+        let action = action_of(command, Some(rollout))?;
+        let guarded = |a: &Action| matches!(self.refused(&rollout.key, a, rollout, planner), Some((_, Refusal::Guarded { .. })));
+        let skips = action == Action::Step && guarded(&action) && self.refused(&rollout.key, &Action::SkipGate, rollout, planner).is_none();
+        Some(if skips { Action::SkipGate } else { action })
     }
 
     /// Plans an action and shows what came of it.
@@ -48,7 +56,7 @@ impl State {
         }
         let id = self.desk.ids.next();
         let ask = Ask { action, id, name: self.desk.name.clone(), reason: None, force: false, switch_only: false };
-        match planner.plan(rollout, &ask) {
+        match plan(planner, rollout, &ask) {
             Ok(plan) => self.show(plan, ask, rollout, opened_by),
             Err(Refusal::AlreadySo { what }) if !back => {
                 self.overlay = Overlay::None;
@@ -78,7 +86,7 @@ impl State {
             // Nothing is sent under this name: a question does not use one up.
             let id = crate::model::ident::ActionId::new("");
             let ask = Ask { action: action.clone(), id, name: None, reason: None, force: false, switch_only: false };
-            planner.plan(rollout, &ask).err()
+            plan(planner, rollout, &ask).err()
         })?;
         // That the weight is zero already says nothing against setting another one.
         let moot = matches!((action, &refusal), (Action::SetWeight { .. }, Refusal::AlreadySo { .. }));
@@ -89,18 +97,21 @@ impl State {
     pub(super) fn refresh_offers(&mut self, planner: &dyn Planner) {
         let rollout = self.shared.watched().map(|w| &w.rollout);
         let offers = commands::acting().filter_map(|c| {
+            let mut skips = false;
             let key = self.desk.keymap.keys_of(None, c.name).into_iter().next().unwrap_or_default();
             let off = match rollout {
                 None => Some(Refusal::NotNow { why: self.nothing_known() }),
                 Some(rollout) => {
                     let action = match c.name {
                         "weight" => Action::SetWeight { weight: Weight::ZERO },
-                        name => action_of(name, Some(rollout))?,
+                        name => self.action_now(name, rollout, planner)?,
                     };
+                    skips |= action == Action::SkipGate;
                     self.refused(&rollout.key, &action, rollout, planner).map(|(_, refusal)| refusal)
                 }
             };
-            Some(Offer { command: c.name, key, label: label(c.name, rollout), off })
+            let label = if skips { "skip gate".into() } else { label(c.name, rollout) };
+            Some(Offer { command: c.name, key, label, off })
         });
         self.desk.offers = offers.collect();
     }
@@ -124,10 +135,22 @@ impl State {
     }
 }
 
-/// The action of a command on this rollout. `step` at a gate that has not passed skips it, and says so.
+/// A plan, or why not. Where a gate stands in the way that a reason gets past, the plan wants one.
+pub(super) fn plan(planner: &dyn Planner, rollout: &Rollout, ask: &Ask) -> Result<Plan, Refusal> {
+    match planner.plan(rollout, ask) {
+        Err(Refusal::Guarded { gate, why }) if ask.reason.is_none() => {
+            // The reason itself is put in when it was given: the plan is made again then.
+            let ask = Ask { reason: Some("(your reason)".into()), ..ask.clone() };
+            let with = planner.plan(rollout, &ask).map_err(|_| Refusal::Guarded { gate, why });
+            with.map(|plan| Plan { needs_reason: true, ..plan })
+        }
+        other => other,
+    }
+}
+
+/// The action of a command on this rollout.
 fn action_of(command: &str, rollout: Option<&Rollout>) -> Option<Action> {
     Some(match command {
-        "step" if rollout.is_some_and(waits_at_gate) => Action::SkipGate,
         "step" => Action::Step,
         "pause" => Action::Pause,
         "resume" => Action::Resume,
@@ -142,25 +165,11 @@ fn action_of(command: &str, rollout: Option<&Rollout>) -> Option<Action> {
     })
 }
 
-/// Whether the current step is a gate that has not passed.
-fn waits_at_gate(rollout: &Rollout) -> bool {
-    let step = rollout.at.and_then(|at| rollout.steps.get(at.index));
-    match step.map(|s| &s.spec) {
-        Some(StepSpec::Gate(gates)) => rollout.gates.iter().any(|g| gates.includes(&g.id) && !g.verdict.passed()),
-        _ => false,
-    }
-}
-
 /// What a command would do, in few words.
 fn label(command: &str, rollout: Option<&Rollout>) -> Text {
-    let Some(rollout) = rollout else { return if command == "revert" { "back".into() } else { command.into() } };
-    match command {
-        "revert" => match &rollout.back.to {
-            Some(to) => format!("back to {}", to.label).into(),
-            None => "back".into(),
-        },
-        "step" if waits_at_gate(rollout) => "skip gate".into(),
-        "resume" if rollout.holds.iter().any(|h| matches!(h, Hold::Manual { .. })) => "resume".into(),
-        name => name.into(),
+    match (command, rollout.and_then(|r| r.back.to.as_ref())) {
+        ("revert", Some(to)) => format!("back to {}", to.label).into(),
+        ("revert", None) => "back".into(),
+        _ => command.into(),
     }
 }

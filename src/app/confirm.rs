@@ -3,9 +3,9 @@
 //! burst or a replayed stall never confirms.
 
 use super::{
-    desk::{QUIET_AFTER, READ_FIRST},
-    msg::{Effect, Planner, Record},
-    state::{Code, Confirm, Following, KeyPress, Notice, Overlay, Preview, State},
+    desk::{LOOK_AGAIN, QUIET_AFTER, READ_FIRST, Waiting},
+    msg::{Effect, Planner, Record, Stroke},
+    state::{Code, Confirm, Following, Input, KeyPress, Notice, Overlay, Preview, State},
 };
 use crate::model::{action::Action, text::Text};
 use std::time::Duration;
@@ -64,6 +64,7 @@ impl State {
                 } else {
                     // It may be the first of a held key: it counts when nothing equal follows.
                     *pending = Some(press.at);
+                    draft.waiting = Some(Waiting { key: press.key, ripe: None });
                     Verdict::Stay(None)
                 }
             }
@@ -130,22 +131,40 @@ impl State {
         }
     }
 
-    /// The letter that waited for company had none: it counts from 120 ms on.
-    pub(super) fn ripen(&mut self, uptime: Duration, fx: &mut Vec<Effect>) {
-        if self.ripens_in(uptime) == Some(Duration::ZERO) {
+    /// A letter that waited for company had none: it counts from 120 ms on, at the tick after the one
+    /// that noticed it.
+    pub(super) fn ripen(&mut self, fx: &mut Vec<Effect>) {
+        let uptime = self.shared.uptime;
+        if self.ripens_at().is_none_or(|at| at > uptime) {
+            return;
+        }
+        let Some(waiting) = self.desk.draft.as_mut().and_then(|d| d.waiting.as_mut()) else { return };
+        match waiting.ripe {
+            None => waiting.ripe = Some(uptime),
+            Some(_) => self.accept(fx),
+        }
+    }
+
+    /// Strokes that were just read, before anything is made of them: an equal one among them is company,
+    /// however late the loop read it; without one, a letter that waited long enough was alone.
+    pub(super) fn company(&mut self, batch: &[Stroke], fx: &mut Vec<Effect>) {
+        let Some(waiting) = self.desk.draft.as_ref().and_then(|d| d.waiting) else { return };
+        let Overlay::Preview(preview) = &mut self.overlay else { return };
+        let Confirm::Key { pending: Some(pressed), .. } = preview.confirm else { return };
+        if batch.iter().any(|s| s.input == Input::Key(waiting.key)) {
+            preview.hint = Some(format!("too fast: press {} once", waiting.key).into());
+            self.forget_waiting();
+        } else if preview.withdrawn.is_none() && batch.iter().any(|s| s.read_at >= pressed + QUIET_AFTER) {
             self.accept(fx);
         }
     }
 
-    /// How long until a waiting letter counts.
-    pub(super) fn ripens_in(&self, uptime: Duration) -> Option<Duration> {
-        match &self.overlay {
-            Overlay::Preview(p) => match (&p.withdrawn, &p.confirm) {
-                (None, Confirm::Key { pending: Some(pressed), .. }) => Some((*pressed + QUIET_AFTER).saturating_sub(uptime)),
-                _ => None,
-            },
-            _ => None,
-        }
+    /// When a waiting letter counts.
+    pub(super) fn ripens_at(&self) -> Option<Duration> {
+        let Overlay::Preview(preview) = &self.overlay else { return None };
+        let Confirm::Key { pending: Some(pressed), .. } = preview.confirm else { return None };
+        let ripe = self.desk.draft.as_ref().and_then(|d| d.waiting).and_then(|w| w.ripe);
+        preview.withdrawn.is_none().then(|| ripe.map_or(pressed + QUIET_AFTER, |ripe| ripe + LOOK_AGAIN))
     }
 
     /// Nothing waits for company any more.
@@ -154,6 +173,9 @@ impl State {
             && let Confirm::Key { pending, .. } = &mut p.confirm
         {
             *pending = None;
+        }
+        if let Some(draft) = &mut self.desk.draft {
+            draft.waiting = None;
         }
     }
 

@@ -26,6 +26,8 @@ pub const QUIET_BEFORE: Duration = Duration::from_millis(150);
 pub const READ_FIRST: Duration = Duration::from_millis(150);
 /// A confirming letter must have no equal key for this long after it.
 pub const QUIET_AFTER: Duration = Duration::from_millis(120);
+/// What was waiting to be read when a deadline was noticed has been handed over after this.
+pub const LOOK_AGAIN: Duration = Duration::from_millis(2);
 /// Letters this soon after an `ESC` byte belong to a torn escape sequence.
 pub const TORN: Duration = Duration::from_millis(100);
 
@@ -107,8 +109,19 @@ pub(super) struct Draft {
     pub(super) opened_by: Option<KeyPress>,
     /// When it was opened or last changed: only a frame written later shows it.
     pub(super) since: Duration,
+    /// The letter that waits for company.
+    pub(super) waiting: Option<Waiting>,
     /// Who acted since the person's last key.
     pub(super) meanwhile: Option<Meanwhile>,
+}
+
+/// A confirming letter of which it is not known yet whether it was alone.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub(super) struct Waiting {
+    pub(super) key: KeyPress,
+    /// When a tick first found that it had waited long enough. A loop that was late may have equal keys
+    /// unread: it counts at the next tick, when what was waiting was read.
+    pub(super) ripe: Option<Duration>,
 }
 
 /// Somebody acted while the person read.

@@ -30,15 +30,12 @@ impl State {
                 if torn || self.desk.keyboard.is_stale(stroke.read_at) {
                     return;
                 }
-                // A letter that waited long enough before this stroke was alone.
-                self.ripen(stroke.read_at, fx);
                 self.press(Press { key: *key, at: stroke.read_at, repeat: stroke.repeat, again }, planner, fx);
             }
             Input::Paste(text) => {
                 if self.desk.keyboard.is_stale(stroke.read_at) {
                     return;
                 }
-                self.ripen(stroke.read_at, fx);
                 self.paste(text);
             }
         }

@@ -43,7 +43,8 @@ pub enum Msg {
         /// Whether it is bad news.
         bad: bool,
     },
-    /// A deadline of [`next_wake`](super::update::next_wake) is due.
+    /// A deadline of [`next_wake`](super::update::next_wake) may be due. In a turn of the loop in which
+    /// input was read too, the input comes first.
     Tick,
     /// The terminal has this many columns and rows.
     Resize(u16, u16),

@@ -2,6 +2,7 @@
 //! moves it is withdrawn; what is not guarded changes it and must be shown again.
 
 use super::{
+    act,
     desk::{Draft, Meanwhile},
     msg::Planner,
     state::{Confirm, KeyPress, Overlay, Preview, State},
@@ -11,6 +12,7 @@ use crate::{
         action::{Action, Guard, Plan},
         back::How,
         rollout::{LastAction, Rollout},
+        spec::OnFail,
         text::Text,
         time::{Time, elapsed, span},
         version::{Artifact, Version},
@@ -28,15 +30,27 @@ impl State {
         let confirm = confirm_for(&plan, &ask, rollout);
         let meanwhile = self.meanwhile(rollout);
         let said = meanwhile.as_ref().map(|m| sentence(m, self.shared.now));
-        self.desk.draft = Some(Draft { ask, opened_by, since: self.shared.uptime, meanwhile });
+        self.desk.draft = Some(Draft { ask, opened_by, since: self.shared.uptime, waiting: None, meanwhile });
         let mut preview = Preview { key, plan, confirm, withdrawn: None, meanwhile: said, painted: None, hint: None };
-        self.warn(&mut preview);
+        self.dress(&mut preview);
         self.overlay = Overlay::Preview(Box::new(preview));
     }
 
-    /// Adds what the runtime cannot know: how old the picture is.
-    fn warn(&self, preview: &mut Preview) {
+    /// Adds what the runtime need not know: how old the picture is, and the gates that are gone over.
+    fn dress(&self, preview: &mut Preview) {
         let plan = &mut preview.plan;
+        if plan.action == Action::SkipGate && !plan.title.as_str().starts_with("SKIP GATE") {
+            plan.title = format!("SKIP GATE: {}", plan.title).into();
+        }
+        if plan.needs_reason {
+            let gates = self.shared.rollouts.get(&preview.key).map(|w| w.rollout.gates.as_slice()).unwrap_or_default();
+            for gate in gates.iter().filter(|g| !g.verdict.passed() && g.on_fail != OnFail::Advise) {
+                let name = gate.id.text();
+                if !plan.notes.iter().any(|n| n.as_str().contains(name.as_str())) {
+                    plan.notes.push(format!("gate {name} {}: {}", gate.verdict.word(), gate.verdict.reason()).into());
+                }
+            }
+        }
         plan.warns.extend(self.silence(&preview.key));
         if self.desk.gone.contains_key(&preview.key) {
             plan.warns.push(format!("{} is gone from {}", preview.key.service.text(), preview.key.target.text()).into());
@@ -80,7 +94,7 @@ impl State {
             draft.meanwhile = Some(m);
         }
         let Some(ask) = self.desk.draft.as_ref().map(|d| d.ask.clone()) else { return };
-        match planner.plan(&rollout, &ask) {
+        match act::plan(planner, &rollout, &ask) {
             Ok(plan) => self.replan(plan, &ask, &rollout),
             // The way back is never blocked: what speaks against it is said.
             Err(refusal) if matches!(ask.action, Action::Back { .. }) => {
@@ -102,14 +116,14 @@ impl State {
             let back = matches!(plan.action, Action::Back { .. });
             let other = !same_deed(&p.plan, &plan) || (p.plan.needs_reason != plan.needs_reason && ask.reason.is_none());
             p.plan = plan;
-            self.warn(p);
+            self.dress(p);
             // What the way back does is fixed by what it guards: it never has to be read twice.
             if other && !back {
                 p.confirm = confirm_for(&p.plan, ask, rollout);
                 p.painted = None;
                 p.hint = Some("the plan changed: read it again".into());
                 if let Some(draft) = &mut self.desk.draft {
-                    draft.since = uptime;
+                    (draft.since, draft.waiting) = (uptime, None);
                 }
             }
         }
@@ -123,7 +137,7 @@ impl State {
         let Some(draft) = &mut self.desk.draft else { return false };
         draft.ask.reason = Some(reason);
         let ask = draft.ask.clone();
-        let plan = match planner.plan(&rollout, &ask) {
+        let plan = match act::plan(planner, &rollout, &ask) {
             Ok(plan) => plan,
             Err(refusal) => {
                 self.withdraw(refusal.to_string().into());
@@ -136,13 +150,13 @@ impl State {
         if let Overlay::Preview(p) = &mut overlay {
             done = same_deed(&p.plan, &plan) && !matches!(&p.confirm, Confirm::Reason { then_typed: Some(_), .. });
             p.plan = plan;
-            self.warn(p);
+            self.dress(p);
             p.confirm = confirm_for(&p.plan, &ask, &rollout);
             p.hint = None;
             if !done {
                 p.painted = None;
                 if let Some(draft) = &mut self.desk.draft {
-                    draft.since = uptime;
+                    (draft.since, draft.waiting) = (uptime, None);
                 }
             }
         }
@@ -155,10 +169,8 @@ impl State {
         if let Overlay::Preview(p) = &mut self.overlay {
             p.withdrawn = Some(why);
             p.hint = None;
-            if let Confirm::Key { pending, .. } = &mut p.confirm {
-                *pending = None;
-            }
         }
+        self.forget_waiting();
     }
 
     /// Ages in the second line move on.

@@ -12,7 +12,7 @@
 
 mod actions;
 mod confirming;
-mod fixture;
+pub(crate) mod fixture;
 mod incoming;
 mod property;
 
@@ -107,7 +107,7 @@ impl Console {
     /// Time passes; the loop wakes whenever the state asked for it.
     fn wait(&mut self, span: Duration) {
         let end = self.uptime + span;
-        while let Some(wake) = next_wake(&self.state).map(|d| self.state.shared.uptime + d).filter(|at| *at <= end) {
+        while let Some(wake) = next_wake(&self.state).filter(|at| *at <= end) {
             self.uptime = self.uptime.max(wake);
             self.msg(Msg::Tick);
         }

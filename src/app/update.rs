@@ -6,6 +6,7 @@ use super::{
 };
 use crate::{
     model::{
+        delta::Delta,
         ident::Key,
         time::{Time, until},
     },
@@ -23,14 +24,22 @@ pub fn update(state: &mut State, msg: Msg, now: Time, uptime: Duration, runtimes
     state.shared.uptime = state.shared.uptime.max(uptime);
     match msg {
         Msg::Input { batch } => {
+            state.company(&batch, &mut fx);
             for stroke in &batch {
                 state.stroke(stroke, runtimes, &mut fx);
             }
             state.refresh_offers(runtimes);
         }
         Msg::Delta(target, delta) => {
+            // Signals and events move no fact: nothing that was planned or sent depends on them.
+            let facts = matches!(delta, Delta::Apply { .. } | Delta::Delete { .. } | Delta::InitDone { .. });
             let touched = state.take(&target, delta);
-            state.changed(&touched, runtimes, &mut fx);
+            if facts {
+                state.facts_moved(&touched, runtimes, &mut fx);
+            }
+            if !touched.is_empty() {
+                state.tell_panels();
+            }
         }
         Msg::Link(target, link) => {
             let was_live = matches!(state.shared.links.get(&target), Some(Link::Live { .. }));
@@ -67,7 +76,7 @@ pub fn update(state: &mut State, msg: Msg, now: Time, uptime: Duration, runtimes
     fx
 }
 
-/// How long after the last message the state wants a [`Msg::Tick`]; `None` when nothing depends on time.
+/// When the state wants a [`Msg::Tick`], as time since the start; `None` when nothing depends on time.
 #[must_use]
 pub fn next_wake(state: &State) -> Option<Duration> {
     let shared = &state.shared;
@@ -76,16 +85,13 @@ pub fn next_wake(state: &State) -> Option<Duration> {
     let connecting = shared.links.values().any(|l| !matches!(l, Link::Live { .. }));
     let ticking = shared.watched().is_some() || connecting || !state.following.is_empty();
     let fades = state.notice.as_ref().and_then(|n| n.fades).map(|at| until(shared.now, at));
-    [ticking.then(second), fades, state.ripens_in(shared.uptime)].into_iter().flatten().min()
+    let by_the_clock = [ticking.then(second), fades].into_iter().flatten().map(|span| shared.uptime + span);
+    by_the_clock.chain(state.ripens_at()).min()
 }
 
 impl State {
-    fn changed(&mut self, touched: &[Key], planner: &dyn Planner, fx: &mut Vec<Effect>) {
-        if touched.is_empty() {
-            return;
-        }
+    fn facts_moved(&mut self, touched: &[Key], planner: &dyn Planner, fx: &mut Vec<Effect>) {
         self.observe(touched, planner, fx);
-        self.tell_panels();
         if let Overlay::Preview(p) = &self.overlay
             && touched.contains(&p.key)
         {
@@ -103,7 +109,7 @@ impl State {
     }
 
     fn tick(&mut self, planner: &dyn Planner, fx: &mut Vec<Effect>) {
-        self.ripen(self.shared.uptime, fx);
+        self.ripen(fx);
         let now = self.shared.now;
         if self.notice.as_ref().and_then(|n| n.fades).is_some_and(|at| at <= now) {
             self.notice = None;

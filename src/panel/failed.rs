@@ -82,7 +82,7 @@ fn answer(request: &FailedRequest) -> String {
 }
 
 fn instance(request: &FailedRequest) -> String {
-    request.instance.as_ref().map_or_else(|| "–".to_owned(), |i| i.text().to_string())
+    request.instance.as_ref().map_or_else(|| "-".to_owned(), |i| i.text().to_string())
 }
 
 /// The word and style of a track.
@@ -151,13 +151,13 @@ impl Panel for Failed {
             let (word, style) = track(r.role, look);
             let (plain, bad) = (look.style(Tone::Plain), look.style(Tone::Bad));
             let (time, answer, instance) = (rows::clock(r.request.at), answer(r.request), instance(r.request));
-            let wide = usize::from(area.width);
+            let share = (usize::from(area.width).saturating_sub(27) * 2 / 5).max(8);
             let cells = [
                 Cell::left(&time, 8, look.style(Tone::Dim)),
                 Cell::left(&word, 9, style),
                 Cell::left(r.request.method.as_str(), 6, plain),
-                Cell::left(r.request.path.as_str(), (wide.saturating_sub(27) / 2).max(8), plain),
-                Cell::left(&answer, (wide.saturating_sub(27) / 4).max(3), bad),
+                Cell::left(r.request.path.as_str(), share, plain),
+                Cell::left(&answer, share, bad),
                 Cell::left(&instance, 0, look.style(Tone::Dim)),
             ];
             rows::row(buf, rows::line(area, n - first), &cells, self.mark.is_some() && n == at, look);

@@ -51,6 +51,11 @@ const fn glyph(state: InstanceState, ascii: bool) -> (&'static str, Tone) {
     }
 }
 
+/// Without the port (the seventh) where room is short: the reason is what is looked for.
+fn kept(wide: bool, cells: [Cell<'_>; 9]) -> Vec<Cell<'_>> {
+    cells.into_iter().enumerate().filter(|(n, _)| wide || *n != 6).map(|(_, cell)| cell).collect()
+}
+
 impl Panel for Instances {
     fn id(&self) -> &'static str {
         "instances"
@@ -88,39 +93,47 @@ impl Panel for Instances {
             return rows::empty(buf, area, look, "no instance runs");
         }
         let (plain, dim) = (look.style(Tone::Plain), look.style(Tone::Dim));
-        let head = [
-            Cell::left("track", 9, dim),
-            Cell::left("instance", 14, dim),
-            Cell::left("state", 11, dim),
-            Cell::right("since", 6, dim),
-            Cell::right("restarts", 8, dim),
-            Cell::right("pid", 7, dim),
-            Cell::right("port", 5, dim),
-            Cell::right("open", 4, dim),
-            Cell::left("reason", 0, dim),
-        ];
+        let wide = area.width >= 100;
+        let (id_width, restarts_head) = if wide { (20, "restarts") } else { (12, "rst") };
+        let head = kept(
+            wide,
+            [
+                Cell::left("track", 9, dim),
+                Cell::left("instance", id_width, dim),
+                Cell::left("state", 11, dim),
+                Cell::right("since", 6, dim),
+                Cell::right(restarts_head, restarts_head.len(), dim),
+                Cell::right("pid", 7, dim),
+                Cell::right("port", 5, dim),
+                Cell::right("open", 4, dim),
+                Cell::left("reason", 0, dim),
+            ],
+        );
         rows::row(buf, rows::line(area, 0), &head, false, look);
         let (at, room) = (self.at(shared), height - 1);
         let first = rows::first_line(at, len, room, false);
         for (n, (t, i)) in all(shared).enumerate().skip(first).take(room) {
             let (sign, tone) = glyph(i.state, look.ascii);
             let (word, style) = track(Some(t.role), look);
-            let number = |n: Option<u64>| n.map_or_else(|| "–".to_owned(), |n| n.to_string());
+            let number = |n: Option<u64>| n.map_or_else(|| "-".to_owned(), |n| n.to_string());
             let (id, state) = (i.id.text().to_string(), format!("{sign} {}", i.state.word()));
             let since = span(elapsed(shared.now, i.since));
             let (restarts, open) = (i.restarts.to_string(), i.in_flight.to_string());
             let (pid, port) = (number(i.pid.map(u64::from)), number(i.port.map(u64::from)));
-            let cells = [
-                Cell::left(&word, 9, style),
-                Cell::left(&id, 14, plain),
-                Cell::left(&state, 11, look.style(tone)),
-                Cell::right(&since, 6, plain),
-                Cell::right(&restarts, 8, if i.restarts > 0 { look.style(Tone::Warn) } else { dim }),
-                Cell::right(&pid, 7, dim),
-                Cell::right(&port, 5, dim),
-                Cell::right(&open, 4, plain),
-                Cell::left(i.reason.as_ref().map_or("", |r| r.as_str()), 0, plain),
-            ];
+            let cells = kept(
+                wide,
+                [
+                    Cell::left(&word, 9, style),
+                    Cell::left(&id, id_width, plain),
+                    Cell::left(&state, 11, look.style(tone)),
+                    Cell::right(&since, 6, plain),
+                    Cell::right(&restarts, restarts_head.len(), if i.restarts > 0 { look.style(Tone::Warn) } else { dim }),
+                    Cell::right(&pid, 7, dim),
+                    Cell::right(&port, 5, dim),
+                    Cell::right(&open, 4, plain),
+                    Cell::left(i.reason.as_ref().map_or("", |r| r.as_str()), 0, plain),
+                ],
+            );
             rows::row(buf, rows::line(area, n - first + 1), &cells, self.mark.is_some() && n == at, look);
         }
     }

@@ -16,13 +16,30 @@ fn two_r_300_ms_apart_and_r_enter_are_sent() {
 fn a_letter_is_accepted_120_ms_after_it_was_pressed_and_not_before() {
     let mut console = Console::typed("R +300ms R");
     let pressed = console.uptime - FRAME;
-    assert_eq!(console.state.shared.uptime + next_wake(&console.state).unwrap(), pressed + Duration::from_millis(120));
+    console.stalled = true;
+    assert_eq!(next_wake(&console.state).unwrap(), pressed + Duration::from_millis(120));
     console.uptime = pressed + Duration::from_millis(119);
     console.msg(Msg::Tick);
     assert!(console.sent().is_empty());
     console.uptime = pressed + Duration::from_millis(120);
     console.msg(Msg::Tick);
+    assert!(console.sent().is_empty(), "what waited to be read comes first");
+    console.uptime = next_wake(&console.state).unwrap();
+    assert_eq!(console.uptime, pressed + Duration::from_millis(122));
+    console.msg(Msg::Tick);
     assert_eq!(console.verbs(), ["revert"]);
+}
+
+#[test]
+fn a_held_key_that_a_late_loop_reads_late_confirms_nothing() {
+    // The first repeat came after 500 ms; then the loop stood still, and the next ones were read late.
+    let mut console = Console::typed("R +500ms R");
+    console.stalled = true;
+    console.uptime += Duration::from_millis(400);
+    console.msg(Msg::Tick);
+    console.keys("[R R R] +1s");
+    assert!(console.sent().is_empty());
+    assert_eq!(console.hint(), "too fast: press R once");
 }
 
 #[test]
@@ -239,7 +256,11 @@ fn a_gate_is_skipped_only_with_a_reason_and_promoted_over_with_both() {
     };
     let mut console = Console::new();
     console.change(waiting);
-    console.keys("s +300ms enter");
+    console.keys("s +300ms");
+    let plan = &console.preview().unwrap().plan;
+    assert!(plan.title.as_str().starts_with("SKIP GATE"));
+    assert_eq!(plan.notes[0].as_str(), "gate errors WAIT: 340 requests");
+    console.keys("enter");
     assert!(console.sent().is_empty() && console.hint().starts_with("a reason is needed"));
     console.keys("+200ms down +200ms enter");
     assert_eq!(console.sent()[0].action, crate::model::action::Action::SkipGate);

@@ -111,10 +111,12 @@ impl Planner for Fake {
         let manual = r.holds.iter().find_map(|h| if let Hold::Manual { by, .. } = h { Some(by.clone()) } else { None });
         let verdict = r.gates.first().map(|g| &g.verdict);
         let failed = matches!(verdict, Some(Verdict::Fail { .. }));
+        // A reason gets past a gate that waits, never past one that failed.
+        let barred = !verdict.is_some_and(Verdict::passed) && (failed || ask.reason.is_none());
+        let at_gate = r.at.and_then(|at| r.steps.get(at.index)).is_some_and(|s| matches!(s.spec, StepSpec::Gate(_)));
         let guarded = || Refusal::Guarded { gate: GateId::new("errors"), why: "9 % > 5 %".into() };
         let now =
             r.candidate().and_then(|t| t.share.programmed).and_then(|s| s.percent()).and_then(Weight::from_percent).unwrap_or(Weight::ZERO);
-        let mut needs_reason = false;
         let after = match &ask.action {
             Action::Pause => match manual {
                 Some(by) => return Err(Refusal::AlreadySo { what: format!("already paused by {by} 02:14").into() }),
@@ -124,18 +126,14 @@ impl Planner for Fake {
                 return Err(Refusal::AlreadySo { what: "nothing paused by hand; s skips the gate".into() });
             }
             Action::Step if manual.is_some() => return Err(Refusal::NotNow { why: "paused by ben, c resumes".into() }),
-            Action::SkipGate | Action::Promote if failed => return Err(guarded()),
+            Action::Step if at_gate && !verdict.is_some_and(Verdict::passed) => return Err(guarded()),
+            Action::SkipGate if !at_gate => return Err(Refusal::NotNow { why: "no gate".into() }),
+            Action::SkipGate | Action::Promote if barred => return Err(guarded()),
             Action::SetWeight { weight } if *weight == now => return Err(Refusal::AlreadySo { what: "it is so".into() }),
-            Action::SetWeight { weight } if *weight > now && failed => return Err(guarded()),
+            Action::SetWeight { weight } if *weight > now && barred => return Err(guarded()),
             Action::SetWeight { weight } => *weight,
-            Action::SkipGate => {
-                needs_reason = true;
-                Weight::from_bp(5_000).unwrap()
-            }
-            Action::Promote => {
-                needs_reason = !verdict.is_some_and(Verdict::passed);
-                Weight::FULL
-            }
+            Action::SkipGate => Weight::from_bp(5_000).unwrap(),
+            Action::Promote => Weight::FULL,
             Action::Back { .. } => match &r.back.how {
                 How::Already { .. } => return Err(Refusal::AlreadySo { what: "already back on v41 since 03:12:09".into() }),
                 How::None { why } => return Err(Refusal::NotNow { why: why.clone() }),
@@ -165,7 +163,7 @@ impl Planner for Fake {
             notes: Vec::new(),
             warns: Vec::new(),
             takes: None,
-            needs_reason,
+            needs_reason: false,
         })
     }
 
