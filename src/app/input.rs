@@ -71,7 +71,7 @@ impl State {
         }
         if self.overlay == Overlay::None && self.is_typing() {
             self.desk.keyboard.sequence.clear();
-            return self.type_inpanel_input(press.key);
+            return self.type_into_panel(press.key, fx);
         }
         if let Overlay::Weight(_) = self.overlay
             && self.type_weight(press, planner)
@@ -247,11 +247,18 @@ impl State {
         self.focus == Focus::Panel && self.panels.get(self.panel).is_some_and(|p| p.typing())
     }
 
-    fn type_inpanel_input(&mut self, key: KeyPress) {
-        // ctrl-c closes the innermost thing, here the line that is typed.
-        let key = if key.ctrl && self.desk.keymap.is("quit", key) { KeyPress { code: Code::Esc, ctrl: false, alt: false } } else { key };
-        if !self.panel_input(&Input::Key(key)) && self.desk.keymap.is("redraw", key) {
-            self.say("close the text that is typed first", None);
+    /// Every key is text, `R` too: who types ERROR into a filter goes nowhere. What has ctrl is no text.
+    fn type_into_panel(&mut self, key: KeyPress, fx: &mut Vec<Effect>) {
+        let keymap = &self.desk.keymap;
+        if key.ctrl && keymap.is("redraw", key) {
+            fx.push(Effect::Redraw);
+        } else if key.ctrl && keymap.is("suspend", key) {
+            fx.push(Effect::Suspend);
+        } else {
+            // ctrl-c closes the innermost thing, here the line that is typed.
+            let closes = key.ctrl && keymap.is("quit", key);
+            let key = if closes { KeyPress { code: Code::Esc, ctrl: false, alt: false } } else { key };
+            self.panel_input(&Input::Key(key));
         }
     }
 

@@ -108,7 +108,10 @@ fn typing_error_into_a_filter_is_text() {
     let mut console = Console::typed("l / E +300ms R +300ms R +300ms O +300ms R +300ms q +300ms");
     assert!(console.preview().is_none() && console.sent().is_empty());
     assert_eq!(console.state.panels[console.state.panel].title(&console.state.shared), "logs · following · filter: ERRORq_");
-    console.keys("enter +200ms R");
+    console.keys("ctrl-l ctrl-c +200ms");
+    assert_eq!(console.fx.last(), Some(&Effect::Redraw));
+    assert!(!console.state.is_typing() && console.state.focus == Focus::Panel);
+    console.keys("R");
     assert!(console.preview().is_some());
 }
 
