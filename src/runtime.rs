@@ -3,6 +3,7 @@
 //! A runtime only watches, plans, applies and confirms. It never sleeps, retries or reconnects
 //! itself: `supervise` wraps every source alike and says how it is connected as data.
 
+pub mod host;
 pub mod supervise;
 
 use crate::model::{

@@ -1,0 +1,107 @@
+//! The embedded host as a runtime: a client of its control API over its Unix socket.
+//!
+//! It keeps no state: what it knows of a rollout it is handed. `plan` decides and words, `confirm`
+//! compares, `client` talks.
+
+pub mod client;
+pub mod confirm;
+pub mod plan;
+
+use super::{Ask, Fault, Runtime};
+use crate::{
+    clock::Clock,
+    model::{
+        action::{Observation, Outcome, Plan, Refusal},
+        delta::Delta,
+        event::LogLine,
+        ident::{ActionId, Key, TargetId},
+        rollout::Rollout,
+        text::Text,
+        wire::{ActionRecord, ApiError, DeployRequest},
+    },
+};
+use client::Client;
+use futures::Stream;
+use std::{path::PathBuf, sync::Arc};
+
+/// One host.
+#[derive(Clone)]
+pub struct HostRuntime {
+    target: TargetId,
+    client: Client,
+}
+
+impl HostRuntime {
+    /// The host that listens on this socket; nothing is connected yet.
+    ///
+    /// # Errors
+    /// When no HTTP client can be made.
+    pub fn new(target: TargetId, socket: PathBuf, clock: Arc<dyn Clock>) -> Result<Self, Fault> {
+        Ok(Self { target, client: Client::new(socket, clock)? })
+    }
+
+    /// What the configuration calls it.
+    #[must_use]
+    pub const fn target(&self) -> &TargetId {
+        &self.target
+    }
+
+    /// Its socket, for faults and messages.
+    #[must_use]
+    pub const fn place(&self) -> &Text {
+        self.client.place()
+    }
+
+    /// Every rollout as it is now, in one answer: for the command line.
+    ///
+    /// # Errors
+    /// When the host cannot be asked.
+    pub async fn rollouts(&self) -> Result<Vec<Rollout>, Fault> {
+        self.client.rollouts().await
+    }
+
+    /// Starts a rollout, or says why not.
+    ///
+    /// # Errors
+    /// The host's refusal, or why it could not be asked.
+    pub async fn deploy(&self, request: &DeployRequest) -> Result<ActionRecord, Refused> {
+        self.client.deploy(request).await
+    }
+}
+
+/// Why a request that is no action was not carried out.
+#[derive(Clone, PartialEq, Debug, thiserror::Error)]
+pub enum Refused {
+    /// The host said no.
+    #[error("{}", .0.message)]
+    Said(Box<ApiError>),
+    /// It could not be asked, or its answer was lost.
+    #[error(transparent)]
+    Fault(#[from] Fault),
+}
+
+impl Runtime for HostRuntime {
+    fn watch(&self) -> impl Stream<Item = Result<Delta, Fault>> + Send + 'static {
+        self.client.watch()
+    }
+
+    fn plan(&self, rollout: &Rollout, ask: &Ask) -> Result<Plan, Refusal> {
+        plan::plan(rollout, ask)
+    }
+
+    async fn apply(&self, plan: &Plan) -> Outcome {
+        self.client.apply(plan).await
+    }
+
+    async fn resolve(&self, id: &ActionId) -> Result<Option<ActionRecord>, Fault> {
+        self.client.resolve(id).await
+    }
+
+    fn confirm(&self, plan: &Plan, rollout: &Rollout) -> Observation {
+        confirm::confirm(plan, rollout)
+    }
+
+    fn logs(&self, key: &Key, after: Option<u64>) -> impl Stream<Item = Result<LogLine, Fault>> + Send + 'static {
+        self.client.logs(key, after)
+    }
+}

@@ -1,0 +1,107 @@
+//! Whether an accepted plan is true now. Pure.
+
+use crate::model::{
+    action::{Action, Observation, Plan},
+    ident::VersionId,
+    ratio::{Ratio, Weight},
+    rollout::{Hold, Phase, Rollout},
+    text::Text,
+};
+
+/// See [`Runtime::confirm`](crate::runtime::Runtime::confirm).
+#[must_use]
+pub fn confirm(plan: &Plan, rollout: &Rollout) -> Observation {
+    let same_run = rollout.run == plan.belief.run;
+    match &plan.action {
+        Action::Back { to } => back(plan, rollout, to),
+        Action::Retry if !same_run || matches!(rollout.phase, Phase::Progressing | Phase::Held) => Observation::Confirmed,
+        Action::Retry => pending("the run has not begun again"),
+        _ if !same_run => by_starting(rollout),
+        Action::Promote if rollout.phase == Phase::Completed => Observation::Confirmed,
+        Action::Step | Action::SkipGate if rollout.phase == Phase::Completed => Observation::Confirmed,
+        _ if matches!(rollout.phase, Phase::Reverting | Phase::Reverted) => by_acting(rollout),
+        _ if matches!(rollout.phase, Phase::Failed | Phase::Completed) => {
+            Observation::Contradicted { by: format!("the run {}", rollout.phase.word()).into() }
+        }
+        Action::Pause if manual(rollout).is_some() => Observation::Confirmed,
+        Action::Pause => pending("it is not paused yet"),
+        Action::Resume => match manual(rollout) {
+            Some(by) => pending(&format!("still paused by {by}")),
+            None => Observation::Confirmed,
+        },
+        Action::Step | Action::SkipGate => {
+            let now = rollout.at.map(|at| at.index);
+            if now > plan.belief.at { Observation::Confirmed } else { pending(&format!("still at step {}", now.map_or(0, |n| n + 1))) }
+        }
+        Action::Promote => pending(&format!("{} of 100 % programmed", programmed(rollout).unwrap_or_default())),
+        Action::SetWeight { weight } => match programmed(rollout) {
+            Some(now) if now == *weight => Observation::Confirmed,
+            Some(now) => pending(&format!("{now} programmed, {weight} wanted")),
+            None => pending("the router has not said what it does"),
+        },
+    }
+}
+
+fn back(plan: &Plan, r: &Rollout, to: &VersionId) -> Observation {
+    let arrived = r.tracks.iter().find(|t| t.version.id == *to);
+    // What is left of it anywhere else, the largest first.
+    let elsewhere = r.tracks.iter().filter(|t| t.version.id != *to);
+    let elsewhere = elsewhere.filter_map(|t| Some((t, t.share.programmed.filter(|p| p.parts > 0)?))).max_by_key(|(_, p)| p.parts);
+    let all = arrived.and_then(|t| t.share.programmed).is_some_and(|p| p.whole > 0 && p.parts == p.whole);
+    if all && elsewhere.is_none() && matches!(r.phase, Phase::Reverted | Phase::Completed | Phase::Idle) {
+        return Observation::Confirmed;
+    }
+    if r.run != plan.belief.run && matches!(r.phase, Phase::Progressing | Phase::Held) {
+        return by_starting(r);
+    }
+    if let Some((track, share)) = elsewhere {
+        return pending(&format!("{} still has {} programmed", track.version.label, percent(share)));
+    }
+    match arrived {
+        None => pending(&format!("{} is not there yet", to.text())),
+        Some(track) if !all => {
+            let (ready, desired) = track.pools.iter().fold((0, 0), |(r, d), p| (r + p.ready, d + p.desired));
+            pending(&format!("{} has no traffic yet, {ready}/{desired} ready", track.version.label))
+        }
+        Some(_) => pending("the host has not confirmed it"),
+    }
+}
+
+fn manual(r: &Rollout) -> Option<&Text> {
+    r.holds.iter().find_map(|h| match h {
+        Hold::Manual { by, .. } => Some(by),
+        _ => None,
+    })
+}
+
+/// What the router gives the candidate, if that is a whole number of hundredths of a percent.
+fn programmed(r: &Rollout) -> Option<Weight> {
+    r.candidate()?.share.programmed?.percent().and_then(Weight::from_percent)
+}
+
+fn percent(ratio: Ratio) -> String {
+    ratio.percent().map_or_else(|| "–".into(), |p| format!("{} %", (p * 100.0).ceil() / 100.0))
+}
+
+fn pending(missing: &str) -> Observation {
+    Observation::Pending { missing: missing.into() }
+}
+
+fn by_starting(r: &Rollout) -> Observation {
+    let by = match (&r.started, &r.run) {
+        (Some(started), Some(run)) => format!("{} started run {}", started.by, run.text()),
+        _ => "there is another run now".into(),
+    };
+    Observation::Contradicted { by: by.into() }
+}
+
+fn by_acting(r: &Rollout) -> Observation {
+    let by = match &r.last {
+        Some(last) if matches!(last.action, Action::Back { .. }) => format!("{} went back", last.by),
+        _ => "the rollout goes back by itself".into(),
+    };
+    Observation::Contradicted { by: by.into() }
+}
+
+#[cfg(test)]
+mod tests;
