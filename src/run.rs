@@ -39,7 +39,7 @@ use port::Place;
 use ratatui::{buffer::Buffer, layout::Rect};
 use std::{pin::Pin, sync::Arc, time::Duration};
 use tasks::{Answer, Tasks};
-use tokio::time::{Instant, Sleep};
+use tokio::time::{Sleep, sleep};
 
 /// What the loop runs: synchronous, total, the only mutator of its state.
 ///
@@ -197,7 +197,7 @@ pub async fn run<P: Program>(wiring: Wiring<'_, P>) -> Result<End, Unusable> {
         session,
         sync,
         tmux: environment.tmux,
-        timer: Box::pin(tokio::time::sleep(Duration::ZERO)),
+        timer: Box::pin(sleep(Duration::ZERO)),
         stopped: false,
         resized: false,
         outdated: false,
@@ -326,7 +326,7 @@ impl<P: Program> Loop<'_, P> {
         let wake = self.program.next_wake().map(|at| at.max(now + Duration::from_millis(5)));
         let due = [frame, mail, wake].into_iter().flatten().min();
         let wait = due.map_or(Duration::from_secs(86_400), |at| at.saturating_sub(now));
-        self.timer.as_mut().reset(Instant::now() + wait);
+        self.timer.set(sleep(wait));
     }
 
     fn signal(&mut self, caught: Caught) {

@@ -2,7 +2,10 @@
 
 use chrono::{DateTime, Duration as Span};
 use cutover::{
-    app::state::{Focus, Input, Overlay, Shared, State, Watched},
+    app::{
+        desk::Desk,
+        state::{Focus, Input, Overlay, Shared, State, Watched},
+    },
     model::{
         action::Action,
         back::{Check, CheckState, How, Measured, Proof, WayBack},
@@ -709,6 +712,7 @@ fn shared() -> Shared {
 /// A state that knows nothing.
 pub fn empty() -> State {
     State {
+        desk: Desk::default(),
         shared: shared(),
         look: Look::FULL,
         size: (80, 24),

@@ -4,24 +4,30 @@
 //! program when it is started with [`PLAY`] in its environment.
 
 use crate::support::pty::{PATIENCE, Pty, cpu, wakeups};
+use chrono::DateTime;
 use cutover::{
     app::state::{Code, Input},
     clock::{Clock, SystemClock},
     model::{
-        action::Outcome,
+        action::{Observation, Outcome, Plan, Refusal},
         delta::Delta,
         event::LogLine,
-        ident::{ActionId, TargetId},
+        history::Point,
+        ident::{ActionId, Key, TargetId, VersionId},
+        rollout::Rollout,
+        text::Raw,
         time::Time,
+        wire::ActionRecord,
     },
-    run::{Effect, Program, Wiring, run},
-    runtime::Link,
+    run::{Effect, Program, Wiring, port::Place, run},
+    runtime::{Ask, Fault, Link, Runtime},
     term::{
         ability::{Color, Environment, Sync},
         decode::InputBatch,
     },
     ui::look::{Look, Tone},
 };
+use futures::{Stream, StreamExt, stream};
 use portable_pty::CommandBuilder;
 use ratatui::{
     buffer::Buffer,
@@ -51,7 +57,12 @@ fn the_program() {
     let mut program = Tiny { look: environment.look(Color::Auto, None), ticking: play.contains("ticking"), ..Tiny::default() };
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let wiring = Wiring { program: &mut program, clock, places: Vec::new(), environment, sync: Sync::Auto, seed: 1 };
+    let places = if play.contains("flooded") {
+        vec![Place { target: TargetId::new("flood"), name: "flood".into(), port: Arc::new(Flood) }]
+    } else {
+        Vec::new()
+    };
+    let wiring = Wiring { program: &mut program, clock, places, environment, sync: Sync::Auto, seed: 1 };
     let code = match runtime.block_on(run(wiring)) {
         Ok(end) => end.exit_code(),
         Err(e) => {
@@ -69,6 +80,8 @@ struct Tiny {
     size: (u16, u16),
     frames: u32,
     painted: u32,
+    deltas: u32,
+    link: String,
     dirty: bool,
     /// Changes by itself every second.
     ticking: bool,
@@ -86,6 +99,8 @@ impl Default for Tiny {
             size: (0, 0),
             frames: 0,
             painted: 0,
+            deltas: 0,
+            link: String::new(),
             dirty: true,
             ticking: false,
             flooding: false,
@@ -121,8 +136,16 @@ impl Program for Tiny {
         }
     }
 
-    fn delta(&mut self, _: &TargetId, _: Delta) {}
-    fn link(&mut self, _: &TargetId, _: Link) {}
+    fn delta(&mut self, _: &TargetId, _: Delta) {
+        self.deltas += 1;
+        self.dirty = true;
+    }
+
+    fn link(&mut self, _: &TargetId, link: Link) {
+        self.link = format!("{link:?}").split_whitespace().next().unwrap_or_default().to_owned();
+        self.dirty = true;
+    }
+
     fn logs(&mut self, _: Vec<LogLine>, _: u64) {}
     fn outcome(&mut self, _: &ActionId, _: Outcome) {}
     fn resolved(&mut self, _: &ActionId, _: Option<Outcome>) {}
@@ -168,12 +191,51 @@ impl Program for Tiny {
         }
         if area.height > 2 {
             let style = if self.look.color { Style::new().fg(Paint::Red) } else { Style::new() };
-            buf.set_stringn(0, 2, "red", area.width.into(), self.look.style(Tone::Bad).patch(style));
+            buf.set_stringn(
+                0,
+                2,
+                format!("red {} {} deltas", self.link, self.deltas),
+                area.width.into(),
+                self.look.style(Tone::Bad).patch(style),
+            );
         }
     }
 
     fn painted(&mut self, _: Duration) {
         self.painted += 1;
+    }
+}
+
+/// 10,000 points a second of one version, and nothing else.
+struct Flood;
+
+impl Runtime for Flood {
+    fn watch(&self) -> impl Stream<Item = Result<Delta, Fault>> + Send + 'static {
+        let key = Key { target: TargetId::new("flood"), scope: vec![], service: Raw::new("a"), uid: None };
+        let at = DateTime::from_timestamp(0, 0).unwrap();
+        let point = Point { at, secs: 1, requests: 1, errors: 0, slow: 0, p50: None, p99: None };
+        let delta = Delta::Point { key, version: VersionId::new("v"), point };
+        stream::unfold((), |()| async {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            Some(((), ()))
+        })
+        .flat_map(move |()| stream::iter(vec![Ok(delta.clone()); 100]))
+    }
+
+    fn plan(&self, _: &Rollout, _: &Ask) -> Result<Plan, Refusal> {
+        Err(Refusal::ReadOnly)
+    }
+
+    async fn apply(&self, _: &Plan) -> Outcome {
+        Outcome::Refused { refusal: Refusal::ReadOnly }
+    }
+
+    async fn resolve(&self, _: &ActionId) -> Result<Option<ActionRecord>, Fault> {
+        Ok(None)
+    }
+
+    fn confirm(&self, _: &Plan, _: &Rollout) -> Observation {
+        Observation::Confirmed
     }
 }
 
@@ -216,7 +278,19 @@ fn first_paint_and_quit() {
 
 #[test]
 fn keys_are_painted_at_once() {
-    let mut pty = start();
+    key_to_paint("plain");
+}
+
+#[test]
+fn keys_are_painted_at_once_while_changes_pour_in() {
+    key_to_paint("flooded");
+}
+
+fn key_to_paint(play: &str) {
+    let mut pty = started(command(play));
+    if play == "flooded" {
+        pty.shows("Live");
+    }
     let mut took: Vec<Duration> = (1..=40)
         .map(|n| {
             pty.keys("x");
@@ -226,7 +300,12 @@ fn keys_are_painted_at_once() {
         })
         .collect();
     took.sort();
-    println!("key to paint: median {:?}, p95 {:?} (40 keys, debug build, polled at 1 ms)", took[20], took[38]);
+    println!("{play}: key to paint: median {:?}, p95 {:?} (40 keys, debug build, polled at 1 ms)", took[20], took[38]);
+    assert!(took[20] < Duration::from_millis(500), "keys starve");
+    if play == "flooded" {
+        let deltas = |p: &Pty| p.screen().split_whitespace().rev().nth(1).and_then(|n| n.parse::<u32>().ok()).unwrap_or(0);
+        pty.until("changes are taken too", |p| deltas(p) > 5_000);
+    }
 }
 
 #[test]

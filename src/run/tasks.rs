@@ -27,6 +27,7 @@ use tokio::{
 const ANSWERS: usize = 64;
 
 /// What was answered.
+#[derive(Clone, PartialEq, Debug)]
 pub(super) enum Answer {
     /// To an action.
     Outcome(ActionId, Outcome),
@@ -89,11 +90,13 @@ impl Tasks {
         while self.sent.try_join_next().is_some() {}
     }
 
-    /// Asks what became of an action whose answer was lost. Without an answer there is nothing to say.
+    /// Asks what became of an action whose answer was lost, after a second in which it may still arrive.
+    /// Without an answer there is nothing to say.
     pub(super) fn resolve(&mut self, target: &TargetId, id: ActionId) {
         let Some(port) = self.port(target) else { return };
         let answer = self.answer.clone();
         self.others.spawn(async move {
+            sleep(Duration::from_secs(1)).await;
             if let Ok(found) = port.resolve(id.clone()).await {
                 let _ = answer.send(Answer::Resolved(id, found.map(|record| record.outcome))).await;
             }
@@ -153,3 +156,6 @@ impl Tasks {
 fn nobody() -> Outcome {
     Outcome::Refused { refusal: Refusal::NotNow { why: "this target is not configured any more: nothing was sent".into() } }
 }
+
+#[cfg(test)]
+mod tests;

@@ -15,7 +15,7 @@ use crate::{
 use futures::{Stream, StreamExt};
 use rand::{Rng, RngExt};
 use std::{convert::Infallible, pin::pin, time::Duration};
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{sleep, timeout};
 
 /// How patient to be.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -85,7 +85,7 @@ where
     tell(Heard::Link(Link::Connecting { attempt: 1, next_at: clock.now(), last: None }));
     loop {
         let (fault, was_live) = once(place, policy, clock, open(), &mut tell).await;
-        if was_live.is_some_and(|since| since.elapsed() >= policy.healthy) {
+        if was_live.is_some_and(|since| clock.uptime().saturating_sub(since) >= policy.healthy) {
             failed = 0;
         }
         failed += 1;
@@ -104,28 +104,32 @@ where
     }
 }
 
-/// One connection, until it ends: why, and since when it was live.
+/// One connection, until it ends: why, and since when it was live ([`Clock::uptime`]).
 async fn once(
     place: &Text,
     policy: Policy,
     clock: &dyn Clock,
     source: impl Stream<Item = Result<Delta, Fault>>,
     tell: &mut impl FnMut(Heard),
-) -> (Fault, Option<Instant>) {
+) -> (Fault, Option<Duration>) {
     let mut source = pin!(source);
     let mut live_since = None;
     let (mut stale, mut expected) = (false, None);
-    let (mut heard, mut heard_at) = (Instant::now(), clock.now());
+    let mut heard_at = clock.now();
     loop {
         let stale_after = expected.map_or(policy.stale, |e: Duration| e.saturating_mul(2));
         let silent_after = policy.silent.max(stale_after.saturating_mul(2));
-        let wait = if live_since.is_some() && !stale { stale_after } else { silent_after };
-        match timeout_at(heard + wait, source.next()).await {
+        let wait = match live_since {
+            Some(_) if stale => silent_after.saturating_sub(stale_after), // so long it has been silent already
+            Some(_) => stale_after,
+            None => silent_after,
+        };
+        match timeout(wait, source.next()).await {
             Ok(Some(Ok(delta))) => {
-                (heard, heard_at) = (Instant::now(), clock.now());
+                heard_at = clock.now();
                 if stale || live_since.is_none() {
                     tell(Heard::Link(Link::Live { since: heard_at }));
-                    live_since.get_or_insert(heard);
+                    live_since.get_or_insert_with(|| clock.uptime());
                     stale = false;
                 }
                 if let Delta::Apply { rollout } = &delta

@@ -1,6 +1,6 @@
 //! From a directory to a digest, or to one clear line.
 
-use super::{digest_of, put, refused, sealed, small};
+use super::{digest_of, put, refused, sealed, small, snapshot};
 use cutover::artifact::{Layout, SealError, SealOptions, Sealed, SecretKind, prepare, seal};
 use std::{
     fs::{self, File, FileTimes, Permissions},

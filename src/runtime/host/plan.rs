@@ -491,4 +491,4 @@ fn percent(share: f64) -> String {
 }
 
 #[cfg(test)]
-pub(super) mod tests;
+pub(crate) mod tests;

@@ -1,7 +1,12 @@
 use super::{Fault, Heard, Link, Policy, supervise};
 use crate::{
-    clock::ManualClock,
-    model::{delta::Delta, ident::Rev, text::Text, time::Time},
+    clock::Clock,
+    model::{
+        delta::Delta,
+        ident::Rev,
+        text::Text,
+        time::{Time, after},
+    },
 };
 use chrono::DateTime;
 use futures::{Stream, StreamExt, stream};
@@ -13,6 +18,19 @@ type Source = Pin<Box<dyn Stream<Item = Result<Delta, Fault>>>>;
 
 fn start() -> Time {
     DateTime::from_timestamp(1_000, 0).unwrap()
+}
+
+/// Follows tokio's paused time.
+struct Paused(Instant);
+
+impl Clock for Paused {
+    fn now(&self) -> Time {
+        after(start(), self.uptime())
+    }
+
+    fn uptime(&self) -> Duration {
+        self.0.elapsed()
+    }
 }
 
 fn beat() -> Result<Delta, Fault> {
@@ -44,7 +62,7 @@ fn silent() -> Source {
 
 /// What was told, with the seconds since the start, over a span of paused time.
 async fn told(span: Duration, open: impl Fn(usize) -> Source) -> Vec<(f64, String)> {
-    let (began, clock) = (Instant::now(), ManualClock::new(start()));
+    let (began, clock) = (Instant::now(), Paused(Instant::now()));
     let (told, opened) = (RefCell::new(Vec::new()), RefCell::new(0));
     let place = Text::from("sock");
     let life = supervise(

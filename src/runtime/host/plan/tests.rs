@@ -135,7 +135,7 @@ fn the_way_back_says_how_and_what_it_does() {
     assert_eq!(plan.notes[0].as_str(), "4 of 4 instances of v41 ready");
     assert_eq!(plan.notes[1].as_str(), "4 instances of v42 finish their requests and end");
     assert!(plan.takes.is_none() && plan.warns.is_empty());
-    let plan = planned(back(), |r| r.back.measured = Some(Measured { worst: Duration::from_millis(1_940), n: 37 }));
+    let plan = planned(back(), |r| r.back.measured = Some(Measured { worst: Duration::from_millis(1_940), n: 37, usual: None }));
     assert_eq!((plan.title.as_str(), plan.takes), ("BACK by switch, worst 1.9 s of 37", Some(Duration::from_millis(1_940))));
     assert_eq!(said(back(), |r| r.back.how = How::Redeploy { steps: 8 }), "BACK by re-deploy, 8 steps skipped");
 }
