@@ -220,30 +220,17 @@ mod tests {
 
     #[test]
     fn links_are_followed_as_the_kernel_does() {
-        let tree = |target: &str| {
-            fault(vec![
-                dir("a"),
-                dir("a/b"),
-                file("a/b/file"),
-                link("up", "a/b"),
-                link("a/loop", "again"),
-                link("a/again", "loop"),
-                link("tested", target),
-            ])
-        };
-        let bad = |target: &str| tree(target).expect("refused");
-        // The two that go in circles are refused by themselves, so test without them first.
-        let clean = |target: &str| fault(vec![dir("a"), dir("a/b"), file("a/b/file"), link("up", "a/b"), link("tested", target)]);
+        let tested = |target: &str| fault(vec![dir("a"), dir("a/b"), file("a/b/file"), link("up", "a/b"), link("tested", target)]);
         for good in ["a", "a/b/file", "up/file", "up/../b/file", "./a//b/./file", "a/b/..", "a/..", "up/"] {
-            assert_eq!(clean(good), None, "{good}");
+            assert_eq!(tested(good), None, "{good}");
         }
         for dangling in ["", "nothing", "a/b/file/", "a/b/file/..", "a/b/file/.", "nothing/../a"] {
-            assert!(matches!(clean(dangling), Some(Fault::Dangling { .. })), "{dangling}");
+            assert!(matches!(tested(dangling), Some(Fault::Dangling { .. })), "{dangling}");
         }
         for out in ["/", "/etc/passwd", "..", "../x", "a/../../x", "up/../../.."] {
-            assert!(matches!(clean(out), Some(Fault::Leaves { .. })), "{out}");
+            assert!(matches!(tested(out), Some(Fault::Leaves { .. })), "{out}");
         }
-        assert!(matches!(bad("a"), Fault::Circle { .. }));
+        assert!(matches!(fault(vec![dir("a"), link("a/one", "../a/two"), link("a/two", "one")]), Some(Fault::Circle { .. })));
         assert!(matches!(fault(vec![link("self", "self")]), Some(Fault::Circle { .. })));
     }
 

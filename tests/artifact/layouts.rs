@@ -10,7 +10,9 @@ use std::{
     fs::{self, File},
     io::Write,
     os::unix::fs::MetadataExt,
-    process::Command,
+    path::PathBuf,
+    process::{Command, Stdio},
+    time::{Duration, Instant},
 };
 use tempfile::TempDir;
 
@@ -241,4 +243,61 @@ fn a_full_disk_leaves_the_layout_as_it_was() {
     drop(filler);
     fs::remove_file(disk.0.path().join("filler")).unwrap();
     store.unpack(&first.digest).unwrap();
+}
+
+/// Not a test of its own: the process that [`a_killed_seal_leaves_a_valid_layout`] kills.
+#[test]
+fn child_that_seals_until_it_is_killed() {
+    let Some(dir) = std::env::var_os("CUTOVER_TEST_SEAL_INTO").map(PathBuf::from) else { return };
+    let source = dir.join("source");
+    let layout = Layout::create(&dir.join("layout")).unwrap();
+    // An end, in case nobody is left to kill it.
+    for n in 0..5_000 {
+        put(&source, "file", &format!("{n} ").repeat(50_000), 0o644);
+        let sealed = seal(&source, &layout, &SealOptions { version: Some(n.to_string()), ..SealOptions::default() }).unwrap();
+        if n % 3 == 2 {
+            layout.remove(&sealed.digest).unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_killed_seal_leaves_a_valid_layout() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut sealed = 0;
+    let index = dir.path().join("layout/index.json");
+    for round in 0..12_u64 {
+        let before = fs::read(&index).unwrap_or_default();
+        let mut child = Command::new("/proc/self/exe")
+            .args(["--exact", "artifact::layouts::child_that_seals_until_it_is_killed"])
+            .env("CUTOVER_TEST_SEAL_INTO", dir.path())
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
+        let started = Instant::now();
+        while fs::read(&index).unwrap_or_default() == before && started.elapsed() < Duration::from_secs(30) {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        // At work now: any moment will do, spread over several seals.
+        std::thread::sleep(Duration::from_millis(round * 17 % 60));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let layout = Layout::open(&dir.path().join("layout")).unwrap();
+        let list = layout.list().unwrap();
+        sealed = sealed.max(list.len());
+        let store = Store::open(&dir.path().join(format!("store-{round}"))).unwrap();
+        for described in &list {
+            store.import(&layout, &described.digest).unwrap();
+        }
+    }
+    assert!(sealed > 1, "kills came too early to prove anything");
+    // What was left unfinished goes with the next seal.
+    let other = dir.path().join("other");
+    put(&other, "file", "x", 0o644);
+    let layout = Layout::create(&dir.path().join("layout")).unwrap();
+    seal(&other, &layout, &SealOptions::default()).unwrap();
+    for place in [layout.dir().to_owned(), layout.dir().join("blobs/sha256")] {
+        let names = fs::read_dir(place).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap());
+        assert!(names.into_iter().all(|name| !name.starts_with('.')));
+    }
 }
