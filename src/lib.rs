@@ -20,9 +20,11 @@
 
 pub mod app;
 pub mod artifact;
+pub mod cli;
 pub mod clock;
 pub mod conductor;
 pub mod config;
+pub mod console;
 pub mod host;
 pub mod journal;
 pub mod judge;

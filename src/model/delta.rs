@@ -4,7 +4,7 @@
 use super::{
     event::{Event, FailedRequest},
     history::{History, Point},
-    ident::{Key, Rev, VersionId},
+    ident::{Key, Rev, TargetId, VersionId},
     rollout::Rollout,
     time::Time,
 };
@@ -79,4 +79,21 @@ pub enum Delta {
         /// The revision that is current.
         rev: Rev,
     },
+}
+
+impl Delta {
+    /// The same change of the target that we call so, whatever it calls itself.
+    #[must_use]
+    pub fn of(mut self, target: &TargetId) -> Self {
+        match &mut self {
+            Self::Apply { rollout } => rollout.key.target = target.clone(),
+            Self::Delete { key }
+            | Self::History { key, .. }
+            | Self::Point { key, .. }
+            | Self::Events { key, .. }
+            | Self::Failed { key, .. } => key.target = target.clone(),
+            Self::Init { .. } | Self::InitDone { .. } | Self::Heartbeat { .. } => {}
+        }
+        self
+    }
 }

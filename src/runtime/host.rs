@@ -21,7 +21,7 @@ use crate::{
     },
 };
 use client::Client;
-use futures::Stream;
+use futures::{Stream, StreamExt};
 use std::{path::PathBuf, sync::Arc};
 
 /// One host.
@@ -57,7 +57,11 @@ impl HostRuntime {
     /// # Errors
     /// When the host cannot be asked.
     pub async fn rollouts(&self) -> Result<Vec<Rollout>, Fault> {
-        self.client.rollouts().await
+        let mut rollouts = self.client.rollouts().await?;
+        for rollout in &mut rollouts {
+            rollout.key.target = self.target.clone();
+        }
+        Ok(rollouts)
     }
 
     /// Starts a rollout, or says why not.
@@ -82,7 +86,8 @@ pub enum Refused {
 
 impl Runtime for HostRuntime {
     fn watch(&self) -> impl Stream<Item = Result<Delta, Fault>> + Send + 'static {
-        self.client.watch()
+        let target = self.target.clone();
+        self.client.watch().map(move |delta| delta.map(|d| d.of(&target)))
     }
 
     fn plan(&self, rollout: &Rollout, ask: &Ask) -> Result<Plan, Refusal> {

@@ -1,0 +1,144 @@
+//! The control API: JSON over a Unix socket. See [`wire`](crate::model::wire) for its table.
+//!
+//! Whoever can open the socket may act; the actor is the kernel's peer user, to which a claimed name
+//! is added. A body is at most 1 MiB; nothing here waits for a service.
+
+mod peer;
+mod streams;
+
+pub use peer::Peer;
+
+use super::{
+    commit::{Refused, Reply},
+    deploy::Depot,
+    engine::Command,
+    instances::LogHub,
+    prometheus,
+};
+use crate::model::{
+    ident::ActionId,
+    text::Text,
+    wire::{ActionRequest, DeployRequest},
+};
+use axum::{
+    Json, Router,
+    extract::{ConnectInfo, DefaultBodyLimit, Path, State, rejection::JsonRejection},
+    http::{StatusCode, header},
+    response::{IntoResponse, Response},
+    routing::{get, post},
+};
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+
+/// The largest body that is read.
+const BODY: usize = 1 << 20;
+
+/// What the handlers share.
+#[derive(Clone)]
+pub struct Api {
+    /// The engine.
+    pub engine: mpsc::Sender<Command>,
+    /// Prepares deploys.
+    pub depot: Depot,
+    /// What the instances print.
+    pub logs: LogHub,
+    /// Ends the streams when the host ends.
+    pub cancel: CancellationToken,
+}
+
+/// Everything, for the Unix socket.
+pub fn control(api: Api) -> Router {
+    Router::new()
+        .route("/v1/watch", get(streams::watch))
+        .route("/v1/logs", get(streams::logs))
+        .route("/v1/rollouts", get(rollouts))
+        .route("/v1/actions", post(act))
+        .route("/v1/actions/{id}", get(action))
+        .route("/v1/deploy", post(deploy))
+        .route("/metrics", get(metrics))
+        .fallback(|| async { Refused::new(404, "no such path").into_response() })
+        .layer(DefaultBodyLimit::max(BODY))
+        .with_state(api)
+}
+
+/// Only the metrics, for a TCP port.
+pub fn metrics_only(api: Api) -> Router {
+    Router::new().route("/metrics", get(metrics)).with_state(api)
+}
+
+async fn act(State(api): State<Api>, ConnectInfo(peer): ConnectInfo<Peer>, body: Result<Json<ActionRequest>, JsonRejection>) -> Response {
+    let Json(request) = match body {
+        Ok(body) => body,
+        Err(e) => return Refused::new(400, e.body_text()).into_response(),
+    };
+    let by = peer.named(request.name.as_ref());
+    ask(&api, |reply| Command::Act { request, by, reply }).await
+}
+
+async fn deploy(
+    State(api): State<Api>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    body: Result<Json<DeployRequest>, JsonRejection>,
+) -> Response {
+    let Json(request) = match body {
+        Ok(body) => body,
+        Err(e) => return Refused::new(400, e.body_text()).into_response(),
+    };
+    let by = peer.named(request.name.as_ref());
+    let (depot, wanted) = (api.depot.clone(), request.clone());
+    // Hashing and unpacking take as long as the artifact is large.
+    match tokio::task::spawn_blocking(move || depot.prepare(&wanted)).await {
+        Ok(Ok(prepared)) => ask(&api, |reply| Command::Deploy { request, prepared: Box::new(prepared), by, reply }).await,
+        Ok(Err(refused)) => refused.into_response(),
+        Err(_) => Refused::new(500, "preparing the deploy failed; see the host's log").into_response(),
+    }
+}
+
+async fn ask(api: &Api, command: impl FnOnce(oneshot::Sender<Reply>) -> Command) -> Response {
+    let (reply, answered) = oneshot::channel();
+    if api.engine.send(command(reply)).await.is_err() {
+        return Refused::new(503, "the host is ending").into_response();
+    }
+    match answered.await {
+        Ok(Ok(record)) => Json(record).into_response(),
+        Ok(Err(refused)) => refused.into_response(),
+        Err(_) => Refused::new(503, "the host ended before it answered").into_response(),
+    }
+}
+
+async fn action(State(api): State<Api>, Path(id): Path<String>) -> Response {
+    let shown = Text::clean(&id);
+    let found = query(&api, |reply| Command::Lookup { id: ActionId::new(id), reply }).await;
+    match found {
+        Some(Some(record)) => Json(record).into_response(),
+        Some(None) => Refused::new(404, format!("no action `{shown}`")).into_response(),
+        None => Refused::new(503, "the host is ending").into_response(),
+    }
+}
+
+async fn rollouts(State(api): State<Api>) -> Response {
+    match query(&api, |reply| Command::Rollouts { reply }).await {
+        Some(rollouts) => Json(rollouts).into_response(),
+        None => Refused::new(503, "the host is ending").into_response(),
+    }
+}
+
+async fn metrics(State(api): State<Api>) -> Response {
+    match query(&api, |reply| Command::Metrics { reply }).await {
+        Some(services) => ([(header::CONTENT_TYPE, prometheus::CONTENT_TYPE)], prometheus::render(&services)).into_response(),
+        None => StatusCode::SERVICE_UNAVAILABLE.into_response(),
+    }
+}
+
+async fn query<T>(api: &Api, command: impl FnOnce(oneshot::Sender<T>) -> Command) -> Option<T> {
+    let (reply, answered) = oneshot::channel();
+    api.engine.send(command(reply)).await.ok()?;
+    answered.await.ok()
+}
+
+impl IntoResponse for Box<Refused> {
+    fn into_response(self) -> Response {
+        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        (status, Json(self.error)).into_response()
+    }
+}

@@ -1,0 +1,127 @@
+//! Answers that do not end: the watch and the logs, one JSON value a line.
+
+use super::{Api, Command, query};
+use crate::{
+    host::{commit::Refused, instances::LogFilter},
+    model::{delta::Delta, ident::Role},
+};
+use axum::{
+    body::{Body, Bytes},
+    extract::{Query, State},
+    http::header,
+    response::{IntoResponse, Response},
+};
+use serde::{Deserialize, Serialize};
+use std::{convert::Infallible, sync::Arc};
+use tokio::sync::{broadcast::error::RecvError, mpsc};
+
+/// Lines that may wait for a slow watcher before it is told to start again.
+const AHEAD: usize = 64;
+
+type Lines = mpsc::Sender<Result<Bytes, Infallible>>;
+
+/// `GET /v1/watch`.
+pub async fn watch(State(api): State<Api>) -> Response {
+    ndjson(|lines| async move {
+        // A watcher that falls too far behind gets a full picture again.
+        while let Some(subscription) = query(&api, |reply| Command::Subscribe { reply }).await {
+            for delta in &subscription.picture {
+                if send(&lines, delta.as_ref()).await.is_err() {
+                    return;
+                }
+            }
+            let mut changes = subscription.changes;
+            loop {
+                let next: Result<Arc<Delta>, RecvError> = tokio::select! {
+                    () = api.cancel.cancelled() => return,
+                    () = lines.closed() => return,
+                    next = changes.recv() => next,
+                };
+                match next {
+                    Ok(delta) => {
+                        if send(&lines, delta.as_ref()).await.is_err() {
+                            return;
+                        }
+                    }
+                    Err(RecvError::Lagged(_)) => break,
+                    Err(RecvError::Closed) => return,
+                }
+            }
+        }
+    })
+}
+
+/// What `GET /v1/logs` can be asked for.
+#[derive(Deserialize)]
+pub struct LogQuery {
+    service: Option<String>,
+    track: Option<Role>,
+    #[serde(default)]
+    after: u64,
+    last: Option<usize>,
+    #[serde(default)]
+    follow: bool,
+}
+
+/// `GET /v1/logs`.
+pub async fn logs(State(api): State<Api>, query: Result<Query<LogQuery>, axum::extract::rejection::QueryRejection>) -> Response {
+    let Query(asked) = match query {
+        Ok(query) => query,
+        Err(e) => return Refused::new(400, e.body_text()).into_response(),
+    };
+    let mut filter = LogFilter { service: asked.service.map(Into::into), role: asked.track, last: asked.last, ..LogFilter::default() };
+    ndjson(|lines| async move {
+        let mut live = api.logs.subscribe();
+        let mut after = asked.after;
+        loop {
+            // Also after a gap: what the ring still has is sent in order.
+            for line in api.logs.tail(&filter, after) {
+                after = line.seq;
+                if send(&lines, &line).await.is_err() {
+                    return;
+                }
+            }
+            if !asked.follow {
+                return;
+            }
+            // `last` limits what is there already, not what comes.
+            filter.last = None;
+            loop {
+                let next = tokio::select! {
+                    () = api.cancel.cancelled() => return,
+                    () = lines.closed() => return,
+                    next = live.recv() => next,
+                };
+                match next {
+                    Ok(line) if line.seq <= after || !filter.wants(&line) => {}
+                    Ok(line) => {
+                        after = line.seq;
+                        if send(&lines, &line).await.is_err() {
+                            return;
+                        }
+                    }
+                    Err(RecvError::Lagged(_)) => break,
+                    Err(RecvError::Closed) => return,
+                }
+            }
+        }
+    })
+}
+
+async fn send<T: Serialize>(lines: &Lines, value: &T) -> Result<(), ()> {
+    let mut line = serde_json::to_vec(value).map_err(|_| ())?;
+    line.push(b'\n');
+    lines.send(Ok(line.into())).await.map_err(|_| ())
+}
+
+/// A body that is fed by a task of its own, so that a slow reader holds up nobody else.
+fn ndjson<F, Fut>(feed: F) -> Response
+where
+    F: FnOnce(Lines) -> Fut,
+    Fut: Future<Output = ()> + Send + 'static,
+{
+    let (lines, receive) = mpsc::channel(AHEAD);
+    tokio::spawn(feed(lines));
+    let stream = futures::stream::unfold(receive, |mut receive| async move { receive.recv().await.map(|line| (line, receive)) });
+    ([(header::CONTENT_TYPE, "application/x-ndjson")], Body::from_stream(stream)).into_response()
+}

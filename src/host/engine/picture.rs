@@ -1,0 +1,259 @@
+//! The rollout as it is told to watchers: the conductor's words, the proxy's counts, the lamp, the proof.
+
+use super::{Engine, service::Service, turning::observed};
+use crate::{
+    conductor::life::{Deployed, Life, PoolId, RunState, Wanted},
+    host::{
+        instances::PoolStatus,
+        lamp, measure,
+        meter::Window,
+        prometheus::{ServiceMetrics, VersionMetrics},
+        proof::Counted,
+        state::ServiceState,
+    },
+    judge,
+    model::{
+        back::{Measured, WayBack},
+        ident::{Key, Rev, Role, VersionId},
+        instance::Pool,
+        ratio::{Ratio, Weight},
+        rollout::{Bad, Rollout, Seen},
+        time::Time,
+        version::{Artifact, Part, Share, Track, Version},
+    },
+};
+use std::time::Duration;
+
+/// The expected interval between two pictures.
+const FRESH_FOR: Duration = Duration::from_secs(1);
+
+/// A deployed version as it is shown.
+pub(super) fn version(deployed: &Deployed) -> Version {
+    Version {
+        id: deployed.id.clone(),
+        label: deployed.label.clone(),
+        revision: deployed.revision.clone(),
+        parts: vec![Part { container: "".into(), declared: Artifact::Digest(deployed.artifact), running: Some(deployed.artifact) }],
+        config: Some(deployed.spec.runtime().hash()),
+    }
+}
+
+impl Engine {
+    /// Tells watchers what changed since the last turn.
+    pub(super) fn tell(&mut self, pools: &[PoolStatus], now: Time) {
+        let epoch = self.bus.epoch();
+        for (name, service) in &mut self.services {
+            let key = Self::key(name);
+            let empty = ServiceState::default();
+            let state = self.state.services.get(name).unwrap_or(&empty);
+            let lamp = lamp::Light { depot: &self.depot, pools, secrets: &self.secrets, trouble: self.trouble.borrow().clone(), now };
+            let seen = Seen { epoch, rev: Rev(state.life.rev), server_time: now, fresh_for: FRESH_FOR };
+            let rollout = picture(&key, service, state, &lamp, seen);
+            self.bus.events(&key, &state.events);
+            tell_failed(&mut self.bus, &key, service);
+            let same = service.told.as_ref().is_some_and(|told| Rollout { seen: told.seen, ..rollout.clone() } == *told);
+            let old = service.told.as_ref().is_none_or(|told| told.seen.server_time + chrono::Duration::seconds(1) <= now);
+            if !same || old {
+                self.bus.apply(rollout.clone());
+                service.told = Some(rollout);
+            }
+        }
+        if self.services.is_empty() {
+            self.bus.heartbeat(now);
+        }
+    }
+
+    /// What a scraper is told.
+    pub(super) fn metrics(&self) -> Vec<ServiceMetrics> {
+        let told = self.services.iter().filter_map(|(name, service)| Some((name, service, service.told.as_ref()?)));
+        told.map(|(name, service, rollout)| ServiceMetrics {
+            service: name.as_str().into(),
+            phase: rollout.phase.clone(),
+            holds: rollout.holds.clone(),
+            gates: rollout.gates.iter().map(|g| (g.id.clone(), g.verdict.clone())).collect(),
+            unrouted: service.proxy.unrouted(),
+            versions: rollout.tracks.iter().map(|track| version_metrics(service, track)).collect(),
+        })
+        .collect()
+    }
+}
+
+fn version_metrics(service: &Service, track: &Track) -> VersionMetrics {
+    let pool = service.known.iter().find(|(_, d)| d.id == track.version.id).map(|(pool, _)| pool);
+    let meter = pool.map(|pool| service.proxy.meter(pool));
+    let weight = |share: Option<Ratio>| share.and_then(|r| Weight::from_percent(r.percent()?));
+    VersionMetrics {
+        role: track.role,
+        label: track.version.label.clone(),
+        id: track.version.id.clone(),
+        totals: meter.as_ref().map(|m| m.totals()).unwrap_or_default(),
+        latencies: meter.as_ref().map(|m| m.latencies()).unwrap_or_default(),
+        declared: weight(track.share.declared),
+        programmed: weight(track.share.programmed),
+        ready: track.pools.iter().map(|p| p.ready).sum(),
+        desired: track.pools.iter().map(|p| p.desired).sum(),
+    }
+}
+
+fn tell_failed(bus: &mut crate::host::bus::Bus, key: &Key, service: &mut Service) {
+    for (pool, deployed) in &service.known {
+        let meter = service.proxy.meter(pool);
+        let revision = meter.failed_revision();
+        if service.failed_told.insert(pool.clone(), revision) != Some(revision) {
+            bus.failed(key, &deployed.id, meter.failed());
+        }
+    }
+    let known: Vec<&VersionId> = service.known.values().map(|d| &d.id).collect();
+    bus.retain(key, |version| known.contains(&version));
+    service.failed_told.retain(|pool, _| service.known.contains_key(pool));
+}
+
+fn picture(key: &Key, service: &mut Service, state: &ServiceState, lamp: &lamp::Light<'_>, seen: Seen) -> Rollout {
+    let (life, now) = (&state.life, lamp.now);
+    let observed = observed(service, lamp.pools);
+    let telling = life.view(&observed, &service.gates, now);
+    let wanted = life.wanted();
+    let proof = prove(service, life, now);
+    let tracks = tracks(service, life, &wanted, lamp.pools);
+    let target = telling.to.as_ref();
+    Rollout {
+        key: key.clone(),
+        run: life.run.as_ref().map(|r| r.id.clone()),
+        strategy: life.run.as_ref().map(|r| r.candidate.spec.strategy).unwrap_or_default(),
+        phase: telling.phase,
+        reason: telling.reason,
+        started: life.run.as_ref().map(|r| r.started.clone()),
+        holds: telling.holds,
+        attention: telling.attention,
+        bad: bad(service, life),
+        tracks,
+        steps: telling.steps,
+        at: telling.at,
+        next: telling.next,
+        verdict: judge::summary(&service.gates),
+        gates: service.gates.clone(),
+        back: WayBack {
+            to: target.map(version),
+            how: telling.how,
+            checks: target.map(|t| lamp.checks(t)).unwrap_or_default(),
+            measured: measured(state),
+        },
+        proof,
+        last: life.last.clone(),
+        findings: service.findings.clone(),
+        seen,
+    }
+}
+
+/// How long the ways back took so far.
+fn measured(state: &ServiceState) -> Option<Measured> {
+    let mut took: Vec<u64> = state.ways_back.iter().copied().collect();
+    took.sort_unstable();
+    Some(Measured {
+        worst: Duration::from_millis(*took.last()?),
+        n: u32::try_from(took.len()).unwrap_or(u32::MAX),
+        usual: took.get(took.len() / 2).copied().map(Duration::from_millis),
+    })
+}
+
+fn tracks(service: &Service, life: &Life, wanted: &Wanted, pools: &[PoolStatus]) -> Vec<Track> {
+    let window = |pool: &PoolId| service.proxy.meter(pool).window();
+    let mut shown: Vec<(Role, &Deployed)> = Vec::new();
+    if let Some(stable) = &life.stable {
+        shown.push((Role::Stable, stable));
+    }
+    let candidate = life.run.as_ref().map(|r| &r.candidate).filter(|c| life.stable.as_ref().is_none_or(|s| s.pool() != c.pool()));
+    if let Some(candidate) = candidate {
+        let left = life.warm.as_ref().is_some_and(|w| w.deployed.pool() == candidate.pool());
+        shown.push((if left { Role::Superseded } else { Role::Candidate }, candidate));
+    }
+    if let Some(warm) = life.warm.as_ref().filter(|w| !shown.iter().any(|(_, d)| d.pool() == w.deployed.pool())) {
+        shown.push((Role::Superseded, &warm.deployed));
+    }
+    let windows: Vec<Window> = shown.iter().map(|(_, d)| window(&d.pool())).collect();
+    let all: u64 = windows.iter().map(|w| w.requests).sum();
+    let (programmed_pool, programmed) = service.proxy.programmed();
+    shown
+        .iter()
+        .zip(&windows)
+        .map(|((role, deployed), window)| {
+            let pool = deployed.pool();
+            let declared = share_of(wanted.candidate.as_ref(), wanted.stable.as_ref(), wanted.weight, &pool);
+            let done = share_of(programmed_pool.as_ref(), wanted.stable.as_ref(), programmed, &pool);
+            Track {
+                role: *role,
+                slot: None,
+                version: version(deployed),
+                pools: pools.iter().filter(|p| p.id == pool).map(|p| pool_shown(service, p)).collect(),
+                share: Share {
+                    declared: Some(declared.into()),
+                    programmed: Some(done.into()),
+                    seen: (all > 0).then_some(Ratio { parts: window.requests, whole: all }),
+                    basis: "requests".into(),
+                },
+                signals: measure::signals(window, &service.proxy.meter(&pool).totals()),
+            }
+        })
+        .collect()
+}
+
+/// What a pool gets of the default route.
+fn share_of(candidate: Option<&PoolId>, stable: Option<&PoolId>, weight: Weight, pool: &PoolId) -> Weight {
+    if candidate == Some(pool) {
+        weight
+    } else if stable == Some(pool) {
+        candidate.map_or(Weight::FULL, |_| weight.rest())
+    } else {
+        Weight::ZERO
+    }
+}
+
+fn pool_shown(service: &Service, status: &PoolStatus) -> Pool {
+    let mut instances = status.instances.clone();
+    for instance in &mut instances {
+        instance.in_flight = service.proxy.in_flight_of(&instance.id);
+    }
+    Pool {
+        name: "".into(),
+        desired: status.desired,
+        ready: u32::try_from(status.ready.len()).unwrap_or(u32::MAX),
+        restarts: instances.iter().map(|i| i.restarts).sum(),
+        instances,
+    }
+}
+
+fn prove(service: &mut Service, life: &Life, now: Time) -> Option<crate::model::back::Proof> {
+    let run = life.run.as_ref()?;
+    if !matches!(run.state, RunState::Reverting { .. } | RunState::Reverted { .. }) {
+        service.proof = None;
+        return None;
+    }
+    let left = service.proxy.meter(&run.candidate.pool());
+    let stable = service.proxy.meter(&life.stable.as_ref()?.pool());
+    let (candidate, weight) = service.proxy.programmed();
+    let (left_now, stable_now) = (left.totals(), stable.totals());
+    let counted = Counted {
+        programmed: if candidate == Some(run.candidate.pool()) { weight } else { Weight::ZERO },
+        left_started: left_now.started,
+        left_last: left_now.last_start,
+        in_flight: service.proxy.in_flight(&run.candidate.pool()),
+        upgraded: service.proxy.upgraded(&run.candidate.pool()),
+        stable_started: stable_now.started,
+        stable_errors: measure::error_ratio(&stable.window()),
+    };
+    service.proof.as_mut().map(|watch| watch.observe(&counted, now))
+}
+
+fn bad(service: &Service, life: &Life) -> Option<Bad> {
+    let run = life.run.as_ref().filter(|r| r.state == RunState::Stepping)?;
+    let since = run.bad_since?;
+    let candidate = service.proxy.meter(&run.candidate.pool());
+    let window = candidate.window();
+    let stable = life.stable.as_ref().and_then(|s| measure::error_ratio(&service.proxy.meter(&s.pool()).window()));
+    let own = measure::error_ratio(&window).unwrap_or_default();
+    Some(Bad {
+        since,
+        failed: service.baseline.failed_since_bad(&candidate),
+        per_second: judge::waiting_cost(measure::rate(&window), own, stable.unwrap_or_default()),
+    })
+}

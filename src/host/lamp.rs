@@ -1,0 +1,72 @@
+//! `BACK READY`: what the way back needs, looked at all the time, before it is needed.
+
+use super::{deploy::Depot, instances::PoolStatus, secret_check::SecretCheck};
+use crate::{
+    conductor::life::Deployed,
+    model::{
+        back::{Check, CheckState},
+        text::Text,
+        time::Time,
+    },
+};
+
+/// What the lamp looks at.
+pub struct Light<'a> {
+    /// Artifacts.
+    pub depot: &'a Depot,
+    /// Instances.
+    pub pools: &'a [PoolStatus],
+    /// Secrets.
+    pub secrets: &'a SecretCheck,
+    /// What the disk says.
+    pub trouble: Option<Text>,
+    /// When it looks.
+    pub now: Time,
+}
+
+impl Light<'_> {
+    /// Everything that going back to this version needs.
+    #[must_use]
+    pub fn checks(&self, to: &Deployed) -> Vec<Check> {
+        let pool = self.pools.iter().find(|p| p.id == to.pool());
+        let mut checks = vec![self.instances(pool), self.artifact(to)];
+        checks.extend(pool.and_then(|p| self.secrets(p)));
+        checks.push(match &self.trouble {
+            None => self.check("disk", CheckState::Ok, "state is on disk"),
+            Some(trouble) => self.check("disk", CheckState::Bad, trouble.as_str()),
+        });
+        checks
+    }
+
+    fn instances(&self, pool: Option<&PoolStatus>) -> Check {
+        let Some(pool) = pool else { return self.check("instances", CheckState::Bad, "none run") };
+        let ready = pool.ready.len();
+        let state = if ready > 0 && ready >= pool.desired as usize { CheckState::Ok } else { CheckState::Bad };
+        self.check("instances", state, &format!("{ready}/{} warm", pool.desired))
+    }
+
+    fn artifact(&self, to: &Deployed) -> Check {
+        let digest = to.artifact.short();
+        match (self.depot.watchman.drift(&to.artifact), self.depot.watchman.verified_at(&to.artifact)) {
+            (Some(drift), _) => self.check("artifact", CheckState::Bad, drift.as_str()),
+            (None, Some(at)) => Check { name: "artifact".into(), state: CheckState::Ok, detail: format!("{digest} verified").into(), at },
+            (None, None) => self.check("artifact", CheckState::Bad, &format!("{digest} is not unpacked")),
+        }
+    }
+
+    fn secrets(&self, pool: &PoolStatus) -> Option<Check> {
+        let started_with = pool.secrets.as_ref()?;
+        let found = self.secrets.found(&pool.id)?;
+        let (state, detail) = match &found.hash {
+            // A switch needs no secret; a fresh start would get the new one.
+            Ok(Some(now)) if now != started_with => (CheckState::Ok, "changed since its instances started"),
+            Ok(_) => (CheckState::Ok, "unchanged"),
+            Err(why) => (CheckState::Bad, why.as_str()),
+        };
+        Some(Check { name: "secrets".into(), state, detail: detail.into(), at: found.at })
+    }
+
+    fn check(&self, name: &str, state: CheckState, detail: &str) -> Check {
+        Check { name: name.into(), state, detail: detail.into(), at: self.now }
+    }
+}

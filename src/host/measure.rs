@@ -1,0 +1,116 @@
+//! From the proxy's counters to signals, shares and the judge's arms.
+
+use super::meter::{Meter, Totals, Window};
+use crate::{
+    conductor::life::{PoolId, Run},
+    judge::Counts,
+    model::{
+        ident::RunId,
+        signal::{Reading, Sample, Signal, SignalId, Unit},
+        time::Time,
+    },
+};
+use std::{collections::BTreeMap, time::Duration};
+
+/// What signals cover.
+const WINDOW: Duration = Duration::from_secs(60);
+
+/// Below this many requests in the window a p99 is not a number to freeze a threshold from.
+pub const ENOUGH_FOR_P99: u64 = 100;
+
+/// The signals of one version now.
+#[must_use]
+pub fn signals(window: &Window, totals: &Totals) -> BTreeMap<SignalId, Signal> {
+    let nothing_yet = window.secs <= 0.0;
+    let covered = Duration::try_from_secs_f64(window.secs).unwrap_or_default().min(WINDOW);
+    let counts = |hits: u64| match window.requests {
+        0 if nothing_yet => Reading::Absent,
+        0 => Reading::ZeroTraffic,
+        of => Reading::Fresh(Sample::Counts { hits: float(hits), of: float(of) }),
+    };
+    let millis = |value: Option<f64>| match value {
+        Some(value) => Reading::Fresh(Sample::Gauge { value, n: window.n }),
+        None if nothing_yet => Reading::Absent,
+        None => Reading::ZeroTraffic,
+    };
+    let rate = match nothing_yet {
+        true => Reading::Absent,
+        false => Reading::Fresh(Sample::Gauge { value: rate(window), n: window.requests }),
+    };
+    let of = |unit, reading| Signal { unit, window: covered, reading };
+    BTreeMap::from([
+        (SignalId::Requests, of(Unit::PerSecond, rate)),
+        (SignalId::Errors, of(Unit::Ratio, counts(window.errors))),
+        (SignalId::Slow, of(Unit::Ratio, counts(window.slow))),
+        (SignalId::P50, of(Unit::Millis, millis(window.p50))),
+        (SignalId::P99, of(Unit::Millis, millis(window.p99))),
+        (SignalId::Unavailable, of(Unit::Count, Reading::Fresh(Sample::Gauge { value: float(totals.unavailable), n: totals.started }))),
+    ])
+}
+
+/// Requests per second over the window.
+#[must_use]
+pub fn rate(window: &Window) -> f64 {
+    float(window.requests) / window.secs.max(1.0)
+}
+
+/// Share of failed requests in the window; `None` without requests.
+#[must_use]
+pub fn error_ratio(window: &Window) -> Option<f64> {
+    (window.requests > 0).then(|| float(window.errors) / float(window.requests))
+}
+
+#[expect(clippy::cast_precision_loss, reason = "counts of requests")]
+fn float(n: u64) -> f64 {
+    n as f64
+}
+
+/// Counts since this weight converged: a fresh start whenever the weight of a run converges anew.
+#[derive(Debug, Default)]
+pub struct Baseline {
+    of: Option<(RunId, Time)>,
+    totals: BTreeMap<PoolId, Totals>,
+    bad: Option<(Time, u64)>,
+}
+
+impl Baseline {
+    /// Moves the zero points if the run's weight converged anew or it turned bad. Call it before [`Self::counts`].
+    pub fn follow(&mut self, run: Option<&Run>, meters: &[(PoolId, &Meter)]) {
+        let of = run.and_then(|r| Some((r.id.clone(), r.converged?)));
+        if self.of != of {
+            self.totals = meters.iter().map(|(pool, meter)| (pool.clone(), meter.totals())).collect();
+            self.of = of;
+        }
+        let bad_since = run.and_then(|r| r.bad_since);
+        if self.bad.map(|(since, _)| since) != bad_since {
+            let errors = |run: &Run| meters.iter().find(|(pool, _)| *pool == run.candidate.pool()).map_or(0, |(_, m)| m.totals().errors);
+            self.bad = bad_since.zip(run.map(errors));
+        }
+    }
+
+    /// What was counted since then; `None` before the weight converged.
+    #[must_use]
+    pub fn counts(&self, pool: &PoolId, meter: &Meter) -> Option<Counts> {
+        self.of.as_ref()?;
+        let now = meter.totals();
+        let zero = self.totals.get(pool);
+        let since = |now: u64, then: Option<u64>| now.saturating_sub(then.unwrap_or(0));
+        Some(Counts {
+            requests: since(now.requests, zero.map(|t| t.requests)),
+            errors: since(now.errors, zero.map(|t| t.errors)),
+            slow: since(now.slow, zero.map(|t| t.slow)),
+        })
+    }
+
+    /// Since when evidence is counted.
+    #[must_use]
+    pub fn since(&self) -> Option<Time> {
+        self.of.as_ref().map(|(_, since)| *since)
+    }
+
+    /// Candidate requests that failed since it turned bad.
+    #[must_use]
+    pub fn failed_since_bad(&self, meter: &Meter) -> u64 {
+        self.bad.map_or(0, |(_, zero)| meter.totals().errors.saturating_sub(zero))
+    }
+}

@@ -1,0 +1,140 @@
+//! A host from its start to its end: everything is opened before anything is started, and what cannot
+//! be opened is one line.
+
+use super::{
+    api::{self, Api},
+    deploy::{Depot, Reload},
+    drift::Watchman,
+    engine::{Engine, Parts},
+    instances::{InstanceSettings, Instances},
+    slots::{Saver, Slots, SlotsError},
+    socket::{self, SocketError},
+};
+use crate::{
+    artifact::{LayoutError, Store},
+    clock::Clock,
+    journal::{Journal, JournalError, JournalHandle},
+    model::spec::ServiceSpec,
+};
+use std::{io, net::SocketAddr, path::PathBuf, sync::Arc};
+use tokio::{net::TcpListener, sync::mpsc};
+use tokio_util::sync::CancellationToken;
+
+/// What a host is started with; every path is resolved.
+pub struct Settings {
+    /// Its services.
+    pub services: Vec<ServiceSpec>,
+    /// Reads them again at each deploy.
+    pub reload: Reload,
+    /// The control socket.
+    pub socket: PathBuf,
+    /// What it remembers.
+    pub state_dir: PathBuf,
+    /// Artifacts.
+    pub store_dir: PathBuf,
+    /// The journal file.
+    pub journal: PathBuf,
+    /// How instances are run.
+    pub instances: InstanceSettings,
+    /// Where metrics are served besides the socket.
+    pub metrics_listen: Option<SocketAddr>,
+    /// Bytes a second that the background verification may read.
+    pub verify_rate: u64,
+}
+
+/// Why a host could not be started.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// Its memory.
+    #[error(transparent)]
+    State(#[from] SlotsError),
+    /// Its store.
+    #[error(transparent)]
+    Store(#[from] LayoutError),
+    /// Its socket.
+    #[error(transparent)]
+    Socket(#[from] SocketError),
+    /// Its journal.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// The launcher of instances.
+    #[error("instances: {0}")]
+    Instances(io::Error),
+    /// A listener; the message names the address.
+    #[error("{0}")]
+    Listen(io::Error),
+    /// The control API ended.
+    #[error("control API: {0}")]
+    Api(io::Error),
+}
+
+/// How large the memory may become; both slots are allocated at the start.
+const MEMORY: usize = 1 << 20;
+
+/// Commands that may wait for the engine.
+const COMMANDS: usize = 64;
+
+/// Runs a host until `cancel`, then drains it. `ready` is told the control socket and each service's
+/// address once everything listens.
+///
+/// # Errors
+/// See [`ServeError`]; nothing was started then.
+pub async fn serve(
+    settings: Settings,
+    clock: Arc<dyn Clock>,
+    cancel: CancellationToken,
+    ready: impl FnOnce(&[(String, SocketAddr)]),
+) -> Result<(), ServeError> {
+    let (slots, loaded) = Slots::open(&settings.state_dir, MEMORY)?;
+    let store = Arc::new(Store::open(&settings.store_dir)?);
+    let journal = JournalHandle::start(Journal::open(&settings.journal)?, Arc::clone(&clock))?;
+    let listener = socket::listen(&settings.socket).await?;
+    let metrics = match settings.metrics_listen {
+        Some(addr) => Some(TcpListener::bind(addr).await.map_err(|e| ServeError::Listen(at(addr, &e)))?),
+        None => None,
+    };
+    let watchman = Watchman::new(Arc::clone(&clock));
+    let depot = Depot { store, watchman: watchman.clone(), reload: settings.reload };
+    let (instances, leftovers) = Instances::start(settings.instances, Arc::clone(&clock)).map_err(ServeError::Instances)?;
+    let mut found = loaded.found;
+    found.extend(leftovers.line());
+    for line in &found {
+        tracing::warn!("{line}");
+    }
+    let parts = Parts {
+        state: loaded.state.unwrap_or_default(),
+        saver: Saver::start(slots)?,
+        instances: instances.clone(),
+        depot: depot.clone(),
+        journal,
+        clock,
+        found,
+    };
+    let mut engine = Engine::new(parts);
+    let mut open = Vec::new();
+    for spec in &settings.services {
+        open.push((spec.name.clone(), engine.open(spec).map_err(ServeError::Listen)?));
+    }
+    engine.open_remembered().map_err(ServeError::Listen)?;
+    watchman.patrol(settings.verify_rate, cancel.clone()).map_err(ServeError::Instances)?;
+
+    let (commands, receive) = mpsc::channel(COMMANDS);
+    let api = Api { engine: commands, depot, logs: instances.logs(), cancel: cancel.clone() };
+    if let Some(metrics) = metrics {
+        let app = api::metrics_only(api.clone());
+        let stop = cancel.clone();
+        tokio::spawn(async move { axum::serve(metrics, app).with_graceful_shutdown(stop.cancelled_owned()).await });
+    }
+    let app = api::control(api).into_make_service_with_connect_info::<api::Peer>();
+    let stop = cancel.clone();
+    let control = tokio::spawn(async move { axum::serve(listener, app).with_graceful_shutdown(stop.cancelled_owned()).await });
+    ready(&open);
+    engine.run(receive, cancel).await;
+    // The socket goes last: while services drain, whoever asks is told that the host is ending.
+    let _ = std::fs::remove_file(&settings.socket);
+    control.await.map_err(|e| ServeError::Api(io::Error::other(e)))?.map_err(ServeError::Api)
+}
+
+fn at(addr: SocketAddr, e: &io::Error) -> io::Error {
+    io::Error::new(e.kind(), format!("cannot listen on {addr}: {e}"))
+}

@@ -1,0 +1,94 @@
+//! What the host remembers: written to disk before it takes effect, read after a crash.
+
+use crate::{
+    conductor::life::Life,
+    model::{
+        event::{Event, Level},
+        ident::{ActionId, RunId},
+        text::Text,
+        time::{Time, millis},
+        wire::ActionRecord,
+    },
+};
+use serde::{Deserialize, Serialize};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    time::Duration,
+};
+
+/// Everything the host remembers.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+pub struct HostState {
+    /// Each service that was ever deployed, by name.
+    pub services: BTreeMap<String, ServiceState>,
+    /// The last actions and deploys, oldest first: a repeated id gets its first answer.
+    pub actions: VecDeque<ActionRecord>,
+}
+
+/// What the host remembers of one service.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+pub struct ServiceState {
+    /// The conductor's part.
+    pub life: Life,
+    /// Runs so far; names the next one.
+    pub runs: u64,
+    /// Stable's p99 when the current run started: slower requests are slow.
+    #[serde(with = "millis::option", default)]
+    pub slow_from: Option<Duration>,
+    /// How long each way back took from the order to the router's confirmation, newest last.
+    #[serde(default)]
+    pub ways_back: VecDeque<u64>,
+    /// The timeline, oldest first.
+    #[serde(default)]
+    pub events: VecDeque<Event>,
+    /// Names the next event.
+    #[serde(default)]
+    pub next_event: u64,
+}
+
+/// How much is kept: enough for a night, little enough for the preallocated slots.
+const ACTIONS: usize = 256;
+const EVENTS: usize = 200;
+const WAYS_BACK: usize = 50;
+
+impl HostState {
+    /// The answer an action already got.
+    #[must_use]
+    pub fn answered(&self, id: &ActionId) -> Option<&ActionRecord> {
+        self.actions.iter().rev().find(|r| r.id == *id)
+    }
+
+    /// Remembers an answer.
+    pub fn answer(&mut self, record: ActionRecord) {
+        self.actions.push_back(record);
+        keep_last(&mut self.actions, ACTIONS);
+    }
+}
+
+impl ServiceState {
+    /// A name no run of this service ever had.
+    pub fn next_run(&mut self) -> RunId {
+        self.runs += 1;
+        RunId::new(self.runs.to_string())
+    }
+
+    /// Adds a line to the timeline.
+    pub fn note(&mut self, at: Time, level: Level, by: Text, what: Text) {
+        let run = self.life.run.as_ref().map(|r| r.id.clone());
+        self.events.push_back(Event { seq: self.next_event, at, run, level, by, what });
+        self.next_event += 1;
+        keep_last(&mut self.events, EVENTS);
+    }
+
+    /// Remembers how long a way back took.
+    pub fn went_back_in(&mut self, took: Duration) {
+        self.ways_back.push_back(u64::try_from(took.as_millis()).unwrap_or(u64::MAX));
+        keep_last(&mut self.ways_back, WAYS_BACK);
+    }
+}
+
+fn keep_last<T>(queue: &mut VecDeque<T>, keep: usize) {
+    while queue.len() > keep {
+        queue.pop_front();
+    }
+}
