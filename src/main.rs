@@ -4,8 +4,9 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let mut args = std::env::args_os().skip(1);
+    // The parent of a service: single-threaded, before anything else is set up.
     if args.next().is_some_and(|verb| verb == "supervise") {
         return cutover::host::instances::supervise(args);
     }
-    ExitCode::SUCCESS
+    cutover::cli::main(std::env::args_os(), cutover::config::Env::from_process())
 }

@@ -1,0 +1,36 @@
+//! `cutover config`: look at the configuration.
+
+use super::{Context, exit::Exit};
+use crate::config;
+use clap::Subcommand;
+use std::io::Write;
+
+/// What to do with it.
+#[derive(Subcommand, Debug)]
+pub enum ConfigVerb {
+    /// Say whether it can be used.
+    Check,
+    /// Print what is in effect, and where each value comes from.
+    Print,
+}
+
+/// Checks or prints.
+///
+/// # Errors
+/// One line with file, line and column; exit code 2.
+pub fn run(verb: &ConfigVerb, cx: &Context, out: &mut impl Write) -> Result<(), Exit> {
+    let loaded = match (verb, config::load(cx.global.config.as_deref(), &cx.env)) {
+        // All of it at once: whoever checks wants to mend all of it.
+        (ConfigVerb::Check, Err(e)) => return Err(Exit::usage(e.lines().join("\ncutover: "))),
+        _ => cx.load()?,
+    };
+    match verb {
+        ConfigVerb::Print => write!(out, "{}", config::render(&loaded)),
+        ConfigVerb::Check => {
+            let name = loaded.path.as_ref().map_or_else(|| "no file, defaults".to_owned(), |p| p.display().to_string());
+            let services = loaded.config.services.len();
+            writeln!(out, "{name}: ok, {services} services, {} targets", loaded.config.targets.len())
+        }
+    }
+    .map_err(Exit::failed)
+}

@@ -1,0 +1,161 @@
+//! From flags and configuration to targets, and from a name on the command line to one rollout.
+
+use super::{Context, exit::Exit};
+use crate::{
+    clock::SystemClock,
+    config::TargetConfig,
+    journal::{Journal, JournalHandle},
+    model::{ident::TargetId, rollout::Rollout},
+    runtime::{
+        Fault,
+        host::{HostRuntime, Refused},
+    },
+};
+use std::{path::PathBuf, sync::Arc};
+
+/// A place to look at.
+pub struct Target {
+    /// Its name.
+    pub id: TargetId,
+    /// Its control socket.
+    pub socket: PathBuf,
+    /// Whether acting is off here.
+    pub read_only: bool,
+}
+
+impl Target {
+    /// Whether this rollout is here.
+    #[must_use]
+    pub fn is(&self, rollout: &Rollout) -> bool {
+        self.id == rollout.key.target
+    }
+
+    /// A client of it.
+    ///
+    /// # Errors
+    /// When no HTTP client can be made.
+    pub fn client(&self) -> Result<HostRuntime, Exit> {
+        HostRuntime::new(self.id.clone(), self.socket.clone(), Arc::new(SystemClock::start())).map_err(|e| fault(&e))
+    }
+}
+
+/// The configured targets (the host on the default socket, if none is); only `--target` when it is given.
+///
+/// # Errors
+/// When `--target` names none of them.
+pub fn targets(cx: &Context) -> Result<Vec<Target>, Exit> {
+    let loaded = cx.load()?;
+    let target = |t: &TargetConfig| Target {
+        id: TargetId::new(t.name.clone()),
+        socket: t.socket.clone().unwrap_or_else(|| loaded.paths.socket.clone()),
+        read_only: t.read_only,
+    };
+    let mut all: Vec<Target> = loaded.config.targets.iter().map(target).collect();
+    let Some(wanted) = &cx.global.target else { return Ok(all) };
+    let names: Vec<String> = all.iter().map(|t| t.id.text().to_string()).collect();
+    all.retain(|t| t.id.as_str() == wanted);
+    if all.is_empty() {
+        return Err(Exit::usage(format!("no target `{}`; there are {}", wanted.escape_debug(), names.join(", "))));
+    }
+    Ok(all)
+}
+
+/// Without any configured target there is only the default socket: says how to get a host when there is none.
+///
+/// # Errors
+/// When nobody is there.
+pub fn somebody_there(targets: &[Target], by_default: bool) -> Result<(), Exit> {
+    match targets {
+        [only] if by_default && !only.socket.exists() => Err(Exit::unreachable(format!(
+            "no host at {}; start one with `cutover host`, or look at a rollout with `cutover demo`",
+            only.socket.display()
+        ))),
+        _ => Ok(()),
+    }
+}
+
+/// The journal of this user.
+///
+/// # Errors
+/// When it cannot be opened.
+pub fn journal(cx: &Context) -> Result<JournalHandle, Exit> {
+    let journal = Journal::open(&cx.load()?.paths.journal).map_err(Exit::usage)?;
+    JournalHandle::start(journal, Arc::new(SystemClock::start())).map_err(Exit::failed)
+}
+
+/// A fault as an exit, with its hint.
+#[must_use]
+pub fn fault(fault: &Fault) -> Exit {
+    match fault.hint() {
+        Some(hint) => Exit::unreachable(format!("{fault}; {hint}")),
+        None => Exit::unreachable(fault),
+    }
+}
+
+/// Why a deploy was not carried out, as an exit.
+#[must_use]
+pub fn refused(refused: &Refused) -> Exit {
+    match refused {
+        Refused::Fault(e) => fault(e),
+        Refused::Said(error) if error.refusal.is_some() => Exit::refused(&error.message),
+        Refused::Said(error) => Exit::usage(&error.message),
+    }
+}
+
+/// `service` or `service@run`.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Named {
+    /// The service.
+    pub service: String,
+    /// The run it must be, if one is named.
+    pub run: Option<String>,
+}
+
+impl std::str::FromStr for Named {
+    type Err = String;
+
+    fn from_str(s: &str) -> Result<Self, String> {
+        let (service, run) = match s.split_once('@') {
+            Some((service, run)) => (service, Some(run)),
+            None => (s, None),
+        };
+        if service.is_empty() || run.is_some_and(str::is_empty) {
+            return Err("expected SERVICE or SERVICE@RUN".into());
+        }
+        Ok(Self { service: service.into(), run: run.map(Into::into) })
+    }
+}
+
+/// Every rollout of every target.
+///
+/// # Errors
+/// When a target cannot be asked; exit code 3.
+pub async fn rollouts(targets: &[Target]) -> Result<Vec<Rollout>, Exit> {
+    let mut all = Vec::new();
+    for target in targets {
+        all.extend(target.client()?.rollouts().await.map_err(|e| fault(&e))?);
+    }
+    Ok(all)
+}
+
+/// The one rollout that is meant.
+///
+/// # Errors
+/// When there is none (with the nearest name), several, or another run; exit code 2.
+pub fn pick(rollouts: Vec<Rollout>, named: &Named) -> Result<Rollout, Exit> {
+    let nearest = rollouts.iter().map(|r| r.key.service.text().to_string()).min_by_key(|name| strsim::osa_distance(name, &named.service));
+    let mut found: Vec<Rollout> = rollouts.into_iter().filter(|r| r.key.service.as_str() == named.service).collect();
+    if found.len() > 1 {
+        return Err(Exit::usage(format!("`{}` is on {} targets; say which with --target", named.service, found.len())));
+    }
+    let Some(rollout) = found.pop() else {
+        let hint = nearest.map_or_else(|| "; there are no rollouts".into(), |n| format!("; the nearest is `{n}`"));
+        return Err(Exit::usage(format!("no rollout `{}`{hint}", named.service.escape_debug())));
+    };
+    match (&named.run, &rollout.run) {
+        (Some(wanted), Some(is)) if wanted != is.as_str() => {
+            Err(Exit::usage(format!("{} is at run {} now, not {}", named.service, is.text(), wanted.escape_debug())))
+        }
+        _ => Ok(rollout),
+    }
+}

@@ -1,0 +1,120 @@
+//! `cutover`: the console on the configured targets.
+
+use super::{Context, connect, exit::Exit, logging};
+use crate::{
+    app::keymap::Keymap,
+    clock::{Clock, SystemClock},
+    config::{ColorChoice, Origin, Switch},
+    console::{Console, Intents, Journaled, Setup},
+    model::{
+        ident::{Key, TargetId},
+        text::Raw,
+    },
+    panel,
+    run::{self, Wiring, port::Place},
+    term::ability::{Color, Environment, Sync},
+};
+use std::sync::Arc;
+
+/// Where the console begins.
+pub enum Start {
+    /// On the first rollout of the configured targets.
+    Configured,
+    /// On this one.
+    Open {
+        /// Its target.
+        target: String,
+        /// Its service.
+        service: String,
+    },
+}
+
+/// Says so when there is no terminal to draw on, before anything is started.
+///
+/// # Errors
+/// Exit code 2.
+pub fn needs_terminal() -> Result<(), Exit> {
+    use std::io::IsTerminal;
+    if !(std::io::stdin().is_terminal() && std::io::stdout().is_terminal()) {
+        return Err(Exit::usage("the console needs a terminal; without one use `cutover get`, or `cutover demo --headless`"));
+    }
+    Environment::read().check().map_err(Exit::usage)
+}
+
+/// Opens the console and stays until it is closed.
+///
+/// # Errors
+/// See [`exit`](super::exit).
+pub fn run(cx: &Context, start: Start) -> Result<(), Exit> {
+    needs_terminal()?;
+    let loaded = cx.load()?;
+    let targets = connect::targets(cx)?;
+    connect::somebody_there(&targets, loaded.origins.of("target.0.name") == Origin::Default)?;
+    logging::to_panel(cx)?;
+    let console = &loaded.config.console;
+    let keymap = Keymap::new(&panel::tables(&panel::all()), &loaded.config.keys).map_err(Exit::usage)?;
+    let environment = Environment::read();
+    let look = environment.look(color(console.color), if cx.global.ascii { Some(true) } else { decided(console.ascii) });
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
+    let journal = connect::journal(cx)?;
+    let intents = Intents::default();
+    let place = |target: &connect::Target| {
+        let client = target.client()?;
+        Ok(Place {
+            target: target.id.clone(),
+            name: client.place().clone(),
+            port: Arc::new(Journaled { inner: Arc::new(client), journal: journal.clone(), intents: intents.clone() }),
+        })
+    };
+    let places = targets.iter().map(place).collect::<Result<Vec<Place>, Exit>>()?;
+    let random: u64 = rand::random();
+    let mut program = Console::new(Setup {
+        look,
+        keymap,
+        name: cx.env.user.as_deref().map(Into::into),
+        ids: format!("{}-{random:016x}", cx.env.user.as_deref().unwrap_or("console")),
+        read_only: cx.global.read_only || targets.iter().all(|t| t.read_only),
+        open: match start {
+            Start::Configured => None,
+            Start::Open { target, service } => {
+                Some(Key { target: TargetId::new(target), scope: Vec::new(), service: Raw::new(service), uid: None })
+            }
+        },
+        places: places.clone(),
+        intents,
+        journal,
+        now: clock.now(),
+    });
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().map_err(Exit::failed)?;
+    let wiring = Wiring { program: &mut program, clock, places, environment, sync: sync(console.synchronized), seed: random };
+    let end = runtime.block_on(run::run(wiring));
+    runtime.shutdown_background();
+    match end.map_err(Exit::usage)?.exit_code() {
+        0 => Ok(()),
+        code => Err(Exit::silent(code)),
+    }
+}
+
+const fn color(choice: ColorChoice) -> Color {
+    match choice {
+        ColorChoice::Auto => Color::Auto,
+        ColorChoice::Always => Color::Always,
+        ColorChoice::Never => Color::Never,
+    }
+}
+
+const fn decided(switch: Switch) -> Option<bool> {
+    match switch {
+        Switch::Auto => None,
+        Switch::On => Some(true),
+        Switch::Off => Some(false),
+    }
+}
+
+const fn sync(switch: Switch) -> Sync {
+    match switch {
+        Switch::Auto => Sync::Auto,
+        Switch::On => Sync::On,
+        Switch::Off => Sync::Off,
+    }
+}

@@ -1,0 +1,73 @@
+//! `cutover deploy`: start a rollout.
+
+use super::{
+    Context, act, connect,
+    exit::{self, Exit},
+};
+use crate::{
+    artifact::ArtifactRef,
+    model::{
+        action::{Outcome, Refusal},
+        text::Raw,
+        wire::DeployRequest,
+    },
+};
+use std::io::Write;
+
+/// Arguments of `cutover deploy`.
+#[derive(clap::Args, Debug)]
+pub struct DeployArgs {
+    /// The service, as the host's configuration names it.
+    pub service: String,
+    /// `sha256:…` of the host's store, or `oci:DIR@sha256:…`.
+    pub artifact: ArtifactRef,
+    /// Why; it goes to the timeline.
+    #[arg(long, value_name = "TEXT")]
+    pub reason: Option<String>,
+}
+
+/// Starts the rollout and prints `service@run`.
+///
+/// # Errors
+/// See [`exit`].
+pub fn run(args: &DeployArgs, cx: &Context, out: &mut impl Write) -> Result<(), Exit> {
+    let mut targets = connect::targets(cx)?;
+    if targets.len() > 1 {
+        return Err(Exit::usage(format!("there are {} targets; say which with --target", targets.len())));
+    }
+    let Some(target) = targets.pop() else { return Err(Exit::usage("no target")) };
+    if target.read_only {
+        return Err(Exit::refused(Refusal::ReadOnly));
+    }
+    let (artifact, layout) = match &args.artifact {
+        ArtifactRef::Store(digest) => (*digest, None),
+        // The host reads it: a relative path would be relative to the host.
+        ArtifactRef::Layout { dir, digest } => {
+            (*digest, Some(std::path::absolute(dir).map_err(|e| Exit::usage(format!("{}: {e}", dir.display())))?))
+        }
+    };
+    let request = DeployRequest {
+        id: act::new_id(cx),
+        service: Raw::new(&args.service),
+        artifact,
+        layout,
+        name: cx.env.user.as_deref().map(Into::into),
+        reason: args.reason.as_deref().map(Into::into),
+    };
+    let client = target.client()?;
+    let record = exit::block_on(client.deploy(&request))?.map_err(|e| connect::refused(&e))?;
+    match record.outcome {
+        Outcome::Accepted { .. } => {
+            let run = record.run.map(|r| r.text().to_string()).unwrap_or_default();
+            writeln!(out, "{}@{run}", args.service).map_err(Exit::failed)
+        }
+        Outcome::Refused { refusal: Refusal::AlreadySo { what } } => {
+            let _ = writeln!(std::io::stderr().lock(), "cutover: {what}");
+            let run = record.run.map(|r| r.text().to_string()).unwrap_or_default();
+            writeln!(out, "{}@{run}", args.service).map_err(Exit::failed)
+        }
+        Outcome::Refused { refusal } => Err(Exit::refused(refusal)),
+        Outcome::Partial { then, .. } => Err(Exit::failed(then)),
+        Outcome::Unknown { why, .. } => Err(Exit::unreachable(format!("{why}; outcome unknown: look with `cutover get`"))),
+    }
+}

@@ -1,0 +1,83 @@
+//! Exit codes: 0 done · 1 ended in another state than the one asked for · 2 usage, configuration,
+//! unknown rollout · 3 backend unreachable or denied · 4 refused · 5 timed out · 130 ctrl-c.
+
+use std::{fmt::Display, future::Future};
+use tokio::signal::unix::{SignalKind, signal};
+
+/// A way to end that is not success, with the one line to print.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Exit {
+    code: u8,
+    line: Option<String>,
+}
+
+impl Exit {
+    fn new(code: u8, line: impl Display) -> Self {
+        Self { code, line: Some(line.to_string()) }
+    }
+
+    /// 1: the rollout is or ended in another state than the one asked for, or something broke.
+    pub fn failed(line: impl Display) -> Self {
+        Self::new(1, line)
+    }
+
+    /// 2: usage, configuration, unknown rollout, no terminal.
+    pub fn usage(line: impl Display) -> Self {
+        Self::new(2, line)
+    }
+
+    /// 3: backend unreachable or denied.
+    pub fn unreachable(line: impl Display) -> Self {
+        Self::new(3, line)
+    }
+
+    /// 4: refused.
+    pub fn refused(line: impl Display) -> Self {
+        Self::new(4, line)
+    }
+
+    /// 5: timed out.
+    pub fn timed_out(line: impl Display) -> Self {
+        Self::new(5, line)
+    }
+
+    /// A code of its own, with nothing left to say.
+    #[must_use]
+    pub const fn silent(code: u8) -> Self {
+        Self { code, line: None }
+    }
+
+    /// The code.
+    #[must_use]
+    pub const fn code(&self) -> u8 {
+        self.code
+    }
+
+    /// What to print, on standard error.
+    #[must_use]
+    pub fn line(&self) -> Option<&str> {
+        self.line.as_deref()
+    }
+}
+
+/// Runs a future on a runtime of its own. SIGINT, SIGTERM and SIGHUP end it with 128 and their number,
+/// by returning, so that what is held is let go.
+///
+/// # Errors
+/// When there is no runtime to be had, or a signal came.
+pub fn block_on<T>(work: impl Future<Output = T>) -> Result<T, Exit> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().map_err(Exit::failed)?;
+    let done = runtime.block_on(async {
+        let mut int = signal(SignalKind::interrupt()).map_err(Exit::failed)?;
+        let mut term = signal(SignalKind::terminate()).map_err(Exit::failed)?;
+        let mut hup = signal(SignalKind::hangup()).map_err(Exit::failed)?;
+        tokio::select! {
+            done = work => Ok(done),
+            _ = int.recv() => Err(Exit::silent(130)),
+            _ = term.recv() => Err(Exit::silent(143)),
+            _ = hup.recv() => Err(Exit::silent(129)),
+        }
+    });
+    runtime.shutdown_background();
+    done
+}

@@ -1,0 +1,90 @@
+//! `cutover get`: rollouts as a table or as JSON.
+
+pub mod json;
+
+use super::{
+    Context,
+    connect::{self, Named},
+    exit::{self, Exit},
+};
+use crate::model::rollout::Rollout;
+use clap::ValueEnum;
+use std::io::Write;
+
+/// Arguments of `cutover get`.
+#[derive(clap::Args, Debug)]
+pub struct GetArgs {
+    /// SERVICE or SERVICE@RUN; all when absent.
+    pub rollout: Option<Named>,
+    /// How it is printed.
+    #[arg(short, long, value_enum, default_value_t = Output::Table)]
+    pub output: Output,
+}
+
+/// How rollouts are printed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub enum Output {
+    /// One line each.
+    Table,
+    /// `{"schema":"cutover/v1","rollouts":[…]}`.
+    Json,
+}
+
+/// Prints what is there now.
+///
+/// # Errors
+/// See [`exit`].
+pub fn run(args: &GetArgs, cx: &Context, out: &mut impl Write) -> Result<(), Exit> {
+    let targets = connect::targets(cx)?;
+    let mut all = exit::block_on(connect::rollouts(&targets))??;
+    if let Some(named) = &args.rollout {
+        all = vec![connect::pick(all, named)?];
+    }
+    match args.output {
+        Output::Json => writeln!(out, "{}", json::document(&all)),
+        Output::Table => table(&all, out),
+    }
+    .map_err(Exit::failed)
+}
+
+const HEAD: [&str; 8] = ["TARGET", "SERVICE", "PHASE", "STEP", "STABLE", "CANDIDATE", "WEIGHT", "VERDICT"];
+
+fn table(rollouts: &[Rollout], out: &mut impl Write) -> std::io::Result<()> {
+    let mut rows = vec![HEAD.map(String::from)];
+    rows.extend(rollouts.iter().map(row));
+    let mut widths = [0; HEAD.len()];
+    for row in &rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = (*width).max(unicode_width::UnicodeWidthStr::width(cell.as_str()));
+        }
+    }
+    for row in &rows {
+        let mut line = String::new();
+        for (width, cell) in widths.iter().zip(row) {
+            let pad = width - unicode_width::UnicodeWidthStr::width(cell.as_str());
+            line.push_str(cell);
+            line.extend(std::iter::repeat_n(' ', pad + 2));
+        }
+        writeln!(out, "{}", line.trim_end())?;
+    }
+    Ok(())
+}
+
+fn row(r: &Rollout) -> [String; HEAD.len()] {
+    let dash = || "-".to_owned();
+    let label = |track: Option<&crate::model::version::Track>| track.map_or_else(dash, |t| t.version.label.to_string());
+    let weight = r.candidate().and_then(|t| t.share.declared?.percent());
+    [
+        r.key.target.text().to_string(),
+        match &r.run {
+            Some(run) => format!("{}@{}", r.key.service.text(), run.text()),
+            None => r.key.service.text().to_string(),
+        },
+        r.phase.word().to_owned(),
+        r.at.map_or_else(dash, |at| format!("{}/{}", (at.index + 1).min(r.steps.len()), r.steps.len())),
+        label(r.stable()),
+        label(r.candidate()),
+        weight.map_or_else(dash, |w| format!("{w:.2} %")),
+        r.verdict.as_ref().map_or_else(dash, |v| format!("{} {}", v.word, v.sentence)),
+    ]
+}

@@ -1,0 +1,115 @@
+//! `cutover host`: the embedded single-machine runtime.
+
+use super::{Context, exit::Exit, pipe};
+use crate::{
+    clock::{Clock, SystemClock},
+    config::{self, Env},
+    host::{
+        deploy::Reload,
+        instances::{self, InstanceSettings},
+        serve::{self, Settings},
+    },
+    model::{digest::Digest, text::Text},
+};
+use std::{
+    io::Write,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+/// Arguments of `cutover host`.
+#[derive(clap::Args, Debug)]
+pub struct HostArgs {
+    /// End when standard input is closed: for whoever starts a host and must not leave it behind.
+    #[arg(long, hide = true)]
+    until_eof: bool,
+}
+
+/// Runs a host until SIGTERM or SIGINT, then drains it.
+///
+/// # Errors
+/// One line; nothing was started then.
+pub fn run(args: &HostArgs, cx: &Context) -> Result<(), Exit> {
+    super::logging::to_stderr(cx)?;
+    let settings = settings(cx)?;
+    let alone = if args.until_eof { Some(pipe::live_apart().map_err(Exit::failed)?) } else { None };
+    let socket = settings.socket.clone();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Exit::failed)?;
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
+    let done = runtime.block_on(async move {
+        let cancel = CancellationToken::new();
+        tokio::spawn(ended(cancel.clone(), alone));
+        serve::serve(settings, clock, cancel, |services| announce(&socket, services)).await
+    });
+    runtime.shutdown_background();
+    done.map_err(Exit::usage)
+}
+
+/// SIGTERM, SIGINT, or the end of whoever started us: drain and end.
+async fn ended(cancel: CancellationToken, alone: Option<CancellationToken>) {
+    let (Ok(mut term), Ok(mut int)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else { return };
+    let left_alone = async {
+        match alone {
+            Some(alone) => alone.cancelled().await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        _ = term.recv() => {}
+        _ = int.recv() => {}
+        () = left_alone => {}
+    }
+    cancel.cancel();
+}
+
+/// Says on standard output what listens where; whoever started us may wait for these lines.
+fn announce(socket: &Path, services: &[(String, SocketAddr)]) {
+    let mut out = std::io::stdout().lock();
+    for (name, addr) in services {
+        let _ = writeln!(out, "service {name} on {addr}");
+    }
+    let _ = writeln!(out, "control socket {}", socket.display());
+    let _ = out.flush();
+}
+
+fn settings(cx: &Context) -> Result<Settings, Exit> {
+    let loaded = cx.load()?;
+    let (paths, host) = (loaded.paths, loaded.config.host);
+    Ok(Settings {
+        reload: reload(cx.global.config.clone(), cx.env.clone()),
+        services: loaded.config.services,
+        instances: InstanceSettings {
+            isolation: isolation(host.isolation),
+            ..InstanceSettings::new(host_id(&paths.state), paths.run, paths.state.join("logs"), Arc::new(config::secret))
+        },
+        socket: paths.socket,
+        state_dir: paths.state,
+        store_dir: paths.store,
+        journal: paths.journal,
+        metrics_listen: host.metrics_listen,
+        verify_rate: host.verify_rate,
+    })
+}
+
+fn reload(path: Option<PathBuf>, env: Env) -> Reload {
+    Arc::new(move || match config::load(path.as_deref(), &env) {
+        Ok(loaded) => Ok(loaded.config.services),
+        Err(e) => Err(Text::from(e.to_string())),
+    })
+}
+
+const fn isolation(chosen: config::Isolation) -> instances::Isolation {
+    match chosen {
+        config::Isolation::Auto => instances::Isolation::Auto,
+        config::Isolation::Namespace => instances::Isolation::PidNamespace,
+        config::Isolation::Cgroup => instances::Isolation::Plain,
+    }
+}
+
+/// Tells this host's control groups from those of a host with another state directory.
+fn host_id(state: &Path) -> String {
+    Digest::of(state.as_os_str().as_encoded_bytes()).short()
+}

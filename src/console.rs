@@ -1,0 +1,260 @@
+//! The console: joins the state of [`app`](crate::app), the drawing of [`screen`](crate::screen), the
+//! loop of [`run`](crate::run) and the journal. Owns the [`State`] while the loop runs it.
+
+mod journaled;
+mod planner;
+
+pub use journaled::{Intents, Journaled};
+
+use crate::{
+    app::{
+        desk::Desk,
+        docs,
+        keymap::Keymap,
+        msg::{Effect, Msg, Record, Stroke},
+        state::State,
+        update::{next_wake, update},
+    },
+    journal::{Entry, JournalHandle, Kind},
+    model::{
+        action::Outcome,
+        delta::Delta,
+        event::LogLine,
+        ident::{ActionId, Key, TargetId},
+        text::Text,
+        time::Time,
+    },
+    panel,
+    run::{self, Program, port::Place},
+    runtime::Link,
+    screen::{self, Extras},
+    term::decode::InputBatch,
+    ui::{
+        footer::{ActionRow, Hint},
+        look::Look,
+    },
+};
+use planner::Places;
+use ratatui::{buffer::Buffer, layout::Rect};
+use std::{collections::HashMap, time::Duration};
+
+/// What a console is started with.
+pub struct Setup {
+    /// How things look.
+    pub look: Look,
+    /// The keys.
+    pub keymap: Keymap,
+    /// How the person calls themselves.
+    pub name: Option<Text>,
+    /// Different for each start of a console: actions are named after it.
+    pub ids: String,
+    /// Whether acting is off.
+    pub read_only: bool,
+    /// The rollout to open; the first that is heard of when absent.
+    pub open: Option<Key>,
+    /// What it watches.
+    pub places: Vec<Place>,
+    /// Where intents wait for the action they belong to.
+    pub intents: Intents,
+    /// For outcomes and observations.
+    pub journal: JournalHandle,
+    /// The start.
+    pub now: Time,
+}
+
+/// See the module.
+pub struct Console {
+    state: State,
+    places: Places,
+    intents: Intents,
+    /// Intents whose outcome is still to be written.
+    open: HashMap<ActionId, Entry>,
+    journal: JournalHandle,
+    journal_trouble: Option<Text>,
+    effects: Vec<run::Effect>,
+    now: Time,
+    uptime: Duration,
+    dirty: bool,
+}
+
+impl Console {
+    /// Shows nothing yet.
+    #[must_use]
+    pub fn new(setup: Setup) -> Self {
+        let desk = Desk::new(setup.keymap, setup.name, &setup.ids);
+        let mut state = State::new(setup.look, panel::all(), desk, setup.now);
+        state.read_only = setup.read_only;
+        state.shared.open = setup.open;
+        Self {
+            state,
+            places: Places::new(setup.places),
+            intents: setup.intents,
+            open: HashMap::new(),
+            journal: setup.journal,
+            journal_trouble: None,
+            effects: Vec::new(),
+            now: setup.now,
+            uptime: Duration::ZERO,
+            dirty: true,
+        }
+    }
+
+    fn take(&mut self, msg: Msg) {
+        self.dirty = true;
+        let effects = update(&mut self.state, msg, self.now, self.uptime, &self.places);
+        for effect in effects {
+            self.perform(effect);
+        }
+    }
+
+    fn perform(&mut self, effect: Effect) {
+        let effect = match effect {
+            // Whether the line or the request goes first is up to `Journaled`, by the action.
+            Effect::Send { target, plan, .. } => run::Effect::Send { target, plan },
+            Effect::Resolve { target, id } => run::Effect::Resolve { target, id },
+            Effect::Journal(record) => return self.record(*record),
+            Effect::WatchLogs(key) => run::Effect::WatchLogs(key.map(|key| (key.target.clone(), key))),
+            Effect::Copy(text) => run::Effect::Copy(text),
+            Effect::Suspend => run::Effect::Suspend,
+            Effect::Redraw => run::Effect::Redraw,
+            Effect::Quit => run::Effect::Quit,
+        };
+        self.effects.push(effect);
+    }
+
+    fn record(&mut self, record: Record) {
+        match record {
+            Record::Intent { plan, name, reason, evidence, at, .. } => {
+                let evidence = evidence.map(|s| format!("{}: {}", s.word, s.sentence).into()).into_iter().collect();
+                let entry = Entry::intent(&plan, at, name.unwrap_or_else(|| "unknown".into()), reason, evidence);
+                self.open.insert(plan.id.clone(), entry.clone());
+                self.intents.put(plan.id, entry);
+            }
+            Record::Outcome { key, id, outcome, at } => {
+                let entry = self.intent(&key, &id, at).answered(at, outcome);
+                self.journal.append_detached(entry);
+            }
+            Record::Observed { key, id, observation, at } => {
+                let entry = self.intent(&key, &id, at).observed(at, observation);
+                self.journal.append_detached(entry);
+            }
+        }
+    }
+
+    /// The intent that an outcome belongs to; one of an earlier console is known by its name only.
+    fn intent(&self, key: &Key, id: &ActionId, at: Time) -> Entry {
+        self.open.get(id).cloned().unwrap_or_else(|| {
+            let mut entry = Entry::new(Kind::Intent, at, "unknown".into());
+            entry.target = Some(key.target.clone());
+            entry.service = Some(key.service.clone());
+            entry.id = Some(id.clone());
+            entry
+        })
+    }
+
+    /// Opens the first rollout that is heard of, if none is open.
+    fn open_first(&mut self) {
+        let shared = &mut self.state.shared;
+        if shared.open.is_none() {
+            shared.open = shared.rollouts.keys().next().cloned();
+        }
+    }
+
+    /// Says that the journal cannot be written, once.
+    fn watch_journal(&mut self) {
+        let trouble = self.journal.trouble().borrow().clone();
+        if trouble != self.journal_trouble {
+            self.journal_trouble.clone_from(&trouble);
+            if let Some(text) = trouble {
+                self.take(Msg::Say { text, bad: true });
+            }
+        }
+    }
+}
+
+impl Program for Console {
+    fn input(&mut self, batch: &InputBatch, at: Duration) {
+        let batch = batch.typed.iter().map(|t| Stroke { input: t.input.clone(), repeat: t.repeat, read_at: at }).collect();
+        self.take(Msg::Input { batch });
+    }
+
+    fn delta(&mut self, target: &TargetId, delta: Delta) {
+        self.take(Msg::Delta(target.clone(), delta));
+        self.open_first();
+    }
+
+    fn link(&mut self, target: &TargetId, link: Link) {
+        self.take(Msg::Link(target.clone(), link));
+    }
+
+    fn logs(&mut self, lines: Vec<LogLine>, dropped: u64) {
+        self.take(Msg::Logs(lines, dropped));
+    }
+
+    fn outcome(&mut self, id: &ActionId, outcome: Outcome) {
+        self.take(Msg::Outcome(id.clone(), outcome));
+    }
+
+    fn resolved(&mut self, id: &ActionId, outcome: Option<Outcome>) {
+        self.take(Msg::Resolved(id.clone(), outcome));
+    }
+
+    fn resumed(&mut self) {
+        self.take(Msg::Resumed);
+    }
+
+    fn tick(&mut self, now: Time, uptime: Duration) {
+        self.now = now;
+        self.uptime = uptime;
+    }
+
+    fn resize(&mut self, cols: u16, rows: u16) {
+        self.take(Msg::Resize(cols, rows));
+    }
+
+    fn due(&mut self) {
+        self.take(Msg::Tick);
+        self.watch_journal();
+    }
+
+    fn take_effects(&mut self) -> Vec<run::Effect> {
+        std::mem::take(&mut self.effects)
+    }
+
+    fn dirty(&self) -> bool {
+        self.dirty
+    }
+
+    fn next_wake(&self) -> Option<Duration> {
+        next_wake(&self.state)
+    }
+
+    fn draw(&mut self, area: Rect, buf: &mut Buffer) {
+        self.dirty = false;
+        // Without a thread of its own the log's events are moved when they are looked at.
+        tui_logger::move_events();
+        draw(&self.state, area, buf);
+    }
+
+    fn painted(&mut self, at: Duration) {
+        let effects = update(&mut self.state, Msg::Painted(at), self.now, self.uptime, &self.places);
+        debug_assert!(effects.is_empty(), "a frame on the screen asks for nothing");
+    }
+}
+
+/// Draws a state with what is derived from the commands.
+pub fn draw(state: &State, area: Rect, buf: &mut Buffer) {
+    let footer: Vec<Hint> = docs::footer(state).into_iter().map(hint).collect();
+    let help: Vec<(String, String)> = docs::help(state).into_iter().map(|l| (l.keys, l.doc.to_string())).collect();
+    let actions: Vec<ActionRow> = state
+        .offers()
+        .iter()
+        .map(|o| ActionRow { label: o.label.to_string(), key: o.key.clone(), off: o.off.as_ref().map(|r| r.to_string().into()) })
+        .collect();
+    let back_key = state.offers().iter().find(|o| o.command == "revert").map_or("R", |o| o.key.as_str());
+    screen::draw(state, &Extras { footer: &footer, help: &help, actions: &actions, back_key }, area, buf);
+}
+
+fn hint(hint: docs::Hint) -> Hint {
+    Hint { key: hint.key, label: hint.label, off: hint.off, drop: hint.drop }
+}
