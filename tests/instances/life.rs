@@ -199,3 +199,44 @@ async fn a_flood_of_lines_is_kept_in_bounds_and_holds_nobody_up() {
     let file = fs::read_to_string(place.path().join("log/checkout/v1-1-1.jsonl")).unwrap();
     assert_eq!(file.lines().count(), 20_003, "every line and the end");
 }
+
+#[tokio::test]
+async fn a_listener_may_be_a_descendant_and_a_stopped_pool_can_be_wanted_again() {
+    for &isolation in isolations() {
+        let place = Place::new();
+        let (instances, _) = place.start(isolation);
+        let script = "setsid /usr/bin/python3 -m http.server $PORT --bind 127.0.0.1 & wait";
+        let wanted = plan("v1", place.root(), runtime(&["/bin/sh", "-c", script]));
+        instances.ensure(wanted.clone());
+        ready(&instances).await;
+        instances.stop(&wanted.id, Duration::from_secs(10));
+        instances.ensure(wanted.clone());
+        let again = pool_when(&instances, |p| p.desired == 1 && p.ready.iter().any(|(id, _)| id.as_str() == "v1-1-2")).await;
+        assert!(again.instances.iter().all(|i| i.id.as_str() != "v1-1-1" || i.state != InstanceState::Ready));
+        instances.shutdown(Duration::from_secs(5)).await;
+    }
+}
+
+/// What a supervisor's own death cannot take along, its namespace or its control group does.
+#[tokio::test]
+async fn a_killed_supervisor_takes_its_service_along() {
+    for &isolation in isolations() {
+        let place = Place::new();
+        let mark = format!("62{}", std::process::id());
+        let (instances, _) = place.start(isolation);
+        let script = format!("setsid sleep {mark}.1 & sleep {mark}.2");
+        let mut spec = runtime(&["/bin/sh", "-c", &script]);
+        (spec.restart.min, spec.restart.max) = (Duration::from_secs(600), Duration::from_secs(600));
+        instances.ensure(plan("v1", place.root(), spec));
+        wait_until("all run", super::PATIENCE, || processes_with(&format!("sleep {mark}.")).len() == 2 + 1).await;
+        let record = fs::read(place.path().join("run/records/checkout.v1-1-1.json")).unwrap();
+        let record: serde_json::Value = serde_json::from_slice(&record).unwrap();
+        let pid = i32::try_from(record["supervisor"]["pid"].as_i64().unwrap()).unwrap();
+        nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGKILL).unwrap();
+        instance_when(&instances, |i| i.state == InstanceState::BackOff).await;
+        if isolation == Isolation::PidNamespace || !record["cgroup"].is_null() {
+            assert_eq!(processes_with(&mark), [], "{isolation:?}");
+        }
+        instances.shutdown(Duration::ZERO).await;
+    }
+}

@@ -51,15 +51,22 @@ pub fn enter(group: &Path, pid: u32) -> io::Result<()> {
     fs::write(group.join("cgroup.procs"), pid.to_string())
 }
 
+/// Kills everything in a group at one blow. Needs Linux 5.14.
+///
+/// # Errors
+/// When the system cannot.
+pub fn kill(group: &Path) -> io::Result<()> {
+    fs::write(group.join("cgroup.kill"), "1")
+}
+
 /// Kills everything in a group and removes it. Says how many processes there were, or `None` if
 /// there is no such group. Blocks for up to two seconds.
 #[must_use]
 pub fn sweep(group: &Path) -> Option<usize> {
     let members = fs::read_to_string(group.join("cgroup.procs")).ok()?;
     for _ in 0..400 {
-        // `cgroup.kill` needs Linux 5.14; on an older one the members are killed one by one. They
-        // are looked up each time, and a group that is being killed cannot be left by forking.
-        if fs::write(group.join("cgroup.kill"), "1").is_err() {
+        // On an older Linux one by one, looked up again until none is left.
+        if kill(group).is_err() {
             for pid in fs::read_to_string(group.join("cgroup.procs")).unwrap_or_default().lines() {
                 if let Some(pid) = pid.parse().ok().and_then(rustix::process::Pid::from_raw) {
                     let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);

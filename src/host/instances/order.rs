@@ -5,6 +5,7 @@
 //! among them, so that a dead host never blocks or kills a service that prints.
 
 use crate::model::{event::LogLine, text::Text};
+use secrecy::zeroize::Zeroize as _;
 use serde::{Deserialize, Serialize};
 use std::{path::PathBuf, time::Duration};
 
@@ -13,7 +14,7 @@ pub const LINE_MAX: usize = 8 * 1024;
 
 /// Everything a supervisor must know to start one service. Holds secrets: not `Debug`, sent over a
 /// pipe only.
-#[derive(Clone, Serialize, Deserialize)]
+#[derive(Serialize, Deserialize)]
 pub struct Order {
     /// Program and arguments, `{port}` replaced.
     pub command: Vec<String>,
@@ -29,6 +30,14 @@ pub struct Order {
     pub cgroup: Option<PathBuf>,
     /// Where the last words go once the host is gone.
     pub last_words: LastWords,
+}
+
+impl Drop for Order {
+    fn drop(&mut self) {
+        for (_, value) in &mut self.environment {
+            value.zeroize();
+        }
+    }
 }
 
 /// A resolved system user.

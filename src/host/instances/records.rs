@@ -117,10 +117,11 @@ impl Leftovers {
         }
         let killed: usize = self.found.iter().map(|l| l.killed).sum();
         let survived = self.found.iter().filter(|l| l.survived).count();
-        let mut line = format!("an earlier host left {} instances: ", self.found.len());
-        line += &if killed == 0 { "their processes had ended".to_owned() } else { format!("{killed} processes killed") };
+        let plural = |n: usize, one: &str, many: &str| format!("{n} {}", if n == 1 { one } else { many });
+        let mut line = format!("an earlier host left {}: ", plural(self.found.len(), "instance", "instances"));
+        line += &if killed == 0 { "nothing of it ran".to_owned() } else { plural(killed, "process", "processes") + " killed" };
         if survived > 0 {
-            line += &format!(", {survived} instances could not be ended");
+            line += &format!(", {} could not be ended", plural(survived, "instance", "instances"));
         }
         Some(line.into())
     }
@@ -243,7 +244,7 @@ mod tests {
         let other_boot = sweep(dir.path(), None, "").unwrap();
         for leftovers in [other_start, other_boot] {
             assert_eq!(leftovers.found.iter().map(|l| l.killed).collect::<Vec<_>>(), [0]);
-            assert_eq!(leftovers.line().unwrap().as_str(), "an earlier host left 1 instances: their processes had ended");
+            assert_eq!(leftovers.line().unwrap().as_str(), "an earlier host left 1 instance: nothing of it ran");
         }
         assert_eq!(child.try_wait().unwrap(), None, "it is not ours and must live");
 

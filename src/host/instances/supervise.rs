@@ -11,6 +11,7 @@
 
 mod exec;
 mod outbox;
+mod service;
 mod watch;
 
 use super::order::Report;
@@ -42,7 +43,10 @@ pub fn supervise(args: impl Iterator<Item = OsString>) -> ExitCode {
         ["launch", parent] => launch(number(parent)),
         ["watch", parent] => watch::run(number(parent)),
         ["exec", parent] => return exec::run(number(parent)),
-        _ => Err(io::Error::other("`supervise` is started by the host only")),
+        _ => {
+            let _ = writeln!(io::stderr(), "`cutover supervise` is started by the host only");
+            return ExitCode::from(2);
+        }
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

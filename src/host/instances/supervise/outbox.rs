@@ -26,6 +26,8 @@ const ROOM: usize = 1024 * 1024;
 pub struct Outbox {
     bytes: VecDeque<u8>,
     dropped: u64,
+    /// The start of the first line has been written already.
+    torn: bool,
     broken: bool,
     last_words: Option<(File, LogLine)>,
 }
@@ -34,7 +36,7 @@ impl Outbox {
     /// Takes standard output over.
     pub fn new() -> io::Result<Self> {
         fcntl_setfl(rustix::stdio::stdout(), OFlags::NONBLOCK)?;
-        Ok(Self { bytes: VecDeque::new(), dropped: 0, broken: false, last_words: None })
+        Ok(Self { bytes: VecDeque::new(), dropped: 0, torn: false, broken: false, last_words: None })
     }
 
     /// Takes a report.
@@ -56,13 +58,14 @@ impl Outbox {
 
     /// The host is gone: from now on, lines go to the log file. What it had not read of the pipe is
     /// lost with it.
-    pub fn host_gone(&mut self, words: Option<&LastWords>, clock: &dyn Clock) {
+    pub fn host_gone(&mut self, words: &LastWords, clock: &dyn Clock) {
         if self.last_words.is_some() {
             return;
         }
-        self.last_words = words.and_then(|w| Some((File::options().append(true).create(true).open(&w.file).ok()?, w.like.clone())));
+        let file = File::options().append(true).create(true).open(&words.file);
+        self.last_words = file.ok().map(|file| (file, words.like.clone()));
         let waiting: Vec<u8> = std::mem::take(&mut self.bytes).into();
-        for report in waiting.split(|&b| b == b'\n').filter_map(Report::parse) {
+        for report in waiting.split(|&b| b == b'\n').skip(usize::from(self.torn)).filter_map(Report::parse) {
             self.keep(&report, clock);
         }
         if std::mem::take(&mut self.dropped) > 0 {
@@ -96,7 +99,7 @@ impl Outbox {
         while self.waits() {
             let (front, _) = self.bytes.as_slices();
             match rustix::io::write(rustix::stdio::stdout(), front) {
-                Ok(written) => drop(self.bytes.drain(..written)),
+                Ok(written) => self.torn = self.bytes.drain(..written).next_back().is_some_and(|b| b != b'\n'),
                 Err(Errno::INTR) => {}
                 Err(Errno::AGAIN) => break,
                 Err(_) => self.broken = true,

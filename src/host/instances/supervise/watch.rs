@@ -5,36 +5,31 @@
 use super::{
     super::{
         cgroup,
-        order::{Command as Order_, Ending, Order, Report, Splitter},
+        order::{Command, Ending, LastWords, Order, Report},
         proc,
     },
-    SELF, drop_ambient,
+    drop_ambient,
     outbox::Outbox,
     own_mounts, parent, seal,
+    service::{Control, Service, pump},
 };
-use crate::clock::{Clock, SystemClock};
+use crate::clock::{Clock as _, SystemClock};
 use nix::sys::{
     signal::{SigSet, Signal as Caught},
     signalfd::{SfdFlags, SignalFd},
 };
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
-    fs::{OFlags, fcntl_setfl},
     io::Errno,
     process::{
-        Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, WaitOptions, getpid, kill_process, kill_process_group, pidfd_open,
-        set_child_subreaper, set_parent_process_death_signal, wait, waitid, waitpid,
+        Pid, Signal, WaitId, WaitIdOptions, WaitOptions, getpid, kill_process, kill_process_group, set_child_subreaper,
+        set_parent_process_death_signal, wait, waitid, waitpid,
     },
 };
 use std::{
     collections::HashSet,
-    io::{self, Read as _, Write as _},
-    net::Shutdown,
-    os::{
-        fd::{AsFd, OwnedFd},
-        unix::net::UnixStream,
-    },
-    process::{ChildStderr, ChildStdout, Command, Stdio},
+    io::{self, Read as _},
+    path::PathBuf,
     time::Duration,
 };
 
@@ -44,6 +39,9 @@ const HOST_GONE: Duration = Duration::from_secs(3);
 const ORPHANS: Duration = Duration::from_secs(1);
 /// Killing is given up after this long: a process in the kernel's hands cannot be killed.
 const GIVE_UP: Duration = Duration::from_secs(10);
+/// A death signal comes a little before the end of the pipe: so long nothing is sent to a host that
+/// may be dying and would never read it.
+const DOUBT: Duration = Duration::from_millis(500);
 /// How long a slow host may take to read the last reports.
 const LAST_FLUSH: Duration = Duration::from_secs(2);
 
@@ -80,95 +78,22 @@ pub fn run(expected: i32) -> io::Result<()> {
         outbox.push(&Report::Warning(format!("the artifact is not mounted read-only: {error}").into()), &clock);
     }
     let service = Service::start(&order, &mut outbox, &clock)?;
-    let mut watch = Watch { signals, control, outbox, clock, order, service, phase: Phase::Running, asked: HashSet::new() };
+    let (last_words, group) = (order.last_words.clone(), order.cgroup.clone());
+    drop(order); // with its secrets
+    let mut watch = Watch {
+        signals,
+        control,
+        outbox,
+        clock,
+        first,
+        last_words,
+        group,
+        service,
+        phase: Phase::Running,
+        doubt: None,
+        asked: HashSet::new(),
+    };
     watch.run()
-}
-
-/// The pipe from the host.
-#[derive(Default)]
-struct Control {
-    buffer: Vec<u8>,
-    closed: bool,
-}
-
-impl Control {
-    /// Waits for the first line; `None` if the host is gone before it is complete.
-    fn first_line(&mut self) -> io::Result<Option<Vec<u8>>> {
-        while !self.closed {
-            if let Some(line) = self.line() {
-                return Ok(Some(line));
-            }
-            self.read()?;
-        }
-        Ok(None)
-    }
-
-    fn line(&mut self) -> Option<Vec<u8>> {
-        let end = self.buffer.iter().position(|&b| b == b'\n')?;
-        let mut line: Vec<u8> = self.buffer.drain(..=end).collect();
-        line.pop();
-        Some(line)
-    }
-
-    /// Reads once; after `poll` said so it does not block.
-    fn read(&mut self) -> io::Result<()> {
-        let mut chunk = vec![0; 64 * 1024];
-        match rustix::io::read(rustix::stdio::stdin(), &mut chunk) {
-            Ok(0) => self.closed = true,
-            Ok(n) => self.buffer.extend(chunk.iter().take(n)),
-            Err(Errno::INTR) => {}
-            Err(error) => return Err(error.into()),
-        }
-        Ok(())
-    }
-}
-
-/// The service's own process and its pipes.
-struct Service {
-    leader: Pid,
-    /// Until it is reaped.
-    alive: bool,
-    exit: Option<OwnedFd>,
-    /// Open until the program is executed or could not be.
-    starting: Option<(UnixStream, String)>,
-    out: Option<(ChildStdout, Splitter)>,
-    err: Option<(ChildStderr, Splitter)>,
-}
-
-impl Service {
-    fn start(order: &Order, outbox: &mut Outbox, clock: &dyn Clock) -> io::Result<Self> {
-        let (mut ours, theirs) = UnixStream::pair()?;
-        let mut child = Command::new(SELF)
-            .args(["supervise", "exec", &getpid().to_string()])
-            .env_clear()
-            .stdin(OwnedFd::from(theirs))
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()?;
-        if let Some(group) = &order.cgroup
-            && let Err(error) = cgroup::enter(group, child.id())
-        {
-            outbox.push(&Report::Warning(format!("no control group: {error}").into()), clock);
-        }
-        let sent = serde_json::to_vec(order)?;
-        // If it died at once, its end says so.
-        let _ = ours.write_all(&sent).and_then(|()| ours.shutdown(Shutdown::Write));
-        ours.set_nonblocking(true)?;
-        outbox.push(&Report::Pid(child.id()), clock);
-        let (out, err) = (child.stdout.take(), child.stderr.take());
-        for pipe in [out.as_ref().map(AsFd::as_fd), err.as_ref().map(AsFd::as_fd)].into_iter().flatten() {
-            fcntl_setfl(pipe, OFlags::NONBLOCK)?;
-        }
-        let leader = Pid::from_child(&child);
-        Ok(Self {
-            leader,
-            alive: true,
-            exit: pidfd_open(leader, PidfdFlags::empty()).ok(), // for a host with SIGCHLD ignored
-            starting: Some((ours, String::new())),
-            out: out.map(|pipe| (pipe, Splitter::default())),
-            err: err.map(|pipe| (pipe, Splitter::default())),
-        })
-    }
 }
 
 /// Where a supervisor is in its life. Times are uptimes of its clock.
@@ -186,9 +111,14 @@ struct Watch {
     control: Control,
     outbox: Outbox,
     clock: SystemClock,
-    order: Order,
+    /// Whether this is the first process of a PID namespace.
+    first: bool,
+    last_words: LastWords,
+    group: Option<PathBuf>,
     service: Service,
     phase: Phase,
+    /// Until then it is not known whether the host lives.
+    doubt: Option<Duration>,
     /// Descendants outside of the service's process group that were asked to end.
     asked: HashSet<u32>,
 }
@@ -208,7 +138,7 @@ impl Watch {
                     continue;
                 }
                 Phase::Killing(until) if now < until => {
-                    self.kill_children()?;
+                    self.kill()?;
                     Some(Duration::from_millis(5))
                 }
                 Phase::Killing(_) => {
@@ -218,8 +148,7 @@ impl Watch {
             };
             self.turn(patience)?;
         }
-        self.last_lines();
-        Ok(())
+        self.last_lines()
     }
 
     fn say(&mut self, report: &Report) {
@@ -250,7 +179,7 @@ impl Watch {
             };
             self.service.alive = false;
             self.read_starting();
-            self.read_output();
+            self.read_output(false);
             if self.phase == Phase::Running {
                 let _ = kill_process_group(self.service.leader, Signal::TERM);
                 self.phase = Phase::Ending(self.clock.uptime() + ORPHANS);
@@ -293,11 +222,20 @@ impl Watch {
     }
 
     fn host_gone(&mut self) {
-        self.outbox.host_gone(Some(&self.order.last_words), &self.clock);
+        self.outbox.host_gone(&self.last_words, &self.clock);
         self.end(HOST_GONE);
     }
 
-    fn kill_children(&mut self) -> io::Result<()> {
+    /// Kills everything, as fast as it may be forking.
+    fn kill(&mut self) -> io::Result<()> {
+        if self.first {
+            // All of the namespace but its first process, at one blow.
+            let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(-1), Caught::SIGKILL);
+            return Ok(());
+        }
+        if let Some(group) = &self.group {
+            let _ = cgroup::kill(group);
+        }
         for child in proc::children(me())? {
             if let Some(pid) = pid(child.pid) {
                 let _ = kill_process(pid, Signal::KILL);
@@ -310,11 +248,12 @@ impl Watch {
     fn turn(&mut self, patience: Option<Duration>) -> io::Result<()> {
         let stdin = rustix::stdio::stdin();
         let stdout = rustix::stdio::stdout();
+        let doubt = self.doubt();
         let mut fds = vec![PollFd::new(&self.signals, PollFlags::IN)];
         if !self.control.closed {
             fds.push(PollFd::new(&stdin, PollFlags::IN));
         }
-        if self.outbox.waits() {
+        if self.outbox.waits() && doubt.is_none() {
             fds.push(PollFd::new(&stdout, PollFlags::OUT));
         }
         if let Some((socket, _)) = &self.service.starting {
@@ -343,14 +282,18 @@ impl Watch {
         while let Some(signal) = self.signals.read_signal()? {
             match Caught::try_from(i32::try_from(signal.ssi_signo).unwrap_or_default()) {
                 Ok(Caught::SIGINT) => self.end(Duration::ZERO), // the next host does not want to wait
-                Ok(Caught::SIGTERM | Caught::SIGHUP) => self.host_gone(),
+                // By hand, or by the host's death: then the pipe ends too.
+                Ok(Caught::SIGTERM | Caught::SIGHUP) => {
+                    self.doubt.get_or_insert(self.clock.uptime() + DOUBT);
+                    self.end(HOST_GONE);
+                }
                 _ => {}
             }
         }
         if controlled {
             self.control.read()?;
             while let Some(line) = self.control.line() {
-                if let Some(Order_::Stop(grace)) = Order_::parse(&line) {
+                if let Some(Command::Stop(grace)) = Command::parse(&line) {
                     self.end(grace);
                 }
             }
@@ -359,11 +302,17 @@ impl Watch {
             }
         }
         self.read_starting();
-        self.read_output();
-        if !self.outbox.flush() {
+        self.read_output(false);
+        if self.doubt().is_none() && !self.outbox.flush() {
             self.host_gone();
         }
         Ok(())
+    }
+
+    /// For how much longer it is not known whether the host lives.
+    fn doubt(&self) -> Option<Duration> {
+        let left = self.doubt?.saturating_sub(self.clock.uptime());
+        (!self.control.closed && !left.is_zero()).then_some(left)
     }
 
     /// Hears whether the program was executed.
@@ -380,66 +329,29 @@ impl Watch {
         self.say(&if why.is_empty() { Report::Running } else { Report::Failed(why.into()) });
     }
 
-    /// Passes on what the service printed, a bounded amount at a time.
-    fn read_output(&mut self) {
+    /// Passes on what the service printed: a bounded amount, or all there is.
+    fn read_output(&mut self, all: bool) {
         let mut lines = Vec::new();
-        if let Some((pipe, splitter)) = &mut self.service.out
-            && !read_lines(pipe, splitter, |line| lines.push(Report::Out(line)))
-        {
-            self.service.out = None;
-        }
-        if let Some((pipe, splitter)) = &mut self.service.err
-            && !read_lines(pipe, splitter, |line| lines.push(Report::Err(line)))
-        {
-            self.service.err = None;
-        }
+        pump(&mut self.service.out, all, |line| lines.push(Report::Out(line)));
+        pump(&mut self.service.err, all, |line| lines.push(Report::Err(line)));
         for line in &lines {
             self.say(line);
         }
     }
 
     /// Everything is dead: what is still in the pipes, then the host's time to read it.
-    fn last_lines(&mut self) {
-        let mut lines = Vec::new();
-        if let Some((mut pipe, mut splitter)) = self.service.out.take() {
-            while read_lines(&mut pipe, &mut splitter, |line| lines.push(Report::Out(line))) && readable(&pipe) {}
-            lines.extend(splitter.rest().map(Report::Out));
-        }
-        if let Some((mut pipe, mut splitter)) = self.service.err.take() {
-            while read_lines(&mut pipe, &mut splitter, |line| lines.push(Report::Err(line))) && readable(&pipe) {}
-            lines.extend(splitter.rest().map(Report::Err));
-        }
-        for line in &lines {
-            self.say(line);
+    fn last_lines(&mut self) -> io::Result<()> {
+        self.read_output(true);
+        while self.doubt().is_some() {
+            self.turn(None)?;
         }
         let until = self.clock.uptime() + LAST_FLUSH;
         while self.outbox.flush() && self.outbox.waits() && self.clock.uptime() < until {
             let stdout = rustix::stdio::stdout();
             let _ = poll(&mut [PollFd::new(&stdout, PollFlags::OUT)], Some(&Timespec { tv_sec: 0, tv_nsec: 100_000_000 }));
         }
+        Ok(())
     }
-}
-
-/// Reads a few times without blocking. False once the pipe has ended; then its last line was handed out.
-fn read_lines(pipe: &mut impl io::Read, splitter: &mut Splitter, mut each: impl FnMut(Vec<u8>)) -> bool {
-    let mut chunk = [0; 16 * 1024];
-    for _ in 0..8 {
-        match pipe.read(&mut chunk) {
-            Ok(0) => {
-                splitter.rest().into_iter().for_each(each);
-                return false;
-            }
-            Ok(n) => splitter.feed(chunk.get(..n).unwrap_or_default(), &mut each),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return error.kind() == io::ErrorKind::WouldBlock,
-        }
-    }
-    true
-}
-
-/// Whether something can be read now (the end of the pipe counts).
-fn readable(pipe: &impl AsFd) -> bool {
-    poll(&mut [PollFd::new(pipe, PollFlags::IN)], Some(&Timespec { tv_sec: 0, tv_nsec: 0 })).is_ok_and(|n| n > 0)
 }
 
 fn me() -> u32 {
