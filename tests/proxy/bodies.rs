@@ -344,3 +344,17 @@ async fn a_body_that_is_cut_is_visibly_cut_and_there_is_one_head() {
         assert_eq!(meter.failed()[0].error.as_ref().unwrap().as_str(), "the instance ended the body early");
     }
 }
+
+#[tokio::test]
+async fn a_head_that_comes_together_with_the_end_is_passed_on_before_the_cut() {
+    for start in ["", "some"] {
+        let (_proxy, _instance, mut client) = before(ProxySpec::default(), move |mut s| async move {
+            s.request().await;
+            s.send(&format!("HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n{start}")).await;
+        })
+        .await;
+        client.send("GET / HTTP/1.1\r\nhost: t\r\n\r\n").await;
+        let answer = client.answer(false).await.expect("one head");
+        assert_eq!((answer.status, answer.text(), answer.complete), (200, start, false));
+    }
+}

@@ -8,7 +8,15 @@ use cutover::{
     host::proxy::{Proxy, Table},
     model::{ratio::Weight, spec::ProxySpec},
 };
-use std::{net::SocketAddr, time::Duration};
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+    },
+    time::Duration,
+};
+use tokio::sync::Notify;
 
 #[tokio::test]
 async fn the_candidate_gets_exactly_its_share_and_everything_stays_on_one_connection() {
@@ -98,45 +106,45 @@ async fn without_any_version_the_answer_is_503() {
 
 #[tokio::test]
 async fn a_version_that_leaves_finishes_what_it_has_and_loses_its_idle_connections_at_once() {
-    let old = Instance::start("old", |mut s| async move {
-        while let Some(request) = s.request().await {
-            if request.path() == "/slow" {
-                tokio::time::sleep(Duration::from_millis(300)).await;
-            }
-            s.ok("old").await;
-        }
-    })
-    .await;
-    let idle_closed = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
-    let closed = std::sync::Arc::clone(&idle_closed);
-    let gone = Instance::start("gone", move |mut s| {
-        let closed = std::sync::Arc::clone(&closed);
+    let closed = Arc::new(AtomicUsize::new(0));
+    let release = Arc::new(Notify::new());
+    let (count, released) = (Arc::clone(&closed), Arc::clone(&release));
+    let old = Instance::start("old", move |mut s| {
+        let (count, released) = (Arc::clone(&count), Arc::clone(&released));
         async move {
-            while s.request().await.is_some() {
-                s.ok("gone").await;
+            while let Some(request) = s.request().await {
+                if request.path().starts_with("/slow") {
+                    released.notified().await;
+                }
+                s.ok("old").await;
             }
-            closed.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+            count.fetch_add(1, SeqCst);
         }
     })
     .await;
     let new = Instance::plain("new").await;
     let proxy = proxy(ProxySpec::default());
-    proxy.program(only(arm("v0", &[&gone])));
-    let mut client = Client::to(proxy.local_addr()).await;
-    assert_eq!(client.get("/").await.text(), "gone");
     proxy.program(only(arm("v1", &[&old])));
-    until("the idle connection is closed", || idle_closed.load(std::sync::atomic::Ordering::SeqCst) == 1).await;
-    client.send("GET /slow HTTP/1.1\r\nhost: t\r\n\r\n").await;
+    let mut client = Client::to(proxy.local_addr()).await;
+    client.send("GET /slow?a=secret HTTP/1.1\r\nhost: t\r\n\r\n").await;
     until("it is on its way", || proxy.in_flight(&pool("v1")) == 1).await;
+    assert_eq!(Client::to(proxy.local_addr()).await.get("/").await.text(), "old");
+    until("the other one is over", || proxy.in_flight(&pool("v1")) == 1).await;
+    assert_eq!((old.connections(), closed.load(SeqCst)), (2, 0));
+
     proxy.program(only(arm("v2", &[&new])));
+    until("the idle connection is closed", || closed.load(SeqCst) == 1).await;
     assert_eq!((proxy.in_flight(&pool("v1")), proxy.in_flight_of(&old.id())), (1, 1));
     let lingering = proxy.lingering(&pool("v1"));
     assert_eq!((lingering.len(), lingering[0].method.as_str(), lingering[0].path.as_str()), (1, "GET", "/slow"));
-    let started = proxy.meter(&pool("v1")).totals().started;
+    release.notify_one();
     assert_eq!(client.answer(false).await.unwrap().text(), "old");
-    until("drained", || proxy.in_flight(&pool("v1")) == 0).await;
+    until("drained, and the connection is not kept", || proxy.in_flight(&pool("v1")) == 0 && closed.load(SeqCst) == 2).await;
     assert!(client.get("/").await.text().starts_with("new"), "the client keeps its connection");
-    assert_eq!(proxy.meter(&pool("v1")).totals().started, started);
+    assert_eq!(proxy.meter(&pool("v1")).totals().started, 2);
+
+    proxy.forget(&pool("v2"));
+    assert_eq!(proxy.meter(&pool("v2")).totals().started, 1, "not while it is in the table");
     proxy.forget(&pool("v1"));
     assert_eq!(proxy.meter(&pool("v1")).totals().started, 0, "forgotten");
 }
@@ -193,7 +201,7 @@ async fn a_shutdown_lets_requests_finish_and_closes_the_rest() {
 #[tokio::test]
 async fn a_port_that_is_taken_is_said_in_one_line() {
     let first = proxy(ProxySpec::default());
-    let clock = std::sync::Arc::new(cutover::clock::SystemClock::start());
+    let clock = Arc::new(cutover::clock::SystemClock::start());
     let taken: SocketAddr = first.local_addr();
     let error = Proxy::bind("shop".into(), taken, ProxySpec::default(), clock).err().unwrap();
     assert_eq!(error.to_string(), format!("cannot listen on {taken}: port taken: another program listens there"));
