@@ -34,6 +34,7 @@ use crate::{
         signal::{Caught, Signals},
     },
 };
+use futures::FutureExt;
 use mailbox::{Letter, Mailbox};
 use port::Place;
 use ratatui::{buffer::Buffer, layout::Rect};
@@ -173,6 +174,9 @@ const DRAIN: Duration = Duration::from_millis(4);
 
 /// Runs a program in the terminal until it ends. Sources are connected after the first frame.
 ///
+/// Meant for a `current_thread` runtime on the main thread: it costs the fewest wake-ups, and only there
+/// it is certain that keys typed while the process was stopped are thrown away.
+///
 /// # Errors
 /// When there is no usable terminal; nothing was changed then.
 pub async fn run<P: Program>(wiring: Wiring<'_, P>) -> Result<End, Unusable> {
@@ -202,6 +206,7 @@ pub async fn run<P: Program>(wiring: Wiring<'_, P>) -> Result<End, Unusable> {
         resized: false,
         outdated: false,
         control: Vec::new(),
+        read: None,
         held: Vec::new(),
         deaf_until: Duration::ZERO,
         frame_at: Duration::ZERO,
@@ -255,6 +260,8 @@ struct Loop<'a, P> {
     outdated: bool,
     /// Bytes that go out with the next frame.
     control: Vec<u8>,
+    /// What was read before a signal that goes first.
+    read: Option<Read>,
     /// Keys that wait for the end of the frame under way.
     held: Vec<(InputBatch, Duration)>,
     /// Keys read before this are thrown away.
@@ -299,8 +306,11 @@ impl<P: Program> Loop<'_, P> {
     }
 
     async fn next(&mut self) -> Woken {
+        if let Some(read) = self.read.take() {
+            return Woken::Typed(read);
+        }
         let Self { signals, output, keyboard, tasks, mailbox, timer, clock, stopped, mail, .. } = self;
-        tokio::select! {
+        let woken = tokio::select! {
             biased;
             () = session::panicked() => Woken::Panicked,
             caught = signals.next() => Woken::Signal(caught),
@@ -309,6 +319,16 @@ impl<P: Program> Loop<'_, P> {
             answer = tasks.answer() => Woken::Answered(answer),
             () = mailbox.arrived(), if !*mail => Woken::Mail,
             () = timer => Woken::Due,
+        };
+        let Woken::Typed(read) = woken else { return woken };
+        // Keys may have been noticed before the SIGCONT that came with them: look once more.
+        tokio::task::yield_now().await;
+        match signals.next().now_or_never() {
+            None => Woken::Typed(read),
+            Some(caught) => {
+                self.read = (caught != Caught::Continue).then_some(read);
+                Woken::Signal(caught)
+            }
         }
     }
 
@@ -357,6 +377,7 @@ impl<P: Program> Loop<'_, P> {
     /// What was typed so far was typed at something else than the screen.
     fn forget_keys(&mut self) {
         self.held.clear();
+        self.read = None;
         self.keyboard.discard();
         self.deaf_until = self.clock.uptime() + SETTLE;
         self.program.resumed();

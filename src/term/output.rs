@@ -8,7 +8,7 @@
 //! and draws nothing; what is drawn next shows the latest state, so a slow link gets fewer frames and
 //! never an old one.
 
-use super::session;
+use super::{session, signal};
 use crate::clock::Clock;
 use rustix::{
     fd::OwnedFd,
@@ -68,6 +68,7 @@ impl Output {
         let (done, written) = tokio::sync::mpsc::channel(1);
         let time = Arc::clone(&clock);
         thread::Builder::new().name("output".into()).spawn(move || {
+            signal::leave_continue_to_the_loop();
             while let Ok((mut buffer, from, began)) = next.recv() {
                 let frame = session::writing();
                 let result = sink.write_all(buffer.get(from..).unwrap_or_default());

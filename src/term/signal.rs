@@ -10,12 +10,10 @@
 //! | SIGWINCH | the size is read again at the next frame | – |
 
 use super::session;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use std::{
     io,
-    sync::{
-        Once,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::atomic::{AtomicBool, Ordering},
     thread,
     time::Duration,
 };
@@ -94,21 +92,53 @@ impl Signals {
     }
 }
 
+/// Leaves SIGCONT to the thread of the loop: its handler then runs there before the loop can read a
+/// key that was typed while the process was stopped. For every thread that is started here.
+pub(super) fn leave_continue_to_the_loop() {
+    let mut cont = nix::sys::signal::SigSet::empty();
+    cont.add(nix::sys::signal::Signal::SIGCONT);
+    let _ = cont.thread_block();
+}
+
 static LOOP_ENDED: AtomicBool = AtomicBool::new(false);
 
 /// Starts a thread that gives the terminal back and ends the process when a signal asked for that and
 /// the loop has not ended within 3 s, or when SIGINT comes a second time.
 ///
+/// It does not listen through tokio: of two runtimes the other may take a signal out of tokio's pipe, and
+/// then the loop learns of a SIGCONT too late.
+///
 /// # Errors
 /// When the thread cannot be started.
 pub fn watchdog() -> io::Result<()> {
-    static ONCE: Once = Once::new();
+    static STARTED: AtomicBool = AtomicBool::new(false);
     LOOP_ENDED.store(false, Ordering::SeqCst);
-    let mut started = Ok(());
-    ONCE.call_once(|| {
-        started = thread::Builder::new().name("watchdog".into()).spawn(watch).map(drop);
-    });
-    started
+    if STARTED.swap(true, Ordering::SeqCst) {
+        return Ok(());
+    }
+    let mut signals = signal_hook::iterator::Signals::new([SIGTERM, SIGHUP, SIGINT])?;
+    let watch = move || {
+        leave_continue_to_the_loop();
+        let (mut asked, mut interrupts) = (false, 0);
+        for number in signals.forever() {
+            let code = 128 + number;
+            interrupts += u32::from(number == SIGINT);
+            if interrupts > 1 {
+                end(code);
+            }
+            if !std::mem::replace(&mut asked, true) {
+                // A thread of its own, because this one waits for the next signal.
+                let _ = thread::Builder::new().name("grace".into()).spawn(move || {
+                    leave_continue_to_the_loop();
+                    thread::sleep(GRACE);
+                    if !LOOP_ENDED.load(Ordering::SeqCst) {
+                        end(code);
+                    }
+                });
+            }
+        }
+    };
+    thread::Builder::new().name("watchdog".into()).spawn(watch).map(drop)
 }
 
 /// From now on the process ends in its own time; only a second SIGINT still ends it at once.
@@ -116,37 +146,7 @@ pub fn loop_ended() {
     LOOP_ENDED.store(true, Ordering::SeqCst);
 }
 
-fn watch() {
-    let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else { return };
-    let code = runtime.block_on(async {
-        let Ok(mut signals) = Signals::listen() else { return None };
-        let mut interrupts = 0;
-        let mut asked = None;
-        let give_up = tokio::time::sleep(Duration::MAX);
-        tokio::pin!(give_up);
-        loop {
-            tokio::select! {
-                caught = signals.next() => {
-                    interrupts += u32::from(caught == Caught::Interrupt);
-                    if interrupts > 1 {
-                        return Caught::Interrupt.exit_code();
-                    }
-                    if asked.is_none() && caught.exit_code().is_some() {
-                        asked = caught.exit_code();
-                        give_up.as_mut().reset(tokio::time::Instant::now() + GRACE);
-                    }
-                }
-                () = &mut give_up => {
-                    if !LOOP_ENDED.load(Ordering::SeqCst) {
-                        return asked;
-                    }
-                    give_up.as_mut().reset(tokio::time::Instant::now() + Duration::from_secs(86_400));
-                }
-            }
-        }
-    });
-    if let Some(code) = code {
-        session::restore();
-        std::process::exit(code.into());
-    }
+fn end(code: i32) {
+    session::restore();
+    std::process::exit(code);
 }
