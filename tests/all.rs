@@ -10,8 +10,10 @@
     reason = "tests may fail loudly"
 )]
 
+mod architecture;
 mod artifact;
 mod fixtures;
+mod host;
 mod instances;
 mod journal;
 mod proxy;

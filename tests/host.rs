@@ -5,9 +5,14 @@ use crate::support::{
     host::{Host, PATIENCE, marked},
     need,
 };
-use cutover::model::{
-    rollout::{Hold, Phase},
-    wire::ActionRecord,
+use cutover::{
+    model::{
+        action::Action,
+        ident::ActionId,
+        rollout::{Hold, Phase},
+        wire::ActionRecord,
+    },
+    runtime::{Ask, Runtime},
 };
 use std::{
     fs,
@@ -112,7 +117,8 @@ fn a_restarted_host_uses_the_frozen_configuration_and_holds_what_was_unfinished(
     fs::write(host.config(), config.replace("/version\"", "/nothing\"")).unwrap();
     host.kill();
     host.run();
-    let held = host.until("held at its weights", |r| r.phase == Phase::Held && r.tracks.iter().all(|t| t.pools.iter().any(|p| p.ready > 0)));
+    let held =
+        host.until("held at its weights", |r| r.phase == Phase::Held && r.tracks.iter().all(|t| t.pools.iter().any(|p| p.ready > 0)));
     assert_eq!(held.candidate().unwrap().share.declared.unwrap().percent(), Some(50.0));
     assert_eq!(host.get("/version").0, 200);
     host.ok(&["revert", "web"]);
@@ -147,7 +153,8 @@ fn the_way_back_needs_no_free_disk_space() {
     let elsewhere = tempfile::tempdir().unwrap();
     let text = fs::read_to_string(host.config()).unwrap();
     let place = elsewhere.path().join("config.toml");
-    fs::write(&place, text.replace(&format!("path = \"{}", small.path().display()), &format!("path = \"{}", elsewhere.path().display()))).unwrap();
+    fs::write(&place, text.replace(&format!("path = \"{}", small.path().display()), &format!("path = \"{}", elsewhere.path().display())))
+        .unwrap();
     let done = std::process::Command::new(crate::support::host::CUTOVER).args(["revert", "web", "-c"]).arg(&place).output().unwrap();
     assert!(done.status.success(), "{done:?}\n{}", host.log());
     assert!((0..10).all(|_| host.get("/version").1 == "v1"));
@@ -213,21 +220,13 @@ fn an_action_that_was_answered_is_answered_the_same_again() {
     let Some(host) = canary() else { return };
     let rollout = host.rollout();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let client = cutover::runtime::host::HostRuntime::new(rollout.key.target.clone(), host.dir.join("host.sock"));
-    let ask = cutover::runtime::Ask {
-        action: cutover::model::action::Action::Pause,
-        id: cutover::model::ident::ActionId::new("once"),
-        name: None,
-        reason: None,
-        force: false,
-        switch_only: false,
-    };
-    use cutover::runtime::Runtime;
+    let client = host.client();
+    let ask = Ask { action: Action::Pause, id: ActionId::new("once"), name: None, reason: None, force: false, switch_only: false };
     let plan = client.plan(&rollout, &ask).unwrap();
     let first = runtime.block_on(client.apply(&plan));
     let second = runtime.block_on(client.apply(&plan));
     assert_eq!(first, second);
     let record: ActionRecord = runtime.block_on(client.resolve(&plan.id)).unwrap().unwrap();
     assert_eq!(record.outcome, first);
-    assert_eq!(runtime.block_on(client.resolve(&cutover::model::ident::ActionId::new("never"))).unwrap(), None);
+    assert_eq!(runtime.block_on(client.resolve(&ActionId::new("never"))).unwrap(), None);
 }

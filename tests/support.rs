@@ -1,5 +1,6 @@
 //! What several tests need.
 
+pub mod host;
 pub mod pty;
 
 use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};

@@ -3,7 +3,7 @@
 use super::{Context, exit::Exit};
 use crate::{
     clock::SystemClock,
-    config::TargetConfig,
+    config::{self, TargetConfig},
     journal::{Journal, JournalHandle},
     model::{ident::TargetId, rollout::Rollout},
     runtime::{
@@ -45,6 +45,12 @@ impl Target {
 /// When `--target` names none of them.
 pub fn targets(cx: &Context) -> Result<Vec<Target>, Exit> {
     let loaded = cx.load()?;
+    if loaded.config.host.socket.is_none()
+        && let Some(dir) = loaded.paths.socket.parent().filter(|dir| dir.exists())
+    {
+        // Chosen by us: whoever made it could pretend to be the host.
+        config::check_private(dir, cx.env.uid).map_err(Exit::unreachable)?;
+    }
     let target = |t: &TargetConfig| Target {
         id: TargetId::new(t.name.clone()),
         socket: t.socket.clone().unwrap_or_else(|| loaded.paths.socket.clone()),

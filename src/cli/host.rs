@@ -77,6 +77,12 @@ fn announce(socket: &Path, services: &[(String, SocketAddr)]) {
 
 fn settings(cx: &Context) -> Result<Settings, Exit> {
     let loaded = cx.load()?;
+    if loaded.config.host.socket.is_none()
+        && let Some(dir) = loaded.paths.socket.parent()
+    {
+        // Chosen by us: below a temporary directory anybody could have made it.
+        config::private_dir(dir, cx.env.uid).map_err(Exit::usage)?;
+    }
     let (paths, host) = (loaded.paths, loaded.config.host);
     Ok(Settings {
         reload: reload(cx.global.config.clone(), cx.env.clone()),

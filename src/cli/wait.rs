@@ -85,7 +85,7 @@ pub fn run(args: &WaitArgs, cx: &Context, out: &mut impl Write) -> Result<(), Ex
             tokio::time::sleep(Duration::from_secs(1)).await;
         }
     };
-    let done = exit::block_on(tokio::time::timeout(args.timeout, waited))?;
+    let done = exit::block_on(async { tokio::time::timeout(args.timeout, waited).await })?;
     match done {
         Ok(reached) => reached?,
         Err(_) => {

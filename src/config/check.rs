@@ -193,9 +193,6 @@ impl Check<'_> {
         }
         self.span(&format!("{at}.interval"), "interval", probe.interval);
         self.span(&format!("{at}.timeout"), "timeout", probe.timeout);
-        if probe.timeout > probe.interval {
-            self.say(at, "`timeout` must not be longer than `interval`: one probe at a time");
-        }
         self.range(&format!("{at}.successes"), "successes", f64::from(probe.successes), 1.0, 100.0);
         self.range(&format!("{at}.failures"), "failures", f64::from(probe.failures), 1.0, 100.0);
     }

@@ -42,9 +42,9 @@ pub struct Counted {
     pub left_started: u64,
     /// When the last of them started.
     pub left_last: Option<Time>,
-    /// Those still in flight, upgrades included.
+    /// Those still in flight, without upgraded connections.
     pub in_flight: u64,
-    /// Upgraded connections among them.
+    /// Upgraded connections that are still open.
     pub upgraded: u64,
     /// Requests that ever started on the version that serves now.
     pub stable_started: u64,
@@ -88,7 +88,7 @@ impl Watch {
             programmed: counted.programmed.into(),
             last_request: counted.left_last,
             requests_after: self.requests_after(counted),
-            in_flight: counted.in_flight.saturating_sub(counted.upgraded),
+            in_flight: counted.in_flight,
             upgraded: counted.upgraded,
             safe_at,
             safe_since: self.safe_since,
@@ -118,9 +118,8 @@ impl Watch {
         if counted.upgraded > 0 {
             missing.push(format!("{} upgraded connections are open on it", counted.upgraded).into());
         }
-        let in_flight = counted.in_flight.saturating_sub(counted.upgraded);
-        if in_flight > 0 {
-            missing.push(format!("{in_flight} requests are in flight on it").into());
+        if counted.in_flight > 0 {
+            missing.push(format!("{} requests are in flight on it", counted.in_flight).into());
         }
         if counted.stable_started == switched.stable_started {
             missing.push("no traffic since the switch: silence proves nothing".into());
@@ -195,7 +194,7 @@ mod tests {
     fn open_connections_and_worse_errors_are_said() {
         let mut watch = Watch::new(left(), at(100));
         watch.observe(&quiet(), at(100));
-        let busy = Counted { in_flight: 44, upgraded: 41, stable_started: 1_200, stable_errors: Some(0.04), ..quiet() };
+        let busy = Counted { in_flight: 3, upgraded: 41, stable_started: 1_200, stable_errors: Some(0.04), ..quiet() };
         let proof = watch.observe(&busy, at(200));
         assert_eq!((proof.in_flight, proof.upgraded, proof.safe_since), (3, 41, None));
         assert_eq!(proof.missing.len(), 3);

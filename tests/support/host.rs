@@ -1,6 +1,7 @@
 //! A real host in a directory of its own, driven like a person would: by the command line.
 
 use cutover::{
+    clock::SystemClock,
     model::{ident::TargetId, rollout::Rollout},
     runtime::host::HostRuntime,
 };
@@ -9,7 +10,7 @@ use std::{
     io::{BufRead, BufReader},
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
-    sync::mpsc,
+    sync::{Arc, mpsc},
     time::{Duration, Instant},
 };
 
@@ -83,10 +84,6 @@ impl Host {
         fs::read_to_string(self.dir.join("host.log")).unwrap_or_default()
     }
 
-    pub fn pid(&self) -> i32 {
-        i32::try_from(self.child.as_ref().unwrap().id()).unwrap()
-    }
-
     /// Runs a verb against this host.
     pub fn verb(&self, args: &[&str]) -> Output {
         Command::new(CUTOVER)
@@ -122,10 +119,15 @@ impl Host {
         self.ok(&["seal", source.to_str().unwrap(), "--label", label])
     }
 
+    /// A client of its control API.
+    pub fn client(&self) -> HostRuntime {
+        HostRuntime::new(TargetId::new("test"), self.dir.join("host.sock"), Arc::new(SystemClock::start())).unwrap()
+    }
+
     /// The one rollout as a console sees it.
     pub fn rollout(&self) -> Rollout {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let client = HostRuntime::new(TargetId::new("test"), self.dir.join("host.sock"));
+        let client = self.client();
         let mut all = runtime.block_on(client.rollouts()).unwrap();
         all.pop().unwrap()
     }

@@ -4,7 +4,7 @@ use super::scenario::Scenario;
 use crate::{
     artifact::{Layout, SealOptions, seal},
     cli::Context,
-    clock::SystemClock,
+    clock::{Clock, SystemClock},
     model::{digest::Digest, ident::ActionId, ident::TargetId, text::Raw, wire::DeployRequest},
     runtime::{Fault, host::HostRuntime},
 };
@@ -16,7 +16,7 @@ use std::{
     process::{Child, Command, Stdio},
     sync::{Arc, mpsc},
     thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 use tempfile::TempDir;
 
@@ -101,9 +101,9 @@ impl Stage {
             // They end when the pipe does.
             drop(child.stdin.take());
         }
-        let end = Instant::now() + PATIENCE;
+        let clock = SystemClock::start();
         for child in self.load.iter_mut().chain([&mut self.host]) {
-            while matches!(child.try_wait(), Ok(None)) && Instant::now() < end {
+            while matches!(child.try_wait(), Ok(None)) && clock.uptime() < PATIENCE {
                 thread::sleep(Duration::from_millis(10));
             }
             let _ = child.kill();
@@ -114,8 +114,8 @@ impl Stage {
     fn wait_for_host(&mut self, lines: &mpsc::Receiver<String>, service: &str) -> anyhow::Result<String> {
         let prefix = format!("service {service} on ");
         let mut address = None;
-        let end = Instant::now() + PATIENCE;
-        while Instant::now() < end {
+        let clock = SystemClock::start();
+        while clock.uptime() < PATIENCE {
             match lines.recv_timeout(Duration::from_millis(100)) {
                 Ok(line) if line.starts_with("control socket ") => return address.context("the host has no such service"),
                 Ok(line) => address = line.strip_prefix(&prefix).map(str::to_owned).or(address),
@@ -142,8 +142,8 @@ impl Stage {
 
     /// Until the first version has all traffic.
     async fn until_served(&self, service: &str) -> anyhow::Result<()> {
-        let end = Instant::now() + PATIENCE;
-        while Instant::now() < end {
+        let clock = SystemClock::start();
+        while clock.uptime() < PATIENCE {
             let rollouts = self.client()?.rollouts().await?;
             let served = rollouts.iter().find(|r| r.key.service.as_str() == service).and_then(|r| r.stable());
             if served.is_some_and(|t| t.pools.iter().any(|p| p.ready >= p.desired)) {

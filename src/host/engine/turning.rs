@@ -233,7 +233,7 @@ fn drain(service: &mut Service, instances: &crate::host::instances::Instances, w
         }
         let bound = deployed.spec.drain;
         let drain = service.drains.entry(pool.clone()).or_insert(Drain { since: now, bound, stopping: false });
-        let in_flight = service.proxy.in_flight(&pool);
+        let in_flight = service.proxy.in_flight(&pool) + service.proxy.upgraded(&pool);
         if drain.stopping || (in_flight > 0 && now < drain.ends()) {
             continue;
         }
