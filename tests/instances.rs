@@ -19,7 +19,7 @@ use std::{
     fs,
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, OnceLock},
     time::{Duration, Instant},
 };
 
@@ -30,13 +30,20 @@ fn is_root() -> bool {
     nix::unistd::geteuid().is_root()
 }
 
-/// The kinds of isolation that this machine allows.
+/// The kinds of isolation that this machine allows: namespaces need root or user namespaces.
 fn isolations() -> &'static [Isolation] {
-    if is_root() {
-        return &[Isolation::PidNamespace, Isolation::Plain];
-    }
-    println!("left out without root: PID namespaces");
-    &[Isolation::Plain]
+    static FOUND: OnceLock<&[Isolation]> = OnceLock::new();
+    FOUND.get_or_init(|| {
+        let place = Place::new();
+        match Instances::start(settings(place.path(), Isolation::PidNamespace), Arc::new(SystemClock::start())) {
+            Ok(_) => &[Isolation::PidNamespace, Isolation::Plain],
+            Err(why) if is_root() => panic!("{why}"),
+            Err(why) => {
+                println!("left out: {why}");
+                &[Isolation::Plain]
+            }
+        }
+    })
 }
 
 /// A directory with an artifact, and the settings of a host on it.

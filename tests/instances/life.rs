@@ -237,6 +237,10 @@ async fn a_killed_supervisor_takes_its_service_along() {
         if isolation == Isolation::PidNamespace || !record["cgroup"].is_null() {
             assert_eq!(processes_with(&mark), [], "{isolation:?}");
         }
+        for (pid, _) in processes_with(&mark) {
+            println!("left out without control groups: who takes along what left the service");
+            nix::sys::signal::kill(nix::unistd::Pid::from_raw(i32::try_from(pid).unwrap()), nix::sys::signal::Signal::SIGKILL).unwrap();
+        }
         instances.shutdown(Duration::ZERO).await;
     }
 }

@@ -11,12 +11,14 @@ use super::{
 };
 use crate::model::{digest::Digest, text::Text};
 use nix::unistd::User;
+use rand::RngExt as _;
 use secrecy::ExposeSecret as _;
 use std::{
     collections::BTreeMap,
     fs::{self, DirBuilder},
     io,
     net::{Ipv4Addr, TcpListener},
+    ops::RangeInclusive,
     os::unix::fs::{DirBuilderExt as _, chown},
     path::PathBuf,
 };
@@ -139,11 +141,38 @@ fn make_private(dir: &PathBuf, own: &[&PathBuf], user: Option<&Identity>) -> io:
 /// A port that nobody listens on now and that no other instance was given. Somebody may take it
 /// before the service does: then the service ends, and its next start gets another.
 fn pick_port(inner: &Inner) -> io::Result<u16> {
-    for _ in 0..100 {
-        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
+    let range = fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap_or_default();
+    let above = above(&range);
+    for attempt in 0..200 {
+        // At last wherever the system likes.
+        let wanted = above.clone().filter(|_| attempt < 100).map_or(0, |ports| rand::rng().random_range(ports));
+        let Ok(socket) = TcpListener::bind((Ipv4Addr::LOCALHOST, wanted)) else { continue };
+        let port = socket.local_addr()?.port();
         if inner.lock().ports.insert(port) {
             return Ok(port);
         }
     }
     Err(io::Error::other("all that were tried are taken"))
+}
+
+/// The ports that outgoing connections never get by themselves: while a service is still loading,
+/// every connection on this machine (our own probes among them) could take any other. `None` if
+/// the system leaves too few.
+fn above(range: &str) -> Option<RangeInclusive<u16>> {
+    let last: u16 = range.split_ascii_whitespace().nth(1)?.parse().ok()?;
+    let ports = last.checked_add(1)?..=u16::MAX;
+    (ports.len() >= 1_000).then_some(ports)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::above;
+
+    #[test]
+    fn ports_are_not_those_of_outgoing_connections() {
+        assert_eq!(above("32768\t60999\n"), Some(61_000..=65_535));
+        for unusable in ["1024 65535", "1024 65000", "", "nonsense"] {
+            assert_eq!(above(unusable), None, "{unusable}");
+        }
+    }
 }

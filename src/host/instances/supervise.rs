@@ -69,10 +69,6 @@ fn parent() -> i32 {
 
 /// Makes the namespaces and starts their first process, whose end it waits for.
 fn launch(expected: i32) -> io::Result<()> {
-    set_parent_process_death_signal(Some(Signal::KILL))?; // the next process gets TERM by mine, and has the pipe
-    if parent() != expected {
-        return Ok(()); // the host died before the death signal was set
-    }
     let (user, group) = (geteuid(), getegid());
     let mut flags = CloneFlags::CLONE_NEWPID | CloneFlags::CLONE_NEWNS;
     if !user.is_root() {
@@ -88,6 +84,11 @@ fn launch(expected: i32) -> io::Result<()> {
         sets.inheritable |= CapabilitySet::SYS_ADMIN;
         set_capabilities(None, sets)?;
         configure_capability_in_ambient_set(CapabilitySet::SYS_ADMIN, true)?;
+    }
+    // After the change of user namespace, which clears it. The next process gets TERM by this one's death.
+    set_parent_process_death_signal(Some(Signal::KILL))?;
+    if parent() != expected {
+        return Ok(()); // the host died before the death signal was set
     }
     let mut init = Command::new(SELF).args(["supervise", "watch", "0"]).spawn()?;
     // It says nothing before it got its order, which the host sends after this line.

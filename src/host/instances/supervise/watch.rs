@@ -270,8 +270,11 @@ impl Watch {
         {
             fds.push(PollFd::new(exit, PollFlags::IN));
         }
-        let timeout =
-            patience.map(|p| Timespec { tv_sec: i64::try_from(p.as_secs()).unwrap_or(i64::MAX), tv_nsec: i64::from(p.subsec_nanos()) });
+        let timeout = [patience, doubt]
+            .into_iter()
+            .flatten()
+            .min()
+            .map(|p| Timespec { tv_sec: i64::try_from(p.as_secs()).unwrap_or(i64::MAX), tv_nsec: i64::from(p.subsec_nanos()) });
         match poll(&mut fds, timeout.as_ref()) {
             Ok(_) | Err(Errno::INTR) => {}
             Err(error) => return Err(error.into()),
