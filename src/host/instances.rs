@@ -57,6 +57,9 @@ use tokio::{
     time,
 };
 
+/// Nobody waits longer for an instance to end, whatever was asked for.
+const LONGEST_GRACE: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// What [`Instances::start`] needs to know.
 #[derive(Clone)]
 pub struct InstanceSettings {
@@ -223,6 +226,7 @@ impl Instances {
     /// Asks every instance of a pool to end (TERM) and kills what is left after `grace`. The pool
     /// leaves [`Instances::status`] once all of them ended; its logs stay.
     pub fn stop(&self, id: &PoolId, grace: Duration) {
+        let grace = grace.min(LONGEST_GRACE);
         let mut state = self.0.lock();
         let Some(pool) = state.pools.get_mut(id) else { return };
         pool.stopped = true;
@@ -293,7 +297,7 @@ impl Instances {
         }
         let all_ended = async { while !self.0.lock().pools.is_empty() && changed.changed().await.is_ok() {} };
         // Each slot has its own, shorter last resort; this one is for a disk that hangs.
-        if time::timeout(grace.saturating_add(slot::LAST_RESORT * 2), all_ended).await.is_err() {
+        if time::timeout(grace.min(LONGEST_GRACE) + slot::LAST_RESORT * 2, all_ended).await.is_err() {
             tracing::warn!("some instances have not ended");
         }
         let hub = self.0.hub.clone();

@@ -78,7 +78,6 @@ async fn an_end_has_a_reason_and_is_followed_by_a_fresh_start() {
         assert_eq!(printed[0], "out last words", "{printed:?}");
         assert!(printed[1].starts_with("err on "), "{printed:?}");
         assert_eq!(printed[2], "end exit code 3", "{printed:?}");
-        assert_ne!(printed[1], printed[4], "a fresh port each time");
     }
 }
 

@@ -17,7 +17,7 @@ use std::{
     fs::{self, DirBuilder, File},
     io::{self, Read as _, Write as _},
     os::unix::fs::DirBuilderExt as _,
-    path::{Path, PathBuf},
+    path::{Path, PathBuf, absolute},
     sync::{Arc, Mutex},
     thread,
 };
@@ -35,8 +35,11 @@ impl Instances {
     ///
     /// # Errors
     /// When another host uses the directories, they cannot be used, or supervisors cannot be started.
-    pub fn start(settings: InstanceSettings, clock: Arc<dyn Clock>) -> io::Result<(Self, Leftovers)> {
+    pub fn start(mut settings: InstanceSettings, clock: Arc<dyn Clock>) -> io::Result<(Self, Leftovers)> {
         let runtime = Handle::try_current().map_err(io::Error::other)?;
+        // Supervisors and services have working directories of their own.
+        settings.run_dir = absolute(settings.run_dir)?;
+        settings.log_dir = absolute(settings.log_dir)?;
         // Passable, for services with a user of their own; what is private in it says so itself.
         make_dir(&settings.run_dir, 0o711)?;
         make_dir(&records_dir(&settings.run_dir), 0o700)?;

@@ -23,8 +23,8 @@ const ROTATE: u64 = 8 * 1024 * 1024;
 const FILES: usize = 200;
 /// Bytes kept per service.
 const BYTES: u64 = 512 * 1024 * 1024;
-/// Lines that may wait for the disk.
-const WAITING: usize = 8_192;
+/// Bytes that may wait for the disk.
+const WAITING: usize = 16 * 1024 * 1024;
 
 enum Job {
     Line(Who, Vec<u8>),
@@ -35,7 +35,8 @@ enum Job {
 #[derive(Default)]
 struct Queue {
     jobs: VecDeque<Job>,
-    lines: usize,
+    /// Of the lines that wait.
+    bytes: usize,
     dropped: HashMap<Who, (u64, LogLine)>,
     live: HashSet<Who>,
     closed: bool,
@@ -88,19 +89,21 @@ impl Writer {
         Ok(())
     }
 
-    /// Takes a line, or counts it if too many wait.
+    /// Takes a line, or counts it if too much waits.
     pub fn write(&self, who: &Who, line: &LogLine) {
         let mut queue = self.shared.lock();
-        if queue.lines >= WAITING {
+        if queue.bytes >= WAITING {
             queue.dropped.entry(who.clone()).or_insert_with(|| (0, line.clone())).0 += 1;
             return;
         }
-        if let Some((lines, like)) = queue.dropped.remove(who) {
+        let gap = queue.dropped.remove(who).map(|(lines, like)| {
             let text = format!("{lines} lines are not in this file: the disk was too slow");
-            queue.jobs.extend(json(&LogLine { stream: LogStream::End, line: text.into(), ..like }).map(|j| Job::Line(who.clone(), j)));
+            LogLine { stream: LogStream::End, line: text.into(), ..like }
+        });
+        for json in gap.iter().chain([line]).filter_map(json) {
+            queue.bytes += json.len();
+            queue.jobs.push_back(Job::Line(who.clone(), json));
         }
-        queue.jobs.extend(json(line).map(|j| Job::Line(who.clone(), j)));
-        queue.lines += 1;
         drop(queue);
         self.shared.more.notify_one();
     }
@@ -135,7 +138,7 @@ fn work(shared: &Shared, dir: &Path) {
                 }
                 queue = shared.more.wait(queue).unwrap_or_else(PoisonError::into_inner);
             }
-            queue.lines = 0;
+            queue.bytes = 0;
             (std::mem::take(&mut queue.jobs), queue.live.clone())
         };
         // One write per file and batch.

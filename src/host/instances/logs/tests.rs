@@ -101,3 +101,20 @@ fn the_next_host_still_knows_the_last_lines_and_no_name_is_given_twice() {
     instance(&next, "abc-1-8").push(LogStream::Out, b"second life");
     assert_eq!(next.tail(&LogFilter::default(), 2)[0].seq, 3);
 }
+
+#[test]
+fn a_full_file_becomes_the_older_of_two() {
+    let dir = tempfile::tempdir().unwrap();
+    let hub = hub(dir.path());
+    let log = instance(&hub, "abc-1-1");
+    let file = dir.path().join("checkout/abc-1-1.jsonl");
+    std::fs::File::options().write(true).open(&file).unwrap().set_len(8 * 1024 * 1024).unwrap();
+    log.push(LogStream::Out, b"the last of the old");
+    hub.flush();
+    log.push(LogStream::Out, b"the first of the new");
+    hub.flush();
+    let old = std::fs::read_to_string(file.with_extension("jsonl.1")).unwrap();
+    let new = std::fs::read_to_string(&file).unwrap();
+    assert!(old.contains("the last of the old") && !new.contains("the last of the old"));
+    assert!(new.contains("the first of the new") && new.lines().count() == 1);
+}

@@ -133,12 +133,13 @@ impl<'a> Process<'a> {
                 }
             };
             tokio::select! {
+                biased; // an answer that came before the end of its process counts no more
                 report = self.reports.recv() => match report {
                     Some(report) => self.hear(report).await,
                     None => return,
                 },
-                Some(answer) = answer => self.weigh(answer).await,
                 Ok(()) = self.slot.stop.changed() => self.drain().await,
+                Some(answer) = answer => self.weigh(answer).await,
                 () = time::sleep_until(last_resort), if self.last_resort.is_some() => self.kill().await,
             }
         }
