@@ -134,15 +134,22 @@ fn signals_end_it_and_give_the_terminal_back() {
 
 #[test]
 fn a_loop_that_hangs_is_ended_all_the_same() {
-    let mut pty = start();
-    pty.keys("H");
+    let hung = || {
+        let mut pty = start();
+        pty.keys("H");
+        pty.until("it hangs", |p| p.wrote(0, "\x07"));
+        pty
+    };
+    let mut pty = hung();
     pty.signal(Signal::TERM);
     assert_eq!(pty.ends().exit_code(), 143, "after the grace");
     pty.assert_restored();
-    let mut pty = start();
-    pty.keys("H");
+    let mut pty = hung();
     pty.signal(Signal::INT);
-    thread::sleep(Duration::from_millis(300)); // two equal signals at once are one
+    let tasks = format!("/proc/{}/task", pty.pid().as_raw_nonzero());
+    let name = |task: std::io::Result<std::fs::DirEntry>| std::fs::read_to_string(task.ok()?.path().join("comm")).ok();
+    // Two equal signals at once are one.
+    pty.until("the first is taken", |_| std::fs::read_dir(&tasks).unwrap().filter_map(name).any(|n| n.trim() == "grace"));
     let began = Instant::now();
     pty.signal(Signal::INT);
     assert_eq!(pty.ends().exit_code(), 130);

@@ -139,7 +139,12 @@ impl Pty {
             status = p.child.try_wait().unwrap();
             status.is_some()
         });
-        while self.pump(Duration::from_millis(50)) {}
+        // The reader ends when nobody holds the terminal any more and everything was read.
+        let began = Instant::now();
+        while Arc::strong_count(&self.reading) > 1 && began.elapsed() < PATIENCE {
+            self.pump(Duration::from_millis(5));
+        }
+        while self.pump(Duration::ZERO) {}
         status.unwrap()
     }
 

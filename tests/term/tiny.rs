@@ -73,9 +73,12 @@ impl Program for Tiny {
                     Code::Char('l') if k.ctrl => self.effects.push(Effect::Redraw),
                     Code::Char('P') => panic!("boom in the loop"),
                     Code::Char('T') => drop(tokio::spawn(async { panic!("boom in a task") })),
-                    Code::Char('H') => loop {
-                        thread::sleep(Duration::from_secs(1));
-                    },
+                    Code::Char('H') => {
+                        rustix::io::write(rustix::stdio::stdout(), b"\x07").unwrap();
+                        loop {
+                            thread::sleep(Duration::from_secs(1));
+                        }
+                    }
                     Code::Char('E') => eprintln!("a library says something"),
                     Code::Char('F') => self.flooding = !self.flooding,
                     Code::Char('Y') => self.effects.push(Effect::Copy("hi".into())),

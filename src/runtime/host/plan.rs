@@ -7,7 +7,7 @@ use crate::{
         action::{Action, Belief, Call, Fact, Guard, Plan, Refusal, Shift},
         back::{CheckState, How},
         gate::{Arm, GateState, Verdict},
-        ident::VersionId,
+        ident::{Role, VersionId},
         ratio::{Ratio, Weight},
         rollout::{Hold, Phase, Rollout},
         signal::SignalId,
@@ -439,7 +439,6 @@ fn shift(track: &Track, after: Weight) -> Shift {
 
 /// Every track's weight when the candidate gets this share and stable the rest.
 fn weights(r: &Rollout, candidate: Weight) -> Vec<Shift> {
-    use crate::model::ident::Role;
     r.tracks
         .iter()
         .filter_map(|t| match t.role {
