@@ -10,7 +10,6 @@
 
 mod check;
 mod env;
-mod example;
 mod parse;
 mod paths;
 mod print;
@@ -19,7 +18,6 @@ mod read;
 mod tests;
 
 pub use env::{Env, secret};
-pub use example::keys_section;
 pub use parse::parse;
 pub use paths::{PathError, Paths, check_private, default_socket, private_dir};
 pub use print::render;

@@ -12,12 +12,12 @@ use crate::{
         docs,
         keymap::Keymap,
         msg::{Effect, Msg, Record, Stroke},
-        state::State,
+        state::{Following, State},
         update::{next_wake, update},
     },
     journal::{Entry, JournalHandle, Kind},
     model::{
-        action::Outcome,
+        action::{Outcome, Plan},
         delta::Delta,
         event::LogLine,
         ident::{ActionId, Key, TargetId},
@@ -37,6 +37,9 @@ use crate::{
 use planner::Places;
 use ratatui::{buffer::Buffer, layout::Rect};
 use std::{collections::HashMap, time::Duration};
+
+/// Actions of unknown outcome that are shown at the start, the newest.
+const RECALLED: usize = 20;
 
 /// What a console is started with.
 pub struct Setup {
@@ -96,6 +99,15 @@ impl Console {
             now: setup.now,
             uptime: Duration::ZERO,
             dirty: true,
+        }
+    }
+
+    /// Shows what an earlier console, or the command line, sent without hearing of its outcome.
+    pub fn recall(&mut self, intents: Vec<Entry>) {
+        let recalled: Vec<Following> = intents.iter().rev().take(RECALLED).rev().filter_map(following).collect();
+        if !recalled.is_empty() {
+            self.open.extend(intents.into_iter().filter_map(|entry| Some((entry.id.clone()?, entry))));
+            self.take(Msg::Recalled(recalled));
         }
     }
 
@@ -240,6 +252,24 @@ impl Program for Console {
         let effects = update(&mut self.state, Msg::Painted(at), self.now, self.uptime, &self.places);
         debug_assert!(effects.is_empty(), "a frame on the screen asks for nothing");
     }
+}
+
+/// An action as its intent tells it.
+fn following(intent: &Entry) -> Option<Following> {
+    let (id, belief, planned) = (intent.id.clone()?, intent.belief.clone()?, intent.plan.clone()?);
+    let plan = Plan {
+        action: intent.action.clone()?,
+        id: id.clone(),
+        belief: belief.clone(),
+        title: planned.title,
+        calls: planned.calls,
+        weights: planned.weights,
+        notes: Vec::new(),
+        warns: Vec::new(),
+        takes: None,
+        needs_reason: false,
+    };
+    Some(Following { id, key: belief.key, plan, sent: intent.at, outcome: intent.outcome.clone(), seen: None })
 }
 
 /// Draws a state with what is derived from the commands.

@@ -12,6 +12,7 @@
 
 mod architecture;
 mod artifact;
+mod docs;
 mod fixtures;
 mod host;
 mod instances;

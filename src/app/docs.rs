@@ -164,14 +164,15 @@ pub fn readme_table(panels: &[(&'static str, &'static [Command])]) -> String {
     out
 }
 
-/// The `[keys]` part of the example configuration: every name with its default, commented.
+/// The `[keys]` part of the example configuration: every name with its default, commented out.
 #[must_use]
 pub fn example(panels: &[(&'static str, &'static [Command])]) -> String {
-    let mut out =
-        String::from("# Keys by command name: R, ctrl-c, alt-x, f5, down, space, or a sequence `g g`. [] takes a key away.\n[keys]\n");
-    for c in COMMANDS.iter().chain(panel_commands(panels).into_iter().map(|(c, _)| c)) {
-        let keys = c.keys.iter().map(|k| format!("{k:?}")).collect::<Vec<_>>().join(", ");
-        let _ = writeln!(out, "# {} = [{keys}] # {}", c.name, c.doc);
+    let commands: Vec<&Command> = COMMANDS.iter().chain(panel_commands(panels).into_iter().map(|(c, _)| c)).collect();
+    let line = |c: &Command| format!("#{} = {:?}", c.name, c.keys);
+    let width = commands.iter().map(|c| line(c).len()).max().unwrap_or(0).min(40);
+    let mut out = String::from("#[keys]\n");
+    for c in commands {
+        let _ = writeln!(out, "{:width$}  # {}", line(c), c.doc);
     }
     out
 }

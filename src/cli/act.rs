@@ -261,6 +261,7 @@ impl Sender<'_> {
                 confirm(plan, client).await?;
                 done(output, plan, changed, out)
             }
+            Outcome::Partial { done: 0, then } => Err(Exit::unreachable(then)),
             Outcome::Partial { done, then } => Err(Exit::failed(format!("{done} of {} calls done, then {then}", plan.calls.len()))),
             Outcome::Unknown { why, .. } => resolve(plan, client, &why, output, out).await,
         }

@@ -6,6 +6,7 @@ use crate::{
     clock::{Clock, SystemClock},
     config::{ColorChoice, Origin, Switch},
     console::{Console, Intents, Journaled, Setup},
+    journal::{self, Entry},
     model::{
         ident::{Key, TargetId},
         text::Raw,
@@ -85,7 +86,11 @@ pub fn run(cx: &Context, start: Start) -> Result<(), Exit> {
         journal,
         now: clock.now(),
     });
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().map_err(Exit::failed)?;
+    // A journal that cannot be read is said when it is written to.
+    let watched = |entry: &Entry| targets.iter().any(|t| entry.target.as_ref() == Some(&t.id));
+    program.recall(journal::open_intents(&loaded.paths.journal).unwrap_or_default().into_iter().filter(watched).collect());
+    // One thread: keys that were typed while the process was stopped are certain to be seen as such only on the main thread.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Exit::failed)?;
     let wiring = Wiring { program: &mut program, clock, places, environment, sync: sync(console.synchronized), seed: random };
     let end = runtime.block_on(run::run(wiring));
     runtime.shutdown_background();

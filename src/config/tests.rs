@@ -1,6 +1,5 @@
 use super::{
-    ColorChoice, Config, ConfigError, Env, Flags, Loaded, Origin, Switch, check_private, default_socket, keys_section, load, parse,
-    private_dir, render,
+    ColorChoice, Config, ConfigError, Env, Flags, Loaded, Origin, Switch, check_private, default_socket, load, parse, private_dir, render,
 };
 use crate::app::state::Command;
 use proptest::prelude::*;
@@ -246,18 +245,6 @@ fn relative_and_empty_variables_count_as_not_set() {
         assert!(path.is_absolute(), "{}", path.display());
     }
     assert_eq!(paths.journal, Path::new("/tmp/cutover-1000/.local/state/cutover/journal.jsonl"));
-}
-
-#[test]
-fn the_keys_of_the_example_come_from_the_command_table() {
-    let commands = [
-        Command { name: "revert", doc: "the fastest way back", keys: &["R"], acts: true },
-        Command { name: "up", doc: "one row up", keys: &["k", "up"], acts: false },
-    ];
-    let section = keys_section(&commands);
-    assert_eq!(section, "#[keys]\n#revert = [\"R\"]    # the fastest way back\n#up = [\"k\", \"up\"]  # one row up\n");
-    let config = parse(&section.replace('#', "\n").replace("\n the", "\n# the").replace("\n one", "\n# one"), "x").unwrap();
-    assert_eq!(config.keys["up"], ["k", "up"]);
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use crate::{
     conductor::life::Life,
     model::{
+        digest::Digest,
         event::{Event, Level},
         ident::{ActionId, RunId},
         text::Text,
@@ -30,6 +31,9 @@ pub struct HostState {
 pub struct ServiceState {
     /// The conductor's part.
     pub life: Life,
+    /// Artifacts that were deployed and are in the store, newest first.
+    #[serde(default)]
+    pub artifacts: Vec<Digest>,
     /// Runs so far; names the next one.
     pub runs: u64,
     /// Stable's p99 when the current run started: slower requests are slow.
@@ -78,6 +82,30 @@ impl ServiceState {
         self.events.push_back(Event { seq: self.next_event, at, run, level, by, what });
         self.next_event += 1;
         keep_last(&mut self.events, EVENTS);
+    }
+
+    /// Notes that an artifact is deployed now.
+    pub fn deploys(&mut self, artifact: Digest) {
+        self.artifacts.retain(|known| *known != artifact);
+        self.artifacts.insert(0, artifact);
+    }
+
+    /// Lets go of artifacts beyond the last that are kept, unless something still needs them.
+    pub fn keep_artifacts(&mut self, needed: impl Fn(&Digest) -> bool) {
+        let Some(newest) = self.life.stable.as_ref().or(self.life.run.as_ref().map(|r| &r.candidate)) else { return };
+        let keep = newest.spec.keep as usize;
+        let mut place = 0;
+        self.artifacts.retain(|artifact| {
+            place += 1;
+            place <= keep || needed(artifact)
+        });
+    }
+
+    /// Every artifact that a version of this service could still be started from.
+    pub fn needed(&self) -> impl Iterator<Item = Digest> + '_ {
+        let life = &self.life;
+        let deployed = life.stable.iter().chain(life.run.as_ref().map(|r| &r.candidate)).chain(life.warm.as_ref().map(|w| &w.deployed));
+        deployed.chain(&life.past).map(|d| d.artifact)
     }
 
     /// Remembers how long a way back took.

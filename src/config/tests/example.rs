@@ -21,9 +21,13 @@ fn without(drop: impl Fn(usize) -> bool) -> Config {
     parse(&kept, "example").unwrap_or_else(|e| panic!("{e}\n{kept}"))
 }
 
-/// Each entry with its number and whether its value is a default.
+/// Each entry with its number and whether its value is a default. Keys are held to the commands elsewhere.
 fn entries() -> Vec<(usize, &'static str, bool)> {
+    let derived = |line: &&str| !line.starts_with("# --- end of keys");
+    let keys = EXAMPLE.lines().position(|line| line.starts_with("# --- keys")).unwrap();
+    let keys = keys..keys + EXAMPLE.lines().skip(keys).take_while(derived).count();
     let entries = EXAMPLE.lines().enumerate().filter_map(|(i, line)| Some((i, entry(line)?)));
+    let entries = entries.filter(|(i, _)| !keys.contains(i));
     let values = entries.filter(|(_, line)| !line.starts_with('['));
     values.map(|(i, line)| (i, line, !line.contains("# (required)") && !line.contains("# (unset)"))).collect()
 }

@@ -46,7 +46,7 @@ impl Engine {
             Ok((next, record)) => {
                 self.refuse_pending("the way back was faster");
                 let ticket = self.saver.save(next.clone());
-                self.state = next;
+                self.take_effect(next);
                 if ticket.wait(BACK_WAITS).await.is_err() {
                     tracing::warn!("the way back takes effect before it is on disk");
                 }
@@ -63,7 +63,7 @@ impl Engine {
         self.refuse_pending("the way back was faster");
         // Nobody waits for an answer: the disk follows, a banner says so when it does not.
         drop(self.saver.save(next.clone()));
-        self.state = next;
+        self.take_effect(next);
         for name in services {
             self.watch_way_back(name);
             if let Some(intent) = self.intent(name, now) {
@@ -152,6 +152,7 @@ impl Engine {
         let id = spec.runtime().version(&name, &described.digest);
         let label = described.version.clone().unwrap_or_else(|| described.digest.short().into());
         let candidate = Deployed { id, generation: 0, artifact: described.digest, label, revision: described.revision, spec, at: now };
+        state.deploys(described.digest);
         let run = state.next_run();
         state.slow_from = None;
         let notes = match state.life.deploy(NewRun { id: run.clone(), candidate, by: by.clone(), now }) {
@@ -183,7 +184,7 @@ impl Engine {
         let Some(Pending { next, waiting, .. }) = self.pending.take() else { return };
         match settled {
             Ok(()) => {
-                self.state = next;
+                self.take_effect(next);
                 if let Some(waiting) = waiting {
                     let _ = waiting.reply.send(Ok(waiting.record));
                 }

@@ -14,12 +14,16 @@ use crate::{
         meter::Meter,
         proof,
         proxy::{Arm, Table, Upstream},
-        state::ServiceState,
+        state::{HostState, ServiceState},
     },
     judge::{self, Arms, FirstGate},
-    model::{event::Level, gate::GateState, ident::Role, text::Text, time::Time},
+    model::{digest::Digest, event::Level, gate::GateState, ident::Role, text::Text, time::Time},
 };
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+    time::Duration,
+};
 
 impl Engine {
     /// What a fresh start must do before its first turn: unpack and verify what should run.
@@ -77,6 +81,7 @@ impl Engine {
     fn move_plans(&mut self, pools: &[PoolStatus], now: Time) {
         let mut next = self.state.clone();
         let (mut went_back, mut arrived) = (Vec::new(), Vec::new());
+        let needed = self.needed_artifacts();
         for (name, service) in &self.services {
             let Some(state) = next.services.get_mut(name) else { continue };
             let before = state.life.clone();
@@ -86,6 +91,7 @@ impl Engine {
                 arrived.push(name.clone());
             }
             note_all(state, now, notes);
+            state.keep_artifacts(|artifact| needed.contains(artifact));
             if is_reverting(&state.life) && !is_reverting(&before) {
                 went_back.push(name.clone());
             }
@@ -101,6 +107,34 @@ impl Engine {
         } else {
             self.automatic_way_back(next, &went_back, now);
         }
+    }
+
+    /// Artifacts that a version could be started from, or that instances still run from.
+    fn needed_artifacts(&self) -> BTreeSet<Digest> {
+        let remembered = self.state.services.values().flat_map(ServiceState::needed);
+        let running = self.services.values().flat_map(|s| s.known.values().map(|d| d.artifact));
+        remembered.chain(running).collect()
+    }
+
+    /// Takes up a state: what it no longer keeps is removed from the store, in the background.
+    pub(super) fn take_effect(&mut self, next: HostState) {
+        let kept = |state: &HostState| -> BTreeSet<Digest> { state.services.values().flat_map(|s| s.artifacts.clone()).collect() };
+        let after = kept(&next);
+        let gone: Vec<Digest> = kept(&self.state).difference(&after).copied().collect();
+        self.state = next;
+        if gone.is_empty() {
+            return;
+        }
+        self.depot.watchman.retain(|artifact| !gone.contains(artifact));
+        let store = Arc::clone(&self.depot.store);
+        tokio::task::spawn_blocking(move || {
+            for artifact in gone {
+                match store.remove(&artifact) {
+                    Ok(()) => tracing::info!("{} is not kept any longer", artifact.short()),
+                    Err(e) => tracing::warn!("{} cannot be removed: {e}", artifact.short()),
+                }
+            }
+        });
     }
 
     /// Makes the machine what the state in effect says: instances, routes, drains.
