@@ -1,7 +1,6 @@
 use super::{
     ColorChoice, Config, ConfigError, Env, Flags, Loaded, Origin, Switch, check_private, default_socket, load, parse, private_dir, render,
 };
-use crate::app::state::Command;
 use proptest::prelude::*;
 use std::{
     fs::{self, Permissions},
@@ -99,7 +98,7 @@ fn every_value_knows_where_it_came_from() {
 fn what_is_printed_reads_back_as_the_same() {
     let home = tempfile::tempdir().unwrap();
     let path = home.path().join("c.toml");
-    let text = example::uncommented().replace("[keys]\n", "[keys]\nrevert = \"R\"\n\"next panel\" = []\n");
+    let text = example::uncommented().replace("[keys]\n", "[keys]\n\"next panel\" = []\n");
     write(&path, &text);
     let env = Env { xdg_runtime_dir: Some("/run/user/7".into()), no_color: true, ..env_in(home.path()) };
     let loaded = load(Some(&path), &env).unwrap();
