@@ -1,5 +1,5 @@
-//! The console: joins the state of [`app`](crate::app), the drawing of [`screen`](crate::screen), the
-//! loop of [`run`](crate::run) and the journal. Owns the [`State`] while the loop runs it.
+//! The console: joins the state of [`app`](crate::app), the drawing of [`screen`], the loop of [`run`]
+//! and the journal. Owns the [`State`] while the loop runs it.
 
 mod journaled;
 mod planner;
@@ -29,10 +29,7 @@ use crate::{
     runtime::Link,
     screen::{self, Extras},
     term::decode::InputBatch,
-    ui::{
-        footer::{ActionRow, Hint},
-        look::Look,
-    },
+    ui::look::Look,
 };
 use planner::Places;
 use ratatui::{buffer::Buffer, layout::Rect};
@@ -274,17 +271,7 @@ fn following(intent: &Entry) -> Option<Following> {
 
 /// Draws a state with what is derived from the commands.
 pub fn draw(state: &State, area: Rect, buf: &mut Buffer) {
-    let footer: Vec<Hint> = docs::footer(state).into_iter().map(hint).collect();
-    let help: Vec<(String, String)> = docs::help(state).into_iter().map(|l| (l.keys, l.doc.to_string())).collect();
-    let actions: Vec<ActionRow> = state
-        .offers()
-        .iter()
-        .map(|o| ActionRow { label: o.label.to_string(), key: o.key.clone(), off: o.off.as_ref().map(|r| r.to_string().into()) })
-        .collect();
+    let (footer, help, actions) = (docs::footer(state), docs::help(state), docs::actions(state));
     let back_key = state.offers().iter().find(|o| o.command == "revert").map_or("R", |o| o.key.as_str());
     screen::draw(state, &Extras { footer: &footer, help: &help, actions: &actions, back_key }, area, buf);
-}
-
-fn hint(hint: docs::Hint) -> Hint {
-    Hint { key: hint.key, label: hint.label, off: hint.off, drop: hint.drop }
 }

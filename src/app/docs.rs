@@ -6,36 +6,11 @@ use super::{
     desk::Offer,
     state::{Command, Confirm, Focus, Overlay, State},
 };
-use crate::model::{action::Refusal, rollout::Hold, text::Text};
+use crate::{
+    model::{action::Refusal, rollout::Hold, text::Text},
+    ui::footer::{ActionRow, Hint},
+};
 use std::fmt::Write as _;
-
-/// One entry of the footer, in the order it is shown.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Hint {
-    /// The key, as written.
-    pub key: String,
-    /// What it does, or why it is off; may be cut, and is left out before the hint itself is dropped.
-    pub label: Text,
-    /// Whether the label says why it is off.
-    pub off: bool,
-    /// When it is dropped for want of room: the highest first, 0 never.
-    pub drop: u8,
-}
-
-impl Hint {
-    fn new(key: &str, label: impl Into<Text>, drop: u8) -> Self {
-        Self { key: key.to_owned(), label: label.into(), off: false, drop }
-    }
-}
-
-/// One line of the help.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct HelpLine {
-    /// The keys, as written; empty for a heading.
-    pub keys: String,
-    /// What the command does, or the heading.
-    pub doc: Text,
-}
 
 /// What can be done now. The first is the way back and is never dropped, except where `R` does nothing.
 #[must_use]
@@ -116,25 +91,22 @@ fn short(refusal: &Refusal) -> Text {
     }
 }
 
-/// One row of the list of actions, after the first, which is no action.
+/// The rows of the list of actions, after the first, which is no action.
 #[must_use]
-pub fn action_row(offer: &Offer) -> (String, Text) {
-    let text = match &offer.off {
-        Some(refusal) => format!("{}  off: {refusal}", offer.label),
-        None => offer.label.to_string(),
-    };
-    (offer.key.clone(), text.into())
+pub fn actions(state: &State) -> Vec<ActionRow> {
+    let row = |o: &Offer| ActionRow { label: o.label.to_string(), key: o.key.clone(), off: o.off.as_ref().map(|r| r.to_string().into()) };
+    state.offers().iter().map(row).collect()
 }
 
-/// Every command with its keys, panel by panel.
+/// Every command with its keys, panel by panel; headings have no keys.
 #[must_use]
-pub fn help(state: &State) -> Vec<HelpLine> {
-    let heading = |doc: &str| HelpLine { keys: String::new(), doc: doc.into() };
+pub fn help(state: &State) -> Vec<(String, String)> {
+    let heading = |doc: &str| (String::new(), doc.to_owned());
     let map = &state.desk.keymap;
     let line = |panel: Option<&str>, c: &Command| {
         let keys = map.keys_of(panel, c.name);
         let gone = keys.is_empty() || (state.read_only && c.acts && c.name != "revert");
-        (!gone).then(|| HelpLine { keys: keys.join(", "), doc: c.doc.into() })
+        (!gone).then(|| (keys.join(", "), c.doc.to_owned()))
     };
     let mut lines = vec![heading("Acting: each key opens a preview, nothing is sent before it is confirmed")];
     lines.extend(commands::acting().filter_map(|c| line(None, c)));

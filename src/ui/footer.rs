@@ -20,6 +20,14 @@ pub struct Hint {
     pub drop: u8,
 }
 
+impl Hint {
+    /// A hint that is not off.
+    #[must_use]
+    pub fn new(key: &str, label: impl Into<Text>, drop: u8) -> Self {
+        Self { key: key.to_owned(), label: label.into(), off: false, drop }
+    }
+}
+
 /// One row of the actions.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ActionRow {

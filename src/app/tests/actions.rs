@@ -299,8 +299,8 @@ fn footer_and_help_follow_the_state_and_the_keymap() {
     });
     assert!(text(&console).starts_with("R back to v41 · p pause · s off: gate failed · P off: gate failed"));
     let help = docs::help(&console.state);
-    assert!(help.iter().any(|l| l.keys == "R" && l.doc.as_str() == "the fastest way back"));
-    assert!(help.iter().any(|l| l.keys == "g g, home"));
+    assert!(help.iter().any(|l| l.0 == "R" && l.1 == "the fastest way back"));
+    assert!(help.iter().any(|l| l.0 == "g g, home"));
 
     let changed = BTreeMap::from([("revert".to_owned(), vec!["f9".to_owned()])]);
     console.state.desk.keymap = Keymap::new(&panel::tables(&panel::all()), &changed).unwrap();
