@@ -1,10 +1,7 @@
 //! Documents that are derived from the code say what the code says.
 //! `CUTOVER_WRITE_DOCS=1 cargo test docs` writes them anew.
 
-use cutover::{
-    app::{docs, keymap::Keymap},
-    config, panel,
-};
+use cutover::{app::docs, panel};
 use std::{fs, path::Path};
 
 /// What stands between `begin` and `end` in a file is `text`.
@@ -30,15 +27,4 @@ fn the_key_table_of_the_readme() {
 fn the_keys_of_the_example_configuration() {
     let tables = panel::tables(&panel::all());
     holds("config.example.toml", "# --- keys: derived from the commands\n", "# --- end of keys\n", &docs::example(&tables));
-}
-
-#[test]
-fn the_keys_of_the_example_are_the_defaults() {
-    let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("config.example.toml")).unwrap();
-    let (_, keys) = text.split_once("# --- keys").unwrap();
-    let (keys, _) = keys.split_once("# --- end of keys").unwrap();
-    let keys: String = keys.lines().skip(1).map(|line| format!("{}\n", line.trim_start_matches('#'))).collect();
-    let tables = panel::tables(&panel::all());
-    let written = Keymap::new(&tables, &config::parse(&keys, "example").unwrap().keys).unwrap();
-    assert_eq!(written, Keymap::new(&tables, &Default::default()).unwrap());
 }

@@ -316,7 +316,7 @@ fn footer_and_help_follow_the_state_and_the_keymap() {
 fn the_documents_name_every_command_and_the_example_parses() {
     let tables = panel::tables(&panel::all());
     let (table, example) = (docs::readme_table(&tables), docs::example(&tables));
-    let bare: String = example.lines().skip(1).map(|l| format!("{}\n", l.trim_start_matches("# "))).collect();
+    let bare: String = example.lines().map(|l| format!("{}\n", l.trim_start_matches('#'))).collect();
     let read: BTreeMap<String, BTreeMap<String, Vec<String>>> = toml::from_str(&bare).unwrap();
     for c in crate::app::commands::COMMANDS.iter().chain(tables.iter().flat_map(|(_, c)| *c)) {
         assert!(table.contains(&format!("`{}`", c.name)));
