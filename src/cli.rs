@@ -11,6 +11,7 @@ pub mod get;
 pub mod host;
 mod logging;
 pub mod pipe;
+mod record;
 pub mod seal;
 pub mod wait;
 
@@ -96,6 +97,19 @@ pub enum Verb {
     Load(demo::load::LoadArgs),
 }
 
+impl Verb {
+    /// Whether whoever asked reads JSON, of errors too.
+    fn prints_json(&self) -> bool {
+        match self {
+            Self::Get(args) => args.output == get::Output::Json,
+            Self::Step(args) | Self::Pause(args) | Self::Resume(args) | Self::Promote(args) | Self::Retry(args) => args.prints_json(),
+            Self::Revert(args) => args.act.prints_json(),
+            Self::Weight(args) => args.act.prints_json(),
+            _ => false,
+        }
+    }
+}
+
 /// What a subcommand works with.
 pub struct Context {
     /// Flags of all subcommands.
@@ -128,9 +142,14 @@ pub fn main(args: impl IntoIterator<Item = OsString>, env: Env) -> ExitCode {
         }
     };
     let cx = Context { global: cli.global, env };
+    let json = cli.verb.as_ref().is_some_and(Verb::prints_json);
     match run(cli.verb, &cx) {
         Ok(()) => ExitCode::SUCCESS,
         Err(exit) => {
+            if json && !exit.is_told() {
+                let error = serde_json::json!({ "schema": get::json::SCHEMA, "reason": exit.reason(), "message": exit.line() });
+                let _ = writeln!(std::io::stdout(), "{error}");
+            }
             if let Some(line) = exit.line() {
                 let _ = writeln!(std::io::stderr().lock(), "cutover: {line}");
             }

@@ -2,9 +2,11 @@
 //! and the journal. Owns the [`State`] while the loop runs it.
 
 mod journaled;
+mod ledger;
 mod planner;
 
 pub use journaled::{Intents, Journaled};
+pub use ledger::Ledger;
 
 use crate::{
     app::{
@@ -15,7 +17,7 @@ use crate::{
         state::{Following, State},
         update::{next_wake, update},
     },
-    journal::{Entry, JournalHandle, Kind},
+    journal::{Entry, Kind},
     model::{
         action::{Outcome, Plan},
         delta::Delta,
@@ -57,7 +59,7 @@ pub struct Setup {
     /// Where intents wait for the action they belong to.
     pub intents: Intents,
     /// For outcomes and observations.
-    pub journal: JournalHandle,
+    pub journal: Ledger,
     /// The start.
     pub now: Time,
 }
@@ -69,7 +71,7 @@ pub struct Console {
     intents: Intents,
     /// Intents whose outcome is still to be written.
     open: HashMap<ActionId, Entry>,
-    journal: JournalHandle,
+    journal: Ledger,
     journal_trouble: Option<Text>,
     effects: Vec<run::Effect>,
     now: Time,
@@ -161,6 +163,11 @@ impl Console {
         })
     }
 
+    /// Says something that stays until the next key.
+    pub fn say(&mut self, text: Text) {
+        self.take(Msg::Say { text, bad: false });
+    }
+
     /// Opens the first rollout that is heard of, if none is open.
     fn open_first(&mut self) {
         let shared = &mut self.state.shared;
@@ -171,7 +178,7 @@ impl Console {
 
     /// Says that the journal cannot be written, once.
     fn watch_journal(&mut self) {
-        let trouble = self.journal.trouble().borrow().clone();
+        let trouble = self.journal.trouble();
         if trouble != self.journal_trouble {
             self.journal_trouble.clone_from(&trouble);
             if let Some(text) = trouble {

@@ -4,10 +4,12 @@ use super::{
     Context,
     connect::{self, Named},
     exit::{self, Exit},
+    get::json::SCHEMA,
+    record,
 };
 use crate::{
     clock::{Clock, SystemClock},
-    journal::{self, Entry, JournalHandle},
+    journal::Entry,
     model::{
         action::{Action, Observation, Outcome, Plan, Refusal},
         delta::Delta,
@@ -22,6 +24,7 @@ use clap::ValueEnum;
 use futures::StreamExt;
 use std::{
     io::{self, BufRead, IsTerminal, Write},
+    path::PathBuf,
     time::Duration,
 };
 
@@ -48,6 +51,14 @@ pub struct ActArgs {
     /// How the answer is printed.
     #[arg(short, long, value_enum, default_value_t = Output::Text)]
     pub output: Output,
+}
+
+impl ActArgs {
+    /// Whether the answer is for scripts.
+    #[must_use]
+    pub fn prints_json(&self) -> bool {
+        self.output == Output::Json
+    }
 }
 
 /// Arguments of `cutover revert`.
@@ -155,7 +166,7 @@ fn waits_at_gate(rollout: &Rollout) -> bool {
 fn act(args: &ActArgs, verb: impl Fn(&Rollout) -> Action, switch_only: bool, cx: &Context, out: &mut impl Write) -> Result<(), Exit> {
     let targets = connect::targets(cx)?;
     let (rollout, plan, client, target) = exit::block_on(async {
-        let rollout = connect::pick(connect::rollouts(&targets).await?, &args.rollout)?;
+        let rollout = connect::pick(connect::rollouts(&targets).await, &args.rollout)?;
         let target = targets.iter().find(|t| t.id == rollout.key.target).ok_or_else(|| Exit::failed("the target went away"))?;
         let client = target.client()?;
         let ask = Ask {
@@ -172,22 +183,22 @@ fn act(args: &ActArgs, verb: impl Fn(&Rollout) -> Action, switch_only: bool, cx:
     let plan = match plan {
         Ok(plan) => plan,
         Err(Refusal::AlreadySo { what }) => return already(args.output, &what, out),
-        Err(refusal) => return Err(refused(args.output, &refusal, out)),
+        Err(refusal) => return Err(Exit::refused(&refusal)),
     };
     if args.plan {
         return print_plan(args.output, &rollout, &plan, out);
     }
     if target.read_only {
-        return Err(refused(args.output, &Refusal::ReadOnly, out));
+        return Err(Exit::refused(&Refusal::ReadOnly));
     }
     if plan.needs_reason && args.reason.is_none() {
-        return Err(Exit::refused("a gate has not passed; give a --reason"));
+        return Err(Exit::not_sent("a gate has not passed; give a --reason"));
     }
     agree(args, &rollout, &plan, out)?;
     let sender = Sender {
         plan: &plan,
         client: &client,
-        journal: connect::journal(cx)?,
+        journal: cx.load()?.paths.journal,
         intent: Entry::intent(
             &plan,
             SystemClock::start().now(),
@@ -228,14 +239,14 @@ fn agree(args: &ActArgs, rollout: &Rollout, plan: &Plan, out: &mut impl Write) -
         Some(digits) => line.trim() == digits,
         None => matches!(line.trim(), "y" | "Y" | "yes"),
     };
-    if agreed { Ok(()) } else { Err(Exit::refused("nothing sent")) }
+    if agreed { Ok(()) } else { Err(Exit::not_sent("nothing sent")) }
 }
 
 /// Everything that sending an action needs.
 struct Sender<'a> {
     plan: &'a Plan,
     client: &'a HostRuntime,
-    journal: JournalHandle,
+    journal: PathBuf,
     intent: Entry,
 }
 
@@ -245,18 +256,20 @@ impl Sender<'_> {
         let clock = SystemClock::start();
         let outcome = if matches!(plan.action, Action::Back { .. }) {
             // The way back waits for no journal: both go on at the same time.
-            let (outcome, written) = tokio::join!(client.apply(plan), journal.append(intent.clone()));
-            complain(written);
+            let written = record::write(journal.clone(), intent.clone());
+            let outcome = client.apply(plan).await;
+            record::complain(record::at_most(written).await);
             outcome
         } else {
-            journal.append(intent.clone()).await.map_err(|e| Exit::failed(format!("{e}; nothing was sent")))?;
+            let written = record::at_most(record::write(journal.clone(), intent.clone())).await;
+            written.map_err(|e| Exit::failed(format!("{e}; nothing was sent")))?;
             client.apply(plan).await
         };
         // The action is done or not, whatever becomes of the line that says so.
-        complain(journal.append(intent.answered(clock.now(), outcome.clone())).await);
+        record::complain(record::at_most(record::write(journal, intent.answered(clock.now(), outcome.clone()))).await);
         match outcome {
             Outcome::Refused { refusal: Refusal::AlreadySo { what } } => already(output, &what, out),
-            Outcome::Refused { refusal } => Err(refused(output, &refusal, out)),
+            Outcome::Refused { refusal } => Err(Exit::refused(&refusal)),
             Outcome::Accepted { changed, .. } => {
                 confirm(plan, client).await?;
                 done(output, plan, changed, out)
@@ -265,12 +278,6 @@ impl Sender<'_> {
             Outcome::Partial { done, then } => Err(Exit::failed(format!("{done} of {} calls done, then {then}", plan.calls.len()))),
             Outcome::Unknown { why, .. } => resolve(plan, client, &why, output, out).await,
         }
-    }
-}
-
-fn complain(written: Result<journal::Receipt, journal::JournalError>) {
-    if let Err(e) = written {
-        let _ = writeln!(io::stderr().lock(), "cutover: {e}");
     }
 }
 
@@ -304,7 +311,7 @@ async fn resolve(plan: &Plan, client: &HostRuntime, why: &Text, output: Output, 
                 confirm(plan, client).await?;
                 done(output, plan, changed, out)
             }
-            Outcome::Refused { refusal } => Err(refused(output, &refusal, out)),
+            Outcome::Refused { refusal } => Err(Exit::refused(&refusal)),
             Outcome::Partial { then, .. } | Outcome::Unknown { why: then, .. } => Err(Exit::failed(then)),
         },
         Ok(None) => Err(Exit::unreachable(format!("{why}; the target never heard of action {id}: nothing was done"))),
@@ -314,7 +321,7 @@ async fn resolve(plan: &Plan, client: &HostRuntime, why: &Text, output: Output, 
 
 fn print_plan(output: Output, rollout: &Rollout, plan: &Plan, out: &mut impl Write) -> Result<(), Exit> {
     if output == Output::Json {
-        return json(out, &serde_json::json!({ "schema": "cutover/v1", "plan": plan }));
+        return json(out, &serde_json::json!({ "schema": SCHEMA, "plan": plan }));
     }
     let mut line = |text: String| writeln!(out, "{text}").map_err(Exit::failed);
     line(format!("{} / {}: {}", rollout.key.target.text(), rollout.key.service.text(), plan.title))?;
@@ -337,7 +344,7 @@ fn done(output: Output, plan: &Plan, changed: bool, out: &mut impl Write) -> Res
     match output {
         Output::Json => json(
             out,
-            &serde_json::json!({ "schema": "cutover/v1", "action": plan.action.verb(), "id": plan.id, "changed": changed, "confirmed": true }),
+            &serde_json::json!({ "schema": SCHEMA, "action": plan.action.verb(), "id": plan.id, "changed": changed, "confirmed": true }),
         ),
         Output::Text => writeln!(out, "{}: done and confirmed", plan.title).map_err(Exit::failed),
     }
@@ -345,18 +352,9 @@ fn done(output: Output, plan: &Plan, changed: bool, out: &mut impl Write) -> Res
 
 fn already(output: Output, what: &Text, out: &mut impl Write) -> Result<(), Exit> {
     match output {
-        Output::Json => json(out, &serde_json::json!({ "schema": "cutover/v1", "changed": false, "confirmed": true, "message": what })),
+        Output::Json => json(out, &serde_json::json!({ "schema": SCHEMA, "changed": false, "confirmed": true, "message": what })),
         Output::Text => writeln!(out, "{what}").map_err(Exit::failed),
     }
-}
-
-fn refused(output: Output, refusal: &Refusal, out: &mut impl Write) -> Exit {
-    if output == Output::Json {
-        let body =
-            serde_json::json!({ "schema": "cutover/v1", "changed": false, "reason": refusal.word(), "message": refusal.to_string() });
-        let _ = json(out, &body);
-    }
-    Exit::refused(refusal)
 }
 
 fn json(out: &mut impl Write, value: &serde_json::Value) -> Result<(), Exit> {

@@ -4,7 +4,6 @@ use super::{Context, exit::Exit};
 use crate::{
     clock::SystemClock,
     config::{self, TargetConfig},
-    journal::{Journal, JournalHandle},
     model::{ident::TargetId, rollout::Rollout},
     runtime::{
         Fault,
@@ -80,15 +79,6 @@ pub fn somebody_there(targets: &[Target], by_default: bool) -> Result<(), Exit> 
     }
 }
 
-/// The journal of this user.
-///
-/// # Errors
-/// When it cannot be opened.
-pub fn journal(cx: &Context) -> Result<JournalHandle, Exit> {
-    let journal = Journal::open(&cx.load()?.paths.journal).map_err(Exit::usage)?;
-    JournalHandle::start(journal, Arc::new(SystemClock::start())).map_err(Exit::failed)
-}
-
 /// A fault as an exit, with its hint.
 #[must_use]
 pub fn fault(fault: &Fault) -> Exit {
@@ -103,8 +93,7 @@ pub fn fault(fault: &Fault) -> Exit {
 pub fn refused(refused: &Refused) -> Exit {
     match refused {
         Refused::Fault(e) => fault(e),
-        Refused::Said(error) if error.refusal.is_some() => Exit::refused(&error.message),
-        Refused::Said(error) => Exit::usage(&error.message),
+        Refused::Said(error) => error.refusal.as_ref().map_or_else(|| Exit::usage(&error.message), Exit::refused),
     }
 }
 
@@ -132,29 +121,46 @@ impl std::str::FromStr for Named {
     }
 }
 
-/// Every rollout of every target.
-///
-/// # Errors
-/// When a target cannot be asked; exit code 3.
-pub async fn rollouts(targets: &[Target]) -> Result<Vec<Rollout>, Exit> {
-    let mut all = Vec::new();
-    for target in targets {
-        all.extend(target.client()?.rollouts().await.map_err(|e| fault(&e))?);
+/// What the targets answered: one that cannot be asked hides nothing of the others.
+pub struct Seen {
+    /// Every rollout of every target that answered.
+    pub rollouts: Vec<Rollout>,
+    /// Why others did not; exit code 3.
+    pub silent: Vec<Exit>,
+}
+
+/// Asks every target at the same time.
+pub async fn rollouts(targets: &[Target]) -> Seen {
+    let ask = |target: &Target| {
+        let client = target.client();
+        async move { client?.rollouts().await.map_err(|e| fault(&e)) }
+    };
+    let mut seen = Seen { rollouts: Vec::new(), silent: Vec::new() };
+    for answer in futures::future::join_all(targets.iter().map(ask)).await {
+        match answer {
+            Ok(rollouts) => seen.rollouts.extend(rollouts),
+            Err(exit) => seen.silent.push(exit),
+        }
     }
-    Ok(all)
+    seen
 }
 
 /// The one rollout that is meant.
 ///
 /// # Errors
-/// When there is none (with the nearest name), several, or another run; exit code 2.
-pub fn pick(rollouts: Vec<Rollout>, named: &Named) -> Result<Rollout, Exit> {
+/// When there is none (with the nearest name), several, or another run: exit code 2. When it may be on
+/// a target that did not answer: 3.
+pub fn pick(seen: Seen, named: &Named) -> Result<Rollout, Exit> {
+    let Seen { rollouts, mut silent } = seen;
     let nearest = rollouts.iter().map(|r| r.key.service.text().to_string()).min_by_key(|name| strsim::osa_distance(name, &named.service));
     let mut found: Vec<Rollout> = rollouts.into_iter().filter(|r| r.key.service.as_str() == named.service).collect();
     if found.len() > 1 {
         return Err(Exit::usage(format!("`{}` is on {} targets; say which with --target", named.service, found.len())));
     }
     let Some(rollout) = found.pop() else {
+        if !silent.is_empty() {
+            return Err(silent.swap_remove(0));
+        }
         let hint = nearest.map_or_else(|| "; there are no rollouts".into(), |n| format!("; the nearest is `{n}`"));
         return Err(Exit::usage(format!("no rollout `{}`{hint}", named.service.escape_debug())));
     };

@@ -5,8 +5,8 @@ use crate::{
     app::keymap::Keymap,
     clock::{Clock, SystemClock},
     config::{ColorChoice, Origin, Switch},
-    console::{Console, Intents, Journaled, Setup},
-    journal::{self, Entry},
+    console::{Console, Intents, Journaled, Ledger, Setup},
+    journal::{self, Entry, Journal, JournalHandle},
     model::{
         ident::{Key, TargetId},
         text::Raw,
@@ -15,7 +15,7 @@ use crate::{
     run::{self, Wiring, port::Place},
     term::ability::{Color, Environment, Sync},
 };
-use std::sync::Arc;
+use std::{path::Path, sync::Arc};
 
 /// Where the console begins.
 pub enum Start {
@@ -27,6 +27,8 @@ pub enum Start {
         target: String,
         /// Its service.
         service: String,
+        /// What to say first.
+        say: String,
     },
 }
 
@@ -57,7 +59,7 @@ pub fn run(cx: &Context, start: Start) -> Result<(), Exit> {
     let environment = Environment::read();
     let look = environment.look(color(console.color), if cx.global.ascii { Some(true) } else { decided(console.ascii) });
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
-    let journal = connect::journal(cx)?;
+    let journal = ledger(&loaded.paths.journal, &clock);
     let intents = Intents::default();
     let place = |target: &connect::Target| {
         let client = target.client()?;
@@ -75,28 +77,43 @@ pub fn run(cx: &Context, start: Start) -> Result<(), Exit> {
         name: cx.env.user.as_deref().map(Into::into),
         ids: format!("{}-{random:016x}", cx.env.user.as_deref().unwrap_or("console")),
         read_only: cx.global.read_only || targets.iter().all(|t| t.read_only),
-        open: match start {
+        open: match &start {
             Start::Configured => None,
-            Start::Open { target, service } => {
+            Start::Open { target, service, .. } => {
                 Some(Key { target: TargetId::new(target), scope: Vec::new(), service: Raw::new(service), uid: None })
             }
         },
         places: places.clone(),
         intents,
-        journal,
+        journal: journal.clone(),
         now: clock.now(),
     });
+    if let Start::Open { say, .. } = &start {
+        program.say(say.as_str().into());
+    }
     // A journal that cannot be read is said when it is written to.
     let watched = |entry: &Entry| targets.iter().any(|t| entry.target.as_ref() == Some(&t.id));
     program.recall(journal::open_intents(&loaded.paths.journal).unwrap_or_default().into_iter().filter(watched).collect());
     // One thread: keys that were typed while the process was stopped are certain to be seen as such only on the main thread.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Exit::failed)?;
     let wiring = Wiring { program: &mut program, clock, places, environment, sync: sync(console.synchronized), seed: random };
-    let end = runtime.block_on(run::run(wiring));
+    let end = runtime.block_on(async {
+        let end = run::run(wiring).await;
+        journal.flush().await;
+        end
+    });
     runtime.shutdown_background();
     match end.map_err(Exit::usage)?.exit_code() {
         0 => Ok(()),
         code => Err(Exit::silent(code)),
+    }
+}
+
+/// A console that cannot write its journal is opened all the same: the way back is not blocked by it.
+fn ledger(path: &Path, clock: &Arc<dyn Clock>) -> Ledger {
+    match Journal::open(path).and_then(|journal| JournalHandle::start(journal, Arc::clone(clock))) {
+        Ok(journal) => Ledger::Open(journal),
+        Err(e) => Ledger::Closed(e.to_string().into()),
     }
 }
 

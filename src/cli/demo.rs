@@ -66,11 +66,10 @@ pub fn run(args: &DemoArgs, cx: &Context) -> Result<(), Exit> {
         stage.strike();
         return done;
     }
-    let mut err = std::io::stderr().lock();
-    let _ = writeln!(err, "demo `{}`: {}", args.scenario, scenario.about);
-    let _ = writeln!(err, "a second terminal joins with: cutover -c {}", stage.config().display());
-    drop(err);
-    let shown = console::run(&stage.context(cx), console::Start::Open { target: stage::TARGET.into(), service: scenario.service.clone() });
+    let joins = format!("a second terminal joins with: cutover -c {}", stage.config().display());
+    let _ = writeln!(std::io::stderr(), "demo `{}`: {}\n{joins}", args.scenario, scenario.about);
+    let start = console::Start::Open { target: stage::TARGET.into(), service: scenario.service.clone(), say: joins };
+    let shown = console::run(&stage.context(cx), start);
     stage.strike();
     shown
 }

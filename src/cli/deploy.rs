@@ -1,18 +1,23 @@
 //! `cutover deploy`: start a rollout.
 
 use super::{
-    Context, act, connect,
+    Context, act,
+    connect::{self, Target},
     exit::{self, Exit},
+    record,
 };
 use crate::{
     artifact::ArtifactRef,
+    clock::{Clock, SystemClock},
+    journal::{Entry, Kind},
     model::{
         action::{Outcome, Refusal},
         text::Raw,
-        wire::DeployRequest,
+        wire::{ActionRecord, DeployRequest},
     },
+    runtime::host::{HostRuntime, Refused},
 };
-use std::io::Write;
+use std::{io::Write, path::PathBuf};
 
 /// Arguments of `cutover deploy`.
 #[derive(clap::Args, Debug)]
@@ -37,7 +42,7 @@ pub fn run(args: &DeployArgs, cx: &Context, out: &mut impl Write) -> Result<(), 
     }
     let Some(target) = targets.pop() else { return Err(Exit::usage("no target")) };
     if target.read_only {
-        return Err(Exit::refused(Refusal::ReadOnly));
+        return Err(Exit::refused(&Refusal::ReadOnly));
     }
     let (artifact, layout) = match &args.artifact {
         ArtifactRef::Store(digest) => (*digest, None),
@@ -55,7 +60,8 @@ pub fn run(args: &DeployArgs, cx: &Context, out: &mut impl Write) -> Result<(), 
         reason: args.reason.as_deref().map(Into::into),
     };
     let client = target.client()?;
-    let record = exit::block_on(client.deploy(&request))?.map_err(|e| connect::refused(&e))?;
+    let journal = cx.load()?.paths.journal;
+    let record = exit::block_on(journaled(&client, &request, intent(&target, &request, cx), journal))??;
     match record.outcome {
         Outcome::Accepted { .. } => {
             let run = record.run.map(|r| r.text().to_string()).unwrap_or_default();
@@ -66,8 +72,37 @@ pub fn run(args: &DeployArgs, cx: &Context, out: &mut impl Write) -> Result<(), 
             let run = record.run.map(|r| r.text().to_string()).unwrap_or_default();
             writeln!(out, "{}@{run}", args.service).map_err(Exit::failed)
         }
-        Outcome::Refused { refusal } => Err(Exit::refused(refusal)),
+        Outcome::Refused { refusal } => Err(Exit::refused(&refusal)),
         Outcome::Partial { then, .. } => Err(Exit::failed(then)),
         Outcome::Unknown { why, .. } => Err(Exit::unreachable(format!("{why}; outcome unknown: look with `cutover get`"))),
     }
+}
+
+/// Intent first, then the request, then its outcome.
+async fn journaled(client: &HostRuntime, request: &DeployRequest, intent: Entry, journal: PathBuf) -> Result<ActionRecord, Exit> {
+    let written = record::at_most(record::write(journal.clone(), intent.clone())).await;
+    written.map_err(|e| Exit::failed(format!("{e}; nothing was sent")))?;
+    let answer = client.deploy(request).await;
+    let now = SystemClock::start().now();
+    let outcome = match &answer {
+        Ok(record) => record.outcome.clone(),
+        Err(Refused::Said(error)) => {
+            let why = error.message.clone();
+            Outcome::Refused { refusal: error.refusal.clone().unwrap_or(Refusal::NotNow { why }) }
+        }
+        Err(Refused::Fault(fault)) => Outcome::Unknown { sent: intent.at, why: fault.to_string().into() },
+    };
+    record::complain(record::at_most(record::write(journal, intent.answered(now, outcome))).await);
+    answer.map_err(|e| connect::refused(&e))
+}
+
+fn intent(target: &Target, request: &DeployRequest, cx: &Context) -> Entry {
+    let actor = cx.env.user.as_deref().unwrap_or("unknown");
+    let mut entry = Entry::new(Kind::Intent, SystemClock::start().now(), actor.into());
+    entry.target = Some(target.id.clone());
+    entry.service = Some(request.service.clone());
+    entry.id = Some(request.id.clone());
+    entry.reason.clone_from(&request.reason);
+    entry.note = Some(format!("deploy {}", request.artifact).into());
+    entry
 }

@@ -1,6 +1,7 @@
 //! Exit codes: 0 done · 1 ended in another state than the one asked for · 2 usage, configuration,
 //! unknown rollout · 3 backend unreachable or denied · 4 refused · 5 timed out · 130 ctrl-c.
 
+use crate::model::action::Refusal;
 use std::{fmt::Display, future::Future};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -8,49 +9,75 @@ use tokio::signal::unix::{SignalKind, signal};
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Exit {
     code: u8,
+    reason: &'static str,
     line: Option<String>,
+    told: bool,
 }
 
 impl Exit {
-    fn new(code: u8, line: impl Display) -> Self {
-        Self { code, line: Some(line.to_string()) }
+    fn new(code: u8, reason: &'static str, line: impl Display) -> Self {
+        Self { code, reason, line: Some(line.to_string()), told: false }
     }
 
     /// 1: the rollout is or ended in another state than the one asked for, or something broke.
     pub fn failed(line: impl Display) -> Self {
-        Self::new(1, line)
+        Self::new(1, "failed", line)
     }
 
     /// 2: usage, configuration, unknown rollout, no terminal.
     pub fn usage(line: impl Display) -> Self {
-        Self::new(2, line)
+        Self::new(2, "usage", line)
     }
 
     /// 3: backend unreachable or denied.
     pub fn unreachable(line: impl Display) -> Self {
-        Self::new(3, line)
+        Self::new(3, "unreachable", line)
     }
 
     /// 4: refused.
-    pub fn refused(line: impl Display) -> Self {
-        Self::new(4, line)
+    #[must_use]
+    pub fn refused(refusal: &Refusal) -> Self {
+        Self::new(4, refusal.word(), refusal)
+    }
+
+    /// 4: refused here, before anything was asked.
+    pub fn not_sent(line: impl Display) -> Self {
+        Self::new(4, "not_sent", line)
     }
 
     /// 5: timed out.
     pub fn timed_out(line: impl Display) -> Self {
-        Self::new(5, line)
+        Self::new(5, "timed_out", line)
     }
 
     /// A code of its own, with nothing left to say.
     #[must_use]
     pub const fn silent(code: u8) -> Self {
-        Self { code, line: None }
+        Self { code, reason: "signal", line: None, told: false }
     }
 
     /// The code.
     #[must_use]
     pub const fn code(&self) -> u8 {
         self.code
+    }
+
+    /// The same after an answer was printed: standard output has its JSON already.
+    #[must_use]
+    pub fn told(self) -> Self {
+        Self { told: true, ..self }
+    }
+
+    /// Whether an answer was printed before it.
+    #[must_use]
+    pub const fn is_told(&self) -> bool {
+        self.told
+    }
+
+    /// Why, in a word for scripts.
+    #[must_use]
+    pub const fn reason(&self) -> &'static str {
+        self.reason
     }
 
     /// What to print, on standard error.

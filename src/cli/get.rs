@@ -4,7 +4,7 @@ pub mod json;
 
 use super::{
     Context,
-    connect::{self, Named},
+    connect::{self, Named, Seen},
     exit::{self, Exit},
 };
 use crate::model::rollout::Rollout;
@@ -36,15 +36,22 @@ pub enum Output {
 /// See [`exit`].
 pub fn run(args: &GetArgs, cx: &Context, out: &mut impl Write) -> Result<(), Exit> {
     let targets = connect::targets(cx)?;
-    let mut all = exit::block_on(connect::rollouts(&targets))??;
+    let mut seen = exit::block_on(connect::rollouts(&targets))?;
     if let Some(named) = &args.rollout {
-        all = vec![connect::pick(all, named)?];
+        seen = Seen { rollouts: vec![connect::pick(seen, named)?], silent: Vec::new() };
+    }
+    // Nothing to show and nobody who answered: only the error. Otherwise what is known comes first.
+    if seen.rollouts.is_empty()
+        && let Some(exit) = seen.silent.pop()
+    {
+        return Err(exit);
     }
     match args.output {
-        Output::Json => writeln!(out, "{}", json::document(&all)),
-        Output::Table => table(&all, out),
+        Output::Json => writeln!(out, "{}", json::document(&seen.rollouts)),
+        Output::Table => table(&seen.rollouts, out),
     }
-    .map_err(Exit::failed)
+    .map_err(Exit::failed)?;
+    seen.silent.pop().map_or(Ok(()), |exit| Err(exit.told()))
 }
 
 const HEAD: [&str; 8] = ["TARGET", "SERVICE", "PHASE", "STEP", "STABLE", "CANDIDATE", "WEIGHT", "VERDICT"];

@@ -61,7 +61,7 @@ pub fn run(args: &WaitArgs, cx: &Context, out: &mut impl Write) -> Result<(), Ex
     let targets = connect::targets(cx)?;
     let named = Named { service: args.rollout.service.clone(), run: args.run.clone().or_else(|| args.rollout.run.clone()) };
     let waited = async {
-        let rollout = connect::pick(connect::rollouts(&targets).await?, &named)?;
+        let rollout = connect::pick(connect::rollouts(&targets).await, &named)?;
         let target = targets.iter().find(|t| t.is(&rollout)).ok_or_else(|| Exit::failed("the target went away"))?;
         let run = named.run.clone().or_else(|| rollout.run.as_ref().map(|r| r.as_str().to_owned()));
         let client = target.client()?;

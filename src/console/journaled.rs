@@ -1,7 +1,8 @@
 //! Nothing is sent before its intent is on disk; only the way back goes out while its line is written.
 
+use super::Ledger;
 use crate::{
-    journal::{Entry, JournalHandle},
+    journal::Entry,
     model::{
         action::{Action, Observation, Outcome, Plan, Refusal},
         delta::Delta,
@@ -39,7 +40,7 @@ pub struct Journaled {
     /// The runtime.
     pub inner: Arc<dyn Port>,
     /// The journal.
-    pub journal: JournalHandle,
+    pub journal: Ledger,
     /// Where the intents are.
     pub intents: Intents,
 }
@@ -61,7 +62,7 @@ impl Port for Journaled {
                 Some(intent) if back => self.journal.append_detached(intent),
                 Some(intent) => {
                     if let Err(e) = self.journal.append(intent).await {
-                        let why = format!("not journaled, so nothing was sent: {e}").into();
+                        let why = format!("nothing was sent: {e}").into();
                         return Outcome::Refused { refusal: Refusal::NotNow { why } };
                     }
                 }

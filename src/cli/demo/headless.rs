@@ -10,14 +10,17 @@ use futures::StreamExt;
 use std::{io::Write, time::Duration};
 use tokio::time::{Instant, timeout_at};
 
+/// Pictures in a row that must be as expected: what brought it there is told by then.
+const SETTLED: u32 = 3;
+
 /// Prints the life of the rollout for `span`, or until it is as the scenario expects.
 pub async fn tell(scenario: &Scenario, stage: &Stage, span: Duration) -> Result<(), Exit> {
-    let end = Instant::now() + span.min(scenario.expect.within.max(span));
+    let end = Instant::now() + span.min(scenario.expect.within);
     let client = stage.client().map_err(|e| connect::fault(&e))?;
     let mut deltas = Box::pin(client.watch());
     let mut last: Option<Rollout> = None;
     let mut said: Option<Time> = None;
-    let mut met = false;
+    let (mut met, mut settled) = (false, 0);
     while let Ok(Some(delta)) = timeout_at(end, deltas.next()).await {
         match delta.map_err(|e| connect::fault(&e))? {
             Delta::Events { events, .. } => {
@@ -37,8 +40,9 @@ pub async fn tell(scenario: &Scenario, stage: &Stage, span: Duration) -> Result<
                     said = Some(now);
                 }
                 met = scenario.expect.is_met(&rollout);
+                settled = if met { settled + 1 } else { 0 };
                 last = Some(*rollout);
-                if met {
+                if settled >= SETTLED {
                     break;
                 }
             }

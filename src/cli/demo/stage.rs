@@ -9,12 +9,20 @@ use crate::{
     runtime::{Fault, host::HostRuntime},
 };
 use anyhow::{Context as _, bail};
+use signal_hook::{
+    SigId,
+    consts::{SIGHUP, SIGINT, SIGTERM},
+};
 use std::{
     fs,
     io::{BufRead, BufReader},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
-    sync::{Arc, mpsc},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+        mpsc,
+    },
     thread,
     time::Duration,
 };
@@ -35,6 +43,7 @@ pub struct Stage {
     socket: PathBuf,
     host: Child,
     load: Option<Child>,
+    interrupted: Interrupted,
 }
 
 impl Stage {
@@ -43,6 +52,7 @@ impl Stage {
     /// # Errors
     /// What could not be started; everything that was is ended.
     pub fn set(scenario: &Scenario, seed: u64, cx: &Context) -> anyhow::Result<Self> {
+        let interrupted = Interrupted::watch()?;
         let dir = tempfile::Builder::new().prefix("cutover-demo-").tempdir()?;
         let socket = dir.path().join("host.sock");
         let config = dir.path().join("config.toml");
@@ -50,11 +60,12 @@ impl Stage {
         let layout = Layout::create(&dir.path().join("sealed"))?;
         let mut digests = Vec::new();
         for (label, behaviour) in &scenario.versions {
+            interrupted.check()?;
             digests.push(seal_version(dir.path(), &layout, label, &toml::to_string(behaviour)?)?);
         }
         let mut host = child(&["host", "--until-eof", "-c"], &[&config], &dir.path().join("host.log"))?;
         let announced = announcements(&mut host);
-        let mut stage = Self { dir, socket, host, load: None };
+        let mut stage = Self { dir, socket, host, load: None, interrupted };
         let address = stage.wait_for_host(&announced?, &scenario.service)?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let (Some(stable), Some(candidate)) = (digests.first(), digests.get(1)) else { bail!("a scenario has two versions") };
@@ -63,7 +74,11 @@ impl Stage {
         let (url, rate) = (format!("http://{address}"), scenario.rate.to_string());
         let arguments = ["load", "--url", &url, "--rate", &rate, "--seed", &seed.to_string()];
         stage.load = Some(child(&arguments, &[], &stage.dir.path().join("load.log"))?);
-        thread::sleep(BASELINE);
+        let clock = SystemClock::start();
+        while clock.uptime() < BASELINE {
+            stage.interrupted.check()?;
+            thread::sleep(Duration::from_millis(50));
+        }
         runtime.block_on(stage.deploy(scenario, &layout, *candidate, cx))?;
         Ok(stage)
     }
@@ -116,6 +131,7 @@ impl Stage {
         let mut address = None;
         let clock = SystemClock::start();
         while clock.uptime() < PATIENCE {
+            self.interrupted.check()?;
             match lines.recv_timeout(Duration::from_millis(100)) {
                 Ok(line) if line.starts_with("control socket ") => return address.context("the host has no such service"),
                 Ok(line) => address = line.strip_prefix(&prefix).map(str::to_owned).or(address),
@@ -144,6 +160,7 @@ impl Stage {
     async fn until_served(&self, service: &str) -> anyhow::Result<()> {
         let clock = SystemClock::start();
         while clock.uptime() < PATIENCE {
+            self.interrupted.check()?;
             let rollouts = self.client()?.rollouts().await?;
             let served = rollouts.iter().find(|r| r.key.service.as_str() == service).and_then(|r| r.stable());
             if served.is_some_and(|t| t.pools.iter().any(|p| p.ready >= p.desired)) {
@@ -152,6 +169,33 @@ impl Stage {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
         bail!("the stable version did not become ready")
+    }
+}
+
+/// Whether somebody wants to end the demo before it has begun: what was started must end too.
+struct Interrupted {
+    flag: Arc<AtomicBool>,
+    watched: Vec<SigId>,
+}
+
+impl Interrupted {
+    fn watch() -> anyhow::Result<Self> {
+        let flag = Arc::new(AtomicBool::new(false));
+        let signals = [SIGINT, SIGTERM, SIGHUP];
+        let watched = signals.iter().map(|s| signal_hook::flag::register(*s, Arc::clone(&flag))).collect::<Result<_, _>>()?;
+        Ok(Self { flag, watched })
+    }
+
+    fn check(&self) -> anyhow::Result<()> {
+        if self.flag.load(Ordering::Relaxed) { bail!("interrupted; nothing is left behind") } else { Ok(()) }
+    }
+}
+
+impl Drop for Interrupted {
+    fn drop(&mut self) {
+        for id in &self.watched {
+            signal_hook::low_level::unregister(*id);
+        }
     }
 }
 

@@ -11,10 +11,13 @@ use crate::model::{
 };
 use serde_json::{Map, Value, json};
 
+/// Says which format it is.
+pub const SCHEMA: &str = "cutover/v1";
+
 /// The whole document.
 #[must_use]
 pub fn document(rollouts: &[Rollout]) -> Value {
-    json!({ "schema": "cutover/v1", "rollouts": rollouts.iter().map(rollout).collect::<Vec<_>>() })
+    json!({ "schema": SCHEMA, "rollouts": rollouts.iter().map(rollout).collect::<Vec<_>>() })
 }
 
 /// One rollout.
