@@ -39,15 +39,23 @@ pub struct History {
 const KEEP: (usize, usize, usize) = (120, 180, 288);
 
 impl History {
-    /// Adds a one-second point and folds full intervals into the coarser resolutions.
+    /// Adds a one-second point and folds full intervals into the coarser resolutions. Points may come
+    /// late, and the clock may have been set: what lies in the future then is forgotten.
     pub fn push(&mut self, point: Point) {
-        let at = point.at.timestamp();
+        let at = point.at;
+        for points in [&mut self.seconds, &mut self.tens, &mut self.fives] {
+            while points.back().is_some_and(|p| p.at >= at) {
+                points.pop_back();
+            }
+        }
+        let before = self.seconds.back().map(|p| p.at.timestamp());
         self.seconds.push_back(point);
         trim(&mut self.seconds, KEEP.0);
-        if let Some(ten) = fold(&self.seconds, at, 10) {
+        if let Some(ten) = fold(&self.seconds, before, at.timestamp(), 10) {
+            let before = self.tens.back().map(|p| p.at.timestamp());
             self.tens.push_back(ten);
             trim(&mut self.tens, KEEP.1);
-            if let Some(five) = fold(&self.tens, at, 300) {
+            if let Some(five) = fold(&self.tens, before, at.timestamp(), 300) {
                 self.fives.push_back(five);
                 trim(&mut self.fives, KEEP.2);
             }
@@ -67,13 +75,15 @@ fn trim(points: &mut VecDeque<Point>, keep: usize) {
     }
 }
 
-/// The sum of the interval of `secs` that ends at `at`, if one ends there.
-fn fold(fine: &VecDeque<Point>, at: i64, secs: u32) -> Option<Point> {
-    if at % i64::from(secs) != 0 {
+/// The sum of the interval of `secs` that has just ended, if one has between `before` and `at`.
+fn fold(fine: &VecDeque<Point>, before: Option<i64>, at: i64, secs: u32) -> Option<Point> {
+    let end = at - at.rem_euclid(i64::from(secs));
+    if before.is_some_and(|before| before >= end) || (before.is_none() && at != end) {
         return None;
     }
-    let from = at - i64::from(secs);
-    let mut inside = fine.iter().rev().take_while(|p| p.at.timestamp() > from);
+    let from = end - i64::from(secs);
+    let ended = fine.iter().rev().skip_while(|p| p.at.timestamp() > end);
+    let mut inside = ended.take_while(|p| p.at.timestamp() > from);
     let mut sum = Point { secs, ..inside.next()?.clone() };
     for p in inside {
         sum.requests += p.requests;
@@ -109,5 +119,32 @@ mod tests {
         assert!(history.tens.iter().all(|p| (p.requests, p.errors, p.secs) == (30, 10, 10)));
         assert_eq!(history.fives.iter().map(|p| p.requests).sum::<u64>(), 3_600);
         assert_eq!(history.tens.iter().filter(|p| p.p99 == Some(900.0)).count(), 1);
+    }
+
+    fn point(at: i64) -> Option<Point> {
+        Some(Point { at: DateTime::from_timestamp(at, 0)?, secs: 1, requests: 1, errors: 0, slow: 0, p50: None, p99: None })
+    }
+
+    #[test]
+    fn a_late_second_loses_no_interval() {
+        let mut history = History::default();
+        for second in (1..=60).filter(|s| s % 10 != 0).filter_map(point) {
+            history.push(second);
+        }
+        assert_eq!(history.tens.iter().map(|p| p.requests).collect::<Vec<_>>(), [9; 5]);
+    }
+
+    #[test]
+    fn a_clock_that_is_set_leaves_points_in_order_and_counts_none_twice() {
+        for jump in [-4_000, -100, -7, -1, 0, 1, 7, 100, 4_000] {
+            let mut history = History::default();
+            for second in (10_001..=10_400).map(|s| if s > 10_205 { s + jump } else { s }).filter_map(point) {
+                history.push(second);
+                for points in [&history.seconds, &history.tens, &history.fives] {
+                    assert!(points.iter().zip(points.iter().skip(1)).all(|(a, b)| a.at < b.at), "{jump}");
+                    assert!(points.iter().all(|p| p.requests <= u64::from(p.secs)), "{jump}");
+                }
+            }
+        }
     }
 }
