@@ -10,6 +10,9 @@ use std::{collections::VecDeque, time::Duration};
 /// How far back the window goes.
 const SPAN: Duration = Duration::from_secs(60);
 
+/// A tick may come this late before the clock is no longer believed.
+const LATE: Duration = Duration::from_secs(10);
+
 /// The longest latency that is told apart, in microseconds.
 const LONGEST: u64 = 3_600_000_000;
 
@@ -97,7 +100,9 @@ impl Seconds {
         };
         let latencies = self.latencies.iter_recorded().map(|v| (v.value_iterated_to(), v.count_at_value())).collect();
         self.latencies.reset();
-        let from = self.since.replace(now).unwrap_or(now - chrono::Duration::seconds(1));
+        // A clock that was set forward, or a machine that slept, would make one second an hour.
+        let second = now - chrono::Duration::seconds(1);
+        let from = self.since.replace(now).filter(|since| *since <= now && elapsed(now, *since) <= LATE).unwrap_or(second);
         self.closed.push_back(Second { from, to: now, counts, latencies });
         // Also when the clock was set back: then what seems to lie in the future is forgotten.
         self.closed.retain(|s| s.to <= now && elapsed(now, s.to) < SPAN);
