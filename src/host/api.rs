@@ -57,6 +57,7 @@ pub fn control(api: Api) -> Router {
         .route("/v1/deploy", post(deploy))
         .route("/metrics", get(metrics))
         .fallback(|| async { Refused::new(404, "no such path").into_response() })
+        .method_not_allowed_fallback(|| async { Refused::new(405, "no such method here").into_response() })
         .layer(DefaultBodyLimit::max(BODY))
         .with_state(api)
 }
@@ -69,10 +70,19 @@ pub fn metrics_only(api: Api) -> Router {
 async fn act(State(api): State<Api>, ConnectInfo(peer): ConnectInfo<Peer>, body: Result<Json<ActionRequest>, JsonRejection>) -> Response {
     let Json(request) = match body {
         Ok(body) => body,
-        Err(e) => return Refused::new(400, e.body_text()).into_response(),
+        Err(e) => return unreadable(&e).into_response(),
     };
     let by = peer.named(request.name.as_ref());
     ask(&api, |reply| Command::Act { request, by, reply }).await
+}
+
+/// 413 for a body that is too large, 415 for one that is not said to be JSON, else 400.
+fn unreadable(e: &JsonRejection) -> Box<Refused> {
+    match e.status() {
+        StatusCode::PAYLOAD_TOO_LARGE => Refused::new(413, format!("the body has more than {BODY} bytes")),
+        StatusCode::UNSUPPORTED_MEDIA_TYPE => Refused::new(415, e.body_text()),
+        _ => Refused::new(400, e.body_text()),
+    }
 }
 
 async fn deploy(
@@ -82,8 +92,13 @@ async fn deploy(
 ) -> Response {
     let Json(request) = match body {
         Ok(body) => body,
-        Err(e) => return Refused::new(400, e.body_text()).into_response(),
+        Err(e) => return unreadable(&e).into_response(),
     };
+    // The second request of a name gets the first one's answer, whatever became of what it needs.
+    let id = request.id.clone();
+    if let Some(Some(record)) = query(&api, |reply| Command::Lookup { id, reply }).await {
+        return Json(record).into_response();
+    }
     let by = peer.named(request.name.as_ref());
     let (depot, wanted) = (api.depot.clone(), request.clone());
     // Hashing and unpacking take as long as the artifact is large.

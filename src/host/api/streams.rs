@@ -14,6 +14,7 @@ use axum::{
 use serde::{Deserialize, Serialize};
 use std::{convert::Infallible, sync::Arc};
 use tokio::sync::{broadcast::error::RecvError, mpsc};
+use tokio_util::sync::CancellationToken;
 
 /// Lines that may wait for a slow watcher before it is told to start again.
 const AHEAD: usize = 64;
@@ -22,7 +23,7 @@ type Lines = mpsc::Sender<Result<Bytes, Infallible>>;
 
 /// `GET /v1/watch`.
 pub async fn watch(State(api): State<Api>) -> Response {
-    ndjson(|lines| async move {
+    ndjson(api.cancel.clone(), |lines| async move {
         // A watcher that falls too far behind gets a full picture again.
         while let Some(subscription) = query(&api, |reply| Command::Subscribe { reply }).await {
             for delta in &subscription.picture {
@@ -33,7 +34,6 @@ pub async fn watch(State(api): State<Api>) -> Response {
             let mut changes = subscription.changes;
             loop {
                 let next: Result<Arc<Delta>, RecvError> = tokio::select! {
-                    () = api.cancel.cancelled() => return,
                     () = lines.closed() => return,
                     next = changes.recv() => next,
                 };
@@ -70,7 +70,7 @@ pub async fn logs(State(api): State<Api>, query: Result<Query<LogQuery>, axum::e
         Err(e) => return Refused::new(400, e.body_text()).into_response(),
     };
     let mut filter = LogFilter { service: asked.service.map(Into::into), role: asked.track, last: asked.last, ..LogFilter::default() };
-    ndjson(|lines| async move {
+    ndjson(api.cancel.clone(), |lines| async move {
         let mut live = api.logs.subscribe();
         let mut after = asked.after;
         loop {
@@ -88,7 +88,6 @@ pub async fn logs(State(api): State<Api>, query: Result<Query<LogQuery>, axum::e
             filter.last = None;
             loop {
                 let next = tokio::select! {
-                    () = api.cancel.cancelled() => return,
                     () = lines.closed() => return,
                     next = live.recv() => next,
                 };
@@ -114,14 +113,15 @@ async fn send<T: Serialize>(lines: &Lines, value: &T) -> Result<(), ()> {
     lines.send(Ok(line.into())).await.map_err(|_| ())
 }
 
-/// A body that is fed by a task of its own, so that a slow reader holds up nobody else.
-fn ndjson<F, Fut>(feed: F) -> Response
+/// A body that is fed by a task of its own, so that a slow reader holds up nobody else. It ends with
+/// the host, also in the middle of a line that nobody reads.
+fn ndjson<F, Fut>(cancel: CancellationToken, feed: F) -> Response
 where
     F: FnOnce(Lines) -> Fut,
     Fut: Future<Output = ()> + Send + 'static,
 {
     let (lines, receive) = mpsc::channel(AHEAD);
-    tokio::spawn(feed(lines));
+    tokio::spawn(cancel.run_until_cancelled_owned(feed(lines)));
     let stream = futures::stream::unfold(receive, |mut receive| async move { receive.recv().await.map(|line| (line, receive)) });
     ([(header::CONTENT_TYPE, "application/x-ndjson")], Body::from_stream(stream)).into_response()
 }
