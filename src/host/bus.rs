@@ -94,9 +94,12 @@ impl Bus {
 
     /// A rollout as it is now.
     pub fn apply(&mut self, rollout: Rollout) {
-        self.rev = self.rev.max(rollout.seen.rev);
-        self.tell(Delta::Apply { rollout: Box::new(rollout.clone()) });
         let watched = self.rollouts.entry(rollout.key.clone()).or_default();
+        // Each service counts its own facts: the highest of them would hide the others'.
+        if watched.rollout.as_ref().is_none_or(|told| told.seen.rev != rollout.seen.rev) {
+            self.rev.0 += 1;
+        }
+        let _ = self.out.send(Arc::new(Delta::Apply { rollout: Box::new(rollout.clone()) }));
         watched.rollout = Some(rollout);
     }
 

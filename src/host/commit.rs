@@ -1,22 +1,25 @@
 //! On disk before it takes effect; the way back waits for the disk at most 20 ms.
 
 use super::{
+    deploy::Prepared,
     slots::{SaveError, Saver},
     state::HostState,
 };
 use crate::model::{
+    action::Action,
+    ident::ActionId,
     text::Text,
-    wire::{ActionRecord, ApiError},
+    wire::{ActionRecord, ActionRequest, ApiError, DeployRequest},
 };
 use futures::future::BoxFuture;
 use std::time::Duration;
-use tokio::sync::oneshot;
+use tokio::{sync::oneshot, time::Instant};
 
 /// The way back takes effect after this long whatever the disk does.
 pub const BACK_WAITS: Duration = Duration::from_millis(20);
 
-/// Everything else is given up after this long, and nothing of it was done.
-const OTHERS_WAIT: Duration = Duration::from_secs(5);
+/// Everything else is given up this long after it was asked for, and nothing of it was done.
+pub const OTHERS_WAIT: Duration = Duration::from_secs(5);
 
 /// What whoever asked is told.
 pub type Reply = Result<ActionRecord, Box<Refused>>;
@@ -38,10 +41,47 @@ impl Refused {
     }
 }
 
-/// Somebody who waits for an answer, and the answer they get when it is on disk.
-pub struct Waiting {
-    /// Whoever asked.
+/// What somebody asked for.
+pub enum What {
+    /// To do something to a rollout.
+    Act(ActionRequest),
+    /// To start one, with what was prepared for it.
+    Deploy(DeployRequest, Box<Prepared>),
+}
+
+/// Somebody who asked for something and waits for an answer.
+pub struct Order {
+    /// What for.
+    pub what: What,
+    /// Who.
+    pub by: Text,
+    /// For the answer.
     pub reply: oneshot::Sender<Reply>,
+    /// It is refused if it is not on disk then.
+    pub until: Instant,
+}
+
+impl Order {
+    /// The client's name for it.
+    #[must_use]
+    pub const fn id(&self) -> &ActionId {
+        match &self.what {
+            What::Act(request) => &request.id,
+            What::Deploy(request, _) => &request.id,
+        }
+    }
+
+    /// Whether it waits for nobody.
+    #[must_use]
+    pub const fn is_way_back(&self) -> bool {
+        matches!(&self.what, What::Act(ActionRequest { action: Action::Back { .. }, .. }))
+    }
+}
+
+/// Somebody who gets this answer when it is on disk.
+pub struct Waiting {
+    /// Who waits, and what for.
+    pub order: Order,
     /// The answer.
     pub record: ActionRecord,
 }
@@ -52,21 +92,35 @@ pub struct Pending {
     pub next: HostState,
     /// Who waits for it; nobody when the plan moved by itself.
     pub waiting: Option<Waiting>,
+    /// Whether it takes effect even if it is not on disk in time: a way back.
+    pub anyway: bool,
     // Made once: a future made anew at every turn would start its time-out anew.
     written: BoxFuture<'static, Result<(), SaveError>>,
 }
 
 impl Pending {
-    /// Hands the state to the disk.
+    /// Hands the state to the disk; what is not there in time must not take effect.
     pub fn start(saver: &Saver<HostState>, next: HostState, waiting: Option<Waiting>) -> Self {
-        let written = Box::pin(saver.save(next.clone()).wait(OTHERS_WAIT));
-        Self { next, waiting, written }
+        let now = Instant::now();
+        let wait = waiting.as_ref().map_or(OTHERS_WAIT, |w| w.order.until.saturating_duration_since(now));
+        Self::new(saver, next, waiting, false, wait)
     }
 
-    /// Until it is on disk, or will not be. Safe to be dropped and called again.
+    /// Hands a way back to the disk, which has 20 ms.
+    pub fn way_back(saver: &Saver<HostState>, next: HostState, waiting: Option<Waiting>) -> Self {
+        Self::new(saver, next, waiting, true, BACK_WAITS)
+    }
+
+    fn new(saver: &Saver<HostState>, mut next: HostState, waiting: Option<Waiting>, anyway: bool, wait: Duration) -> Self {
+        next.trim();
+        let written = Box::pin(saver.save(next.clone()).wait(wait));
+        Self { next, waiting, anyway, written }
+    }
+
+    /// Until it is on disk, or will not be in time. Safe to be dropped and called again.
     ///
     /// # Errors
-    /// What went wrong; nothing must take effect then.
+    /// What went wrong.
     pub async fn settled(&mut self) -> Result<(), SaveError> {
         (&mut self.written).await
     }

@@ -2,10 +2,19 @@
 
 use super::{commit::Refused, drift::Watchman};
 use crate::{
-    artifact::{Described, Layout, Store},
+    artifact::{Described, Layout, Store, UnpackError},
     model::{digest::Digest, spec::ServiceSpec, text::Text, wire::DeployRequest},
 };
-use std::{path::Path, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    path::Path,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+use tokio::time::Instant;
+
+/// How soon what could not be unpacked is tried again.
+const RETRY: Duration = Duration::from_secs(10);
 
 /// Reads the services of the configuration file as it is now.
 pub type Reload = Arc<dyn Fn() -> Result<Vec<ServiceSpec>, Text> + Send + Sync>;
@@ -27,9 +36,26 @@ pub struct Depot {
     pub watchman: Watchman,
     /// Reads the configuration.
     pub reload: Reload,
+    /// One copy at a time is made, so that none is made anew under another's feet.
+    making: Arc<Mutex<()>>,
+    attempts: Arc<Mutex<BTreeMap<Digest, Attempt>>>,
+}
+
+/// An artifact that is unpacked in the background, or could not be.
+struct Attempt {
+    since: Instant,
+    /// `None` while it is tried for the first time.
+    failed: Option<Text>,
+    running: bool,
 }
 
 impl Depot {
+    /// A depot of this store.
+    #[must_use]
+    pub fn new(store: Arc<Store>, watchman: Watchman, reload: Reload) -> Self {
+        Self { store, watchman, reload, making: Arc::default(), attempts: Arc::default() }
+    }
+
     /// Blocking: imports, hashes and unpacks. Leaves nothing half-done: what fails here changed no service.
     ///
     /// # Errors
@@ -50,20 +76,58 @@ impl Depot {
         Ok(Prepared { spec: spec.clone(), described })
     }
 
-    /// Unpacks an artifact and hashes every byte, unless it is under watch already.
+    /// Unpacks an artifact and hashes every byte, unless it is under watch already. A copy that
+    /// drifted while nobody watched it, so that nothing runs from it, is replaced by a fresh one.
     ///
     /// # Errors
     /// Why it cannot run, in one line.
     pub fn unpack(&self, digest: &Digest) -> Result<std::path::PathBuf, Text> {
+        let _making = self.making.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(drift) = self.watchman.drift(digest) {
-            return Err(format!("{}: {drift}", digest.short()).into());
+            return Err(format!("{}: drift: {drift}", digest.short()).into());
         }
         if let Some(unpacked) = self.watchman.unpacked(digest) {
             return Ok(unpacked.root().to_owned());
         }
         // Hashes every byte, whether the copy is made now or was there.
-        let unpacked = self.store.unpack(digest).map_err(|e| Text::from(e.to_string()))?;
-        Ok(self.watchman.watch(unpacked).root().to_owned())
+        let unpacked = self.store.unpack(digest).or_else(|e| match e {
+            UnpackError::Drift { .. } => {
+                tracing::error!("{e}; nothing runs from it: it is made anew");
+                self.store.discard(digest)?;
+                self.store.unpack(digest)
+            }
+            other => Err(other),
+        });
+        Ok(self.watchman.watch(unpacked.map_err(|e| Text::from(e.to_string()))?).root().to_owned())
+    }
+
+    /// The same in the background, tried again every 10 s; the watchman tells when it is there. Why it
+    /// could not be done so far, if it was tried. Must be called within the runtime.
+    pub fn unpack_soon(&self, digest: &Digest) -> Option<Text> {
+        let mut attempts = self.attempts();
+        let attempt = attempts.entry(*digest).or_insert(Attempt { since: Instant::now(), failed: None, running: false });
+        let failed = attempt.failed.clone();
+        if !attempt.running && (failed.is_none() || attempt.since.elapsed() >= RETRY) {
+            (attempt.running, attempt.since) = (true, Instant::now());
+            let (own, digest) = (self.clone(), *digest);
+            tokio::task::spawn_blocking(move || own.attempt(&digest));
+        }
+        failed
+    }
+
+    fn attempt(&self, digest: &Digest) {
+        match self.unpack(digest) {
+            Ok(_) => drop(self.attempts().remove(digest)),
+            Err(why) => {
+                tracing::error!("{why}");
+                self.attempts().insert(*digest, Attempt { since: Instant::now(), failed: Some(why), running: false });
+                self.watchman.tell();
+            }
+        }
+    }
+
+    fn attempts(&self) -> MutexGuard<'_, BTreeMap<Digest, Attempt>> {
+        self.attempts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

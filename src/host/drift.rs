@@ -47,6 +47,7 @@ impl Watchman {
         let unpacked = Arc::new(unpacked);
         let known = Known { unpacked: Arc::clone(&unpacked), drift: None, verified: self.shared.clock.now() };
         self.shared.known.write().unwrap_or_else(PoisonError::into_inner).insert(*unpacked.digest(), known);
+        self.tell();
         unpacked
     }
 
@@ -61,13 +62,19 @@ impl Watchman {
         self.shared.known.write().unwrap_or_else(PoisonError::into_inner).retain(|d, _| keep(d));
     }
 
-    /// What was found wrong, if something was.
+    /// Lets go of copies that drifted and that nothing uses any more: the next deploy of such an
+    /// artifact makes a fresh copy.
+    pub fn forget_drifted(&self, in_use: impl Fn(&Digest) -> bool) {
+        self.shared.known.write().unwrap_or_else(PoisonError::into_inner).retain(|d, known| known.drift.is_none() || in_use(d));
+    }
+
+    /// What was found wrong, if something was: `` `bin/serve` has other bytes than were sealed``.
     #[must_use]
     pub fn drift(&self, digest: &Digest) -> Option<Text> {
         self.shared.known.read().unwrap_or_else(PoisonError::into_inner).get(digest).and_then(|k| k.drift.clone())
     }
 
-    /// Moves when a finding opens.
+    /// Moves with everything that is found out about a copy.
     #[must_use]
     pub fn changed(&self) -> watch::Receiver<u64> {
         self.shared.changed.subscribe()
@@ -82,16 +89,24 @@ impl Watchman {
             return Err(drift);
         }
         let unpacked = self.unpacked(digest).ok_or_else(|| Text::from("its artifact is not unpacked"))?;
-        unpacked.verify_stat().map_err(|drift| self.found(digest, &drift))
+        unpacked.verify_stat().map_err(|drift| self.found(&unpacked, &drift))
     }
 
-    fn found(&self, digest: &Digest, drift: &Drift) -> Text {
-        let what = Text::from(format!("drift: {drift}"));
-        if let Some(known) = self.shared.known.write().unwrap_or_else(PoisonError::into_inner).get_mut(digest) {
+    fn found(&self, unpacked: &Arc<Unpacked>, drift: &Drift) -> Text {
+        let what = Text::from(drift.to_string());
+        // A fresh copy that was made meanwhile is another one.
+        if let Some(known) = self.shared.known.write().unwrap_or_else(PoisonError::into_inner).get_mut(unpacked.digest())
+            && Arc::ptr_eq(&known.unpacked, unpacked)
+        {
             known.drift = Some(what.clone());
         }
-        self.shared.changed.send_modify(|n| *n += 1);
+        self.tell();
         what
+    }
+
+    /// Wakes whoever waits for news of copies.
+    pub fn tell(&self) {
+        self.shared.changed.send_modify(|n| *n += 1);
     }
 
     /// Reads all bytes of everything under watch again and again, `rate` bytes a second, until cancelled.
@@ -109,6 +124,7 @@ impl Watchman {
     fn round(&self, rate: u64, cancel: &CancellationToken) {
         let all: Vec<Arc<Unpacked>> = {
             let known = self.shared.known.read().unwrap_or_else(PoisonError::into_inner);
+            // Drift stays drift, whatever the bytes are by now.
             known.values().filter(|k| k.drift.is_none()).map(|k| Arc::clone(&k.unpacked)).collect()
         };
         for unpacked in all {
@@ -122,12 +138,12 @@ impl Watchman {
                     if let Some(known) = self.shared.known.write().unwrap_or_else(PoisonError::into_inner).get_mut(unpacked.digest()) {
                         known.verified = self.shared.clock.now();
                     }
-                    self.shared.changed.send_modify(|n| *n += 1);
+                    self.tell();
                 }
                 // The copy may have been let go meanwhile; then nobody starts from it.
                 Err(drift) => {
-                    let what = self.found(unpacked.digest(), &drift);
-                    tracing::error!(artifact = %unpacked.digest(), "{what}");
+                    let what = self.found(&unpacked, &drift);
+                    tracing::error!(artifact = %unpacked.digest(), "drift: {what}");
                 }
             }
         }

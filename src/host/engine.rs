@@ -3,17 +3,18 @@
 //!
 //! Nothing here waits for a disk, a process or a network with the loop held: a state on its way to
 //! the disk is [`Pending`], and what arrives meanwhile queues behind it. Only the way back does not
-//! queue: it is computed from what is in effect, takes effect after at most
-//! [`BACK_WAITS`](super::commit::BACK_WAITS), and whatever was pending is refused.
+//! queue, whoever or whatever asks for it: it is computed from what is in effect, takes effect after
+//! at most [`BACK_WAITS`](super::commit::BACK_WAITS), and what was pending is decided anew afterwards.
 
 mod acting;
+mod opening;
 mod picture;
 mod service;
 mod turning;
 
 use super::{
     bus::{Bus, Subscription},
-    commit::{Pending, Reply},
+    commit::{OTHERS_WAIT, Order, Pending, Refused, Reply, What},
     deploy::{Depot, Prepared},
     instances::Instances,
     prometheus::ServiceMetrics,
@@ -26,26 +27,22 @@ use crate::{
     clock::Clock,
     journal::JournalHandle,
     model::{
-        action::Action,
+        event::Level,
         ident::{ActionId, Key, TargetId},
         rollout::Rollout,
-        spec::ServiceSpec,
         text::{Raw, Text},
-        time::Time,
         wire::{ActionRecord, ActionRequest, DeployRequest},
     },
 };
 use service::Service;
 use std::{
     collections::{BTreeMap, VecDeque},
-    io,
-    net::SocketAddr,
     sync::Arc,
     time::Duration,
 };
 use tokio::{
     sync::{mpsc, oneshot, watch},
-    time::{Instant, MissedTickBehavior, interval_at, sleep_until},
+    time::{Instant, sleep_until},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -121,8 +118,14 @@ pub struct Engine {
     state: HostState,
     saver: Saver<HostState>,
     pending: Option<Pending>,
-    queue: VecDeque<Command>,
+    queue: VecDeque<Queued>,
     services: BTreeMap<String, Service>,
+    /// The listener of a service whose first deploy is on its way to the disk.
+    opening: Option<(String, Service)>,
+    /// What the host itself has to say of a service: written with the next state.
+    news: Vec<(String, Level, Text)>,
+    /// After a write that failed, plans move again from then on.
+    plans_from: Instant,
     instances: Instances,
     depot: Depot,
     journal: JournalHandle,
@@ -132,7 +135,14 @@ pub struct Engine {
     bus: Bus,
 }
 
-/// Commands that may wait behind a slow disk; more are refused.
+/// What waits behind a slow disk.
+enum Queued {
+    Order(Box<Order>),
+    /// What became of an action that is on its way: known when it has arrived or was refused.
+    Lookup(ActionId, oneshot::Sender<Option<ActionRecord>>),
+}
+
+/// What may wait behind a slow disk; more is refused.
 const QUEUE: usize = 64;
 
 impl Engine {
@@ -156,6 +166,9 @@ impl Engine {
             pending: None,
             queue: VecDeque::new(),
             services: BTreeMap::new(),
+            opening: None,
+            news: Vec::new(),
+            plans_from: Instant::now(),
             instances,
             depot,
             journal,
@@ -166,114 +179,105 @@ impl Engine {
         }
     }
 
-    /// Opens the listener of a service of the configuration.
-    ///
-    /// # Errors
-    /// When its port is taken.
-    pub fn open(&mut self, spec: &ServiceSpec) -> io::Result<SocketAddr> {
-        let proxy = Proxy::bind(spec.name.as_str().into(), spec.listen, spec.proxy.clone(), Arc::clone(&self.clock))?;
-        let addr = proxy.local_addr();
-        self.services.insert(spec.name.clone(), Service::new(proxy));
-        Ok(addr)
-    }
-
-    /// Opens listeners of services that are remembered but no longer configured: they keep serving.
-    ///
-    /// # Errors
-    /// When a port is taken.
-    pub fn open_remembered(&mut self) -> io::Result<()> {
-        let missing: Vec<ServiceSpec> = self
-            .state
-            .services
-            .iter()
-            .filter(|(name, _)| !self.services.contains_key(*name))
-            .filter_map(|(_, s)| s.life.stable.as_ref().or(s.life.run.as_ref().map(|r| &r.candidate)))
-            .map(|d| d.spec.clone())
-            .collect();
-        missing.iter().try_for_each(|spec| self.open(spec).map(drop))
-    }
-
     /// Runs until cancelled, then drains: no new requests, those in flight finish, then the instances end.
     pub async fn run(mut self, mut commands: mpsc::Receiver<Command>, cancel: CancellationToken) {
         let mut instances = self.instances.changed();
         let mut drift = self.depot.watchman.changed();
         let mut trouble = self.saver.trouble();
-        let mut second = interval_at(self.next_second(), Duration::from_secs(1));
-        second.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        let mut second = self.next_second();
         self.adopt();
         self.turn();
         loop {
             let due = self.due();
+            // Each of them gets its turn: many clients that ask all the time do not stop the clock.
             tokio::select! {
-                biased;
                 () = cancel.cancelled() => break,
-                Some(command) = commands.recv() => self.command(command).await,
+                Some(command) = commands.recv() => self.command(command),
                 settled = settle(&mut self.pending) => self.settled(settled),
                 Ok(()) = instances.changed() => self.turn(),
                 Ok(()) = drift.changed() => self.turn(),
                 Ok(()) = trouble.changed() => self.turn(),
-                _ = second.tick() => {
+                () = sleep_until(second) => {
+                    second = self.next_second();
                     self.second();
-                    self.turn();
                 }
                 () = sleep_until(due) => self.turn(),
             }
-            self.work_off_queue().await;
+            self.work_off_queue();
         }
+        // Whoever asks from now on is told that the host is ending.
+        drop(commands);
         self.drain().await;
     }
 
-    /// Seconds are closed on the clock's own seconds, so that the ten-second points are round.
+    /// Seconds are closed on the clock's own seconds, so that the ten-second points are round. Asked
+    /// anew each time: clocks are set, and drift.
     fn next_second(&self) -> Instant {
         let into = u64::from(self.clock.now().timestamp_subsec_millis().min(999));
-        Instant::now() + Duration::from_millis(1_000 - into)
+        Instant::now() + Duration::from_millis(1_001 - into)
     }
 
     /// The next moment at which the plan, a drain or a countdown may move.
     fn due(&self) -> Instant {
-        let now = self.clock.now();
-        let soonest = self
-            .state
-            .services
-            .values()
-            .filter_map(|s| s.life.next_deadline(now))
-            .chain(self.services.values().filter_map(|s| s.next_drain_end()))
-            .min();
+        let (now, uptime) = (self.clock.now(), self.clock.uptime());
+        let plans = self.state.services.values().filter_map(|s| s.life.next_deadline(now)).map(|at| crate::model::time::until(now, at));
+        let drains = self.services.values().filter_map(Service::next_drain_end).map(|at| at.saturating_sub(uptime));
         // A second is the longest: the tick comes anyway.
-        let wait = soonest.map_or(Duration::from_secs(1), |at: Time| crate::model::time::until(now, at));
+        let wait = plans.chain(drains).min().unwrap_or(Duration::from_secs(1));
         Instant::now() + wait.clamp(Duration::from_millis(5), Duration::from_secs(1))
     }
 
-    async fn command(&mut self, command: Command) {
+    fn command(&mut self, command: Command) {
         match command {
+            Command::Lookup { id, reply } if self.on_its_way(&id) => self.enqueue(Queued::Lookup(id, reply)),
             Command::Lookup { id, reply } => drop(reply.send(self.state.answered(&id).cloned())),
             Command::Subscribe { reply } => drop(reply.send(self.bus.subscribe(self.clock.now()))),
             Command::Rollouts { reply } => drop(reply.send(self.bus.rollouts().cloned().collect())),
             Command::Metrics { reply } => drop(reply.send(self.metrics())),
-            Command::Act { request, by, reply } if matches!(request.action, Action::Back { .. }) => self.back(request, by, reply).await,
-            other if self.pending.is_some() => self.enqueue(other),
-            Command::Act { request, by, reply } => self.act(request, by, reply),
-            Command::Deploy { request, prepared, by, reply } => self.deploy(request, *prepared, by, reply),
+            Command::Act { request, by, reply } => self.order(What::Act(request), by, reply),
+            Command::Deploy { request, prepared, by, reply } => self.order(What::Deploy(request, prepared), by, reply),
         }
     }
 
-    fn enqueue(&mut self, command: Command) {
+    fn order(&mut self, what: What, by: Text, reply: oneshot::Sender<Reply>) {
+        let order = Order { what, by, reply, until: Instant::now() + OTHERS_WAIT };
+        if order.is_way_back() {
+            self.back(order);
+        } else if self.pending.is_some() {
+            self.enqueue(Queued::Order(Box::new(order)));
+        } else {
+            self.carry_out(order);
+        }
+    }
+
+    /// Whether an action was asked for and is neither done nor refused yet.
+    fn on_its_way(&self, id: &ActionId) -> bool {
+        let pending = self.pending.as_ref().and_then(|p| p.waiting.as_ref()).map(|w| &w.order);
+        let queued = self.queue.iter().filter_map(|q| if let Queued::Order(order) = q { Some(&**order) } else { None });
+        pending.into_iter().chain(queued).any(|order| order.id() == id)
+    }
+
+    fn enqueue(&mut self, queued: Queued) {
         if self.queue.len() < QUEUE {
-            self.queue.push_back(command);
-        } else if let Command::Act { reply, .. } | Command::Deploy { reply, .. } = command {
-            let _ = reply.send(Err(super::commit::Refused::new(503, "too many actions wait for the disk; look again")));
+            self.queue.push_back(queued);
+        } else if let Queued::Order(order) = queued {
+            let _ = order.reply.send(Err(Refused::new(503, "too many actions wait for the disk; look again")));
         }
     }
 
-    async fn work_off_queue(&mut self) {
+    fn work_off_queue(&mut self) {
         while self.pending.is_none() {
-            let Some(command) = self.queue.pop_front() else { return };
-            self.command(command).await;
+            match self.queue.pop_front() {
+                None => return,
+                Some(Queued::Order(order)) => self.carry_out(*order),
+                Some(Queued::Lookup(id, reply)) => drop(reply.send(self.state.answered(&id).cloned())),
+            }
         }
     }
 
     async fn drain(mut self) {
-        let grace = self.state.services.values().filter_map(|s| s.life.stable.as_ref()).map(|d| d.spec.drain).max();
+        let wanted = self.state.services.values().flat_map(|s| s.life.wanted().pools);
+        let grace = wanted.map(|deployed| deployed.spec.drain).max();
         let grace = grace.unwrap_or(Duration::from_secs(5));
         let proxies: Vec<Proxy> = std::mem::take(&mut self.services).into_values().map(Service::into_proxy).collect();
         futures::future::join_all(proxies.iter().map(|p| p.shutdown(grace))).await;

@@ -48,7 +48,7 @@ impl Light<'_> {
     fn artifact(&self, to: &Deployed) -> Check {
         let digest = to.artifact.short();
         match (self.depot.watchman.drift(&to.artifact), self.depot.watchman.verified_at(&to.artifact)) {
-            (Some(drift), _) => self.check("artifact", CheckState::Bad, drift.as_str()),
+            (Some(drift), _) => self.check("artifact", CheckState::Bad, &format!("drift: {drift}")),
             (None, Some(at)) => Check { name: "artifact".into(), state: CheckState::Ok, detail: format!("{digest} verified").into(), at },
             (None, None) => self.check("artifact", CheckState::Bad, &format!("{digest} is not unpacked")),
         }
@@ -57,9 +57,9 @@ impl Light<'_> {
     fn secrets(&self, pool: &PoolStatus) -> Option<Check> {
         let started_with = pool.secrets.as_ref()?;
         let found = self.secrets.found(&pool.id)?;
-        let (state, detail) = match &found.hash {
+        let (state, detail) = match found.hash.as_ref()? {
             // A switch needs no secret; a fresh start would get the new one.
-            Ok(Some(now)) if now != started_with => (CheckState::Ok, "changed since its instances started"),
+            Ok(now) if now.as_ref() != Some(started_with) => (CheckState::Ok, "changed since its instances started"),
             Ok(_) => (CheckState::Ok, "unchanged"),
             Err(why) => (CheckState::Bad, why.as_str()),
         };

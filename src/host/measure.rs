@@ -68,15 +68,16 @@ fn float(n: u64) -> f64 {
 /// Counts since this weight converged: a fresh start whenever the weight of a run converges anew.
 #[derive(Debug, Default)]
 pub struct Baseline {
-    of: Option<(RunId, Time)>,
+    of: Option<(RunId, Time, Option<Duration>)>,
     totals: BTreeMap<PoolId, Totals>,
     bad: Option<(Time, u64)>,
 }
 
 impl Baseline {
-    /// Moves the zero points if the run's weight converged anew or it turned bad. Call it before [`Self::counts`].
-    pub fn follow(&mut self, run: Option<&Run>, meters: &[(PoolId, &Meter)]) {
-        let of = run.and_then(|r| Some((r.id.clone(), r.converged?)));
+    /// Moves the zero points if the run's weight converged anew, it turned bad, or what is slow became
+    /// known (requests before were not compared with it). Call it before [`Self::counts`].
+    pub fn follow(&mut self, run: Option<&Run>, slow_from: Option<Duration>, meters: &[(PoolId, &Meter)]) {
+        let of = run.and_then(|r| Some((r.id.clone(), r.converged?, slow_from)));
         if self.of != of {
             self.totals = meters.iter().map(|(pool, meter)| (pool.clone(), meter.totals())).collect();
             self.of = of;
@@ -105,7 +106,7 @@ impl Baseline {
     /// Since when evidence is counted.
     #[must_use]
     pub fn since(&self) -> Option<Time> {
-        self.of.as_ref().map(|(_, since)| *since)
+        self.of.as_ref().map(|(_, since, _)| *since)
     }
 
     /// Candidate requests that failed since it turned bad.

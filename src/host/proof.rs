@@ -4,7 +4,7 @@ use crate::model::{
     back::Proof,
     ratio::Weight,
     text::Text,
-    time::{Time, after, elapsed},
+    time::{Time, after},
     version::Version,
 };
 use std::time::Duration;
@@ -23,12 +23,16 @@ pub struct Watch {
     /// Set when the router does not send anything to the left version any more.
     switched: Option<Switched>,
     safe_since: Option<Time>,
+    /// When it will be, by the wall clock. Moves only with a request, or when that clock is set.
+    safe_at: Option<Time>,
 }
 
 #[derive(Clone, PartialEq, Debug)]
 struct Switched {
-    at: Time,
     left_started: u64,
+    /// How many had started on the left version when the last of them was seen, and the host's uptime then:
+    /// the wait is not measured by the wall clock, which may be set.
+    last: (u64, Duration),
     stable_started: u64,
     errors_before: Option<f64>,
 }
@@ -56,7 +60,7 @@ impl Watch {
     /// From the order on.
     #[must_use]
     pub const fn new(left: Version, asked: Time) -> Self {
-        Self { left, asked, switched: None, safe_since: None }
+        Self { left, asked, switched: None, safe_since: None, safe_at: None }
     }
 
     /// When the way back that is watched was asked for.
@@ -65,17 +69,22 @@ impl Watch {
         self.asked
     }
 
-    /// Called after every change of the counters and at least once a second.
-    pub fn observe(&mut self, counted: &Counted, now: Time) -> Proof {
+    /// Called after every change of the counters and at least once a second; `uptime` never goes back.
+    pub fn observe(&mut self, counted: &Counted, now: Time, uptime: Duration) -> Proof {
         if self.switched.is_none() && counted.programmed == Weight::ZERO {
             self.switched = Some(Switched {
-                at: now,
                 left_started: counted.left_started,
+                last: (counted.left_started, uptime),
                 stable_started: counted.stable_started,
                 errors_before: counted.stable_errors,
             });
         }
-        let (missing, safe_at) = self.missing(counted, now);
+        if let Some(switched) = self.switched.as_mut().filter(|s| s.last.0 != counted.left_started) {
+            switched.last = (counted.left_started, uptime);
+        }
+        let quiet = self.switched.as_ref().map(|s| uptime.saturating_sub(s.last.1));
+        let missing = self.missing(counted, quiet);
+        self.expect(quiet, missing.len(), now);
         let quiet_from = counted.left_last.unwrap_or(self.asked).max(self.asked);
         if missing.is_empty() {
             self.safe_since.get_or_insert(quiet_from);
@@ -90,7 +99,7 @@ impl Watch {
             requests_after: self.requests_after(counted),
             in_flight: counted.in_flight,
             upgraded: counted.upgraded,
-            safe_at,
+            safe_at: self.safe_at,
             safe_since: self.safe_since,
             missing,
         }
@@ -100,15 +109,26 @@ impl Watch {
         self.switched.as_ref().map_or(0, |s| counted.left_started.saturating_sub(s.left_started))
     }
 
-    /// What is still not true, and when it will be if nothing happens.
-    fn missing(&self, counted: &Counted, now: Time) -> (Vec<Text>, Option<Time>) {
-        let Some(switched) = &self.switched else {
-            return (vec![format!("the router still gives it {}", counted.programmed).into()], None);
+    /// When it will be safe if nothing happens: known while time is all that is missing.
+    fn expect(&mut self, quiet: Option<Duration>, missing: usize, now: Time) {
+        let Some(left) = quiet.map(|quiet| QUIET.saturating_sub(quiet)).filter(|left| missing == 0 || !left.is_zero()) else {
+            self.safe_at = None;
+            return;
+        };
+        let due = after(now, left);
+        let same = self.safe_at.is_some_and(|at| left.is_zero() || (due - at).abs() < chrono::Duration::seconds(1));
+        if !same {
+            self.safe_at = Some(due);
+        }
+    }
+
+    /// What is still not true.
+    fn missing(&self, counted: &Counted, quiet: Option<Duration>) -> Vec<Text> {
+        let (Some(switched), Some(quiet)) = (&self.switched, quiet) else {
+            return vec![format!("the router still gives it {}", counted.programmed).into()];
         };
         let mut missing = Vec::new();
         let after_switch = self.requests_after(counted);
-        let quiet_from = counted.left_last.map_or(switched.at, |last| last.max(switched.at));
-        let quiet = elapsed(now, quiet_from);
         if counted.programmed != Weight::ZERO {
             missing.push(format!("the router gives it {} again", counted.programmed).into());
         }
@@ -129,11 +149,10 @@ impl Watch {
         {
             missing.push(format!("stable fails {:.2} %, before {:.2} %", errors * 100.0, before * 100.0).into());
         }
-        let only_time = missing.is_empty();
         if quiet < QUIET {
             missing.push(format!("{} s without a request on it", QUIET.as_secs()).into());
         }
-        (missing, (only_time || quiet < QUIET).then(|| after(quiet_from, QUIET)))
+        missing
     }
 }
 
@@ -141,6 +160,7 @@ impl Watch {
 mod tests {
     use super::{Counted, QUIET, Watch};
     use crate::model::{
+        back::Proof,
         ident::VersionId,
         ratio::Weight,
         time::{Time, after},
@@ -150,6 +170,11 @@ mod tests {
 
     fn left() -> Version {
         Version { id: VersionId::new("v42"), label: "v42".into(), revision: None, parts: vec![], config: None }
+    }
+
+    /// By both clocks.
+    fn look(watch: &mut Watch, counted: &Counted, second: u64) -> Proof {
+        watch.observe(counted, at(second), Duration::from_secs(second))
     }
 
     fn at(seconds: u64) -> Time {
@@ -171,32 +196,52 @@ mod tests {
     #[test]
     fn safe_only_after_thirty_quiet_seconds_with_traffic() {
         let mut watch = Watch::new(left(), at(100));
-        let early = watch.observe(&quiet(), at(100));
+        let early = look(&mut watch, &quiet(), 100);
         assert_eq!((early.safe_since, early.safe_at), (None, Some(after(at(100), QUIET))));
-        assert_eq!(watch.observe(&quiet(), at(140)).safe_since, None, "no traffic proves nothing");
+        assert_eq!(look(&mut watch, &quiet(), 140).safe_since, None, "no traffic proves nothing");
         let served = Counted { stable_started: 1_200, ..quiet() };
-        assert_eq!(watch.observe(&served, at(129)).safe_since, None);
-        assert_eq!(watch.observe(&served, at(130)).safe_since, Some(at(100)));
-        assert!(watch.observe(&served, at(130)).missing.is_empty());
+        assert_eq!(look(&mut watch, &served, 129).safe_since, None);
+        assert_eq!(look(&mut watch, &served, 130).safe_since, Some(at(100)));
+        assert!(look(&mut watch, &served, 130).missing.is_empty());
     }
 
     #[test]
     fn a_late_request_starts_the_wait_again_and_is_counted() {
         let mut watch = Watch::new(left(), at(100));
-        watch.observe(&quiet(), at(100));
+        look(&mut watch, &quiet(), 100);
         let late = Counted { left_started: 101, left_last: Some(at(110)), stable_started: 1_200, ..quiet() };
-        let proof = watch.observe(&late, at(131));
+        let proof = look(&mut watch, &late, 110);
         assert_eq!((proof.requests_after, proof.safe_since, proof.safe_at), (1, None, Some(at(140))));
-        assert_eq!(watch.observe(&late, at(140)).safe_since, Some(at(110)));
+        assert_eq!(look(&mut watch, &late, 139).safe_since, None);
+        assert_eq!(look(&mut watch, &late, 140).safe_since, Some(at(110)));
     }
 
     #[test]
     fn open_connections_and_worse_errors_are_said() {
         let mut watch = Watch::new(left(), at(100));
-        watch.observe(&quiet(), at(100));
+        look(&mut watch, &quiet(), 100);
         let busy = Counted { in_flight: 3, upgraded: 41, stable_started: 1_200, stable_errors: Some(0.04), ..quiet() };
-        let proof = watch.observe(&busy, at(200));
+        let proof = look(&mut watch, &busy, 200);
         assert_eq!((proof.in_flight, proof.upgraded, proof.safe_since), (3, 41, None));
         assert_eq!(proof.missing.len(), 3);
+    }
+
+    #[test]
+    fn a_wall_clock_that_is_set_makes_nothing_safe_sooner_or_later() {
+        for jump in [-86_400_i64, -3_600, -31, 31, 3_600, 86_400] {
+            let mut watch = Watch::new(left(), at(100_000));
+            let mut seen = Vec::new();
+            for second in 0..60_u64 {
+                let wall = at(100_000 + second) + chrono::Duration::seconds(if second < 10 { 0 } else { jump });
+                let counted = Counted { left_last: Some(at(99_999)), stable_started: 1_000 + second, ..quiet() };
+                let proof = watch.observe(&counted, wall, Duration::from_secs(second));
+                if let Some(safe_at) = proof.safe_at.filter(|_| proof.safe_since.is_none()) {
+                    assert!((safe_at - wall).num_seconds() <= 30 && safe_at >= wall, "{jump} {second}: {safe_at} {wall}");
+                }
+                seen.push(proof.safe_since.is_some());
+            }
+            assert_eq!(seen.iter().position(|safe| *safe), Some(30), "{jump}");
+            assert!(seen.iter().skip(30).all(|safe| *safe));
+        }
     }
 }

@@ -3,11 +3,7 @@
 use super::instances::Instances;
 use crate::{
     conductor::life::{Deployed, PoolId},
-    model::{
-        digest::Digest,
-        text::Text,
-        time::{Time, elapsed},
-    },
+    model::{digest::Digest, text::Text, time::Time},
 };
 use std::{
     collections::BTreeMap,
@@ -25,26 +21,30 @@ pub struct SecretCheck(Arc<Mutex<BTreeMap<PoolId, Found>>>);
 /// What was found of one pool's secrets.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Found {
-    /// Their hash now, or which is missing.
-    pub hash: Result<Option<Digest>, Text>,
+    /// Their hash now, or which is missing; `None` until they were looked at.
+    pub hash: Option<Result<Option<Digest>, Text>>,
     /// When they were looked at.
     pub at: Time,
+    /// The same by the host's uptime, which nobody sets.
+    asked: Duration,
 }
 
 impl SecretCheck {
     /// Looks at a pool's secrets in the background, if it was not done lately.
-    pub fn look(&self, instances: &Instances, deployed: &Deployed, now: Time) {
-        if deployed.spec.secrets.is_empty() || self.found(&deployed.pool()).is_some_and(|f| elapsed(now, f.at) < EVERY) {
+    pub fn look(&self, instances: &Instances, deployed: &Deployed, now: Time, uptime: Duration) {
+        let before = self.found(&deployed.pool());
+        let lately = before.as_ref().is_some_and(|f| uptime.saturating_sub(f.asked) < EVERY);
+        if deployed.spec.secrets.is_empty() || lately {
             return;
         }
         let (pool, runtime) = (deployed.pool(), deployed.spec.runtime());
         // Noted before it is known, so that a slow file is not asked for again every second.
-        let before = self.found(&pool).map_or(Ok(None), |f| f.hash);
-        self.note(pool.clone(), Found { hash: before, at: now });
+        let (hash, at) = before.map_or((None, now), |f| (f.hash, f.at));
+        self.note(pool.clone(), Found { hash, at, asked: uptime });
         let (own, instances) = (self.clone(), instances.clone());
         tokio::spawn(async move {
-            let hash = instances.secrets_now(&runtime).await;
-            own.note(pool, Found { hash, at: now });
+            let hash = Some(instances.secrets_now(&runtime).await);
+            own.note(pool, Found { hash, at: now, asked: uptime });
         });
     }
 

@@ -16,7 +16,7 @@ use crate::{
     journal::{Journal, JournalError, JournalHandle},
     model::spec::ServiceSpec,
 };
-use std::{io, net::SocketAddr, path::PathBuf, sync::Arc};
+use std::{io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 use tokio::{net::TcpListener, sync::mpsc};
 use tokio_util::sync::CancellationToken;
 
@@ -69,7 +69,10 @@ pub enum ServeError {
 }
 
 /// How large the memory may become; both slots are allocated at the start.
-const MEMORY: usize = 1 << 20;
+const MEMORY: usize = 4 << 20;
+
+/// How long answers may take to be read once everything has ended.
+const LAST_ANSWERS: Duration = Duration::from_secs(1);
 
 /// Commands that may wait for the engine.
 const COMMANDS: usize = 64;
@@ -89,12 +92,13 @@ pub async fn serve(
     let store = Arc::new(Store::open(&settings.store_dir)?);
     let journal = JournalHandle::start(Journal::open(&settings.journal)?, Arc::clone(&clock))?;
     let listener = socket::listen(&settings.socket).await?;
+    let _place = Place(settings.socket.clone());
     let metrics = match settings.metrics_listen {
         Some(addr) => Some(TcpListener::bind(addr).await.map_err(|e| ServeError::Listen(at(addr, &e)))?),
         None => None,
     };
     let watchman = Watchman::new(Arc::clone(&clock));
-    let depot = Depot { store, watchman: watchman.clone(), reload: settings.reload };
+    let depot = Depot::new(store, watchman.clone(), settings.reload);
     let (instances, leftovers) = Instances::start(settings.instances, Arc::clone(&clock)).map_err(ServeError::Instances)?;
     let mut found = loaded.found;
     found.extend(leftovers.line());
@@ -111,11 +115,7 @@ pub async fn serve(
         found,
     };
     let mut engine = Engine::new(parts);
-    let mut open = Vec::new();
-    for spec in &settings.services {
-        open.push((spec.name.clone(), engine.open(spec).map_err(ServeError::Listen)?));
-    }
-    engine.open_remembered().map_err(ServeError::Listen)?;
+    let open = engine.open(&settings.services).map_err(ServeError::Listen)?;
     watchman.patrol(settings.verify_rate, cancel.clone()).map_err(ServeError::Instances)?;
 
     let (commands, receive) = mpsc::channel(COMMANDS);
@@ -130,9 +130,20 @@ pub async fn serve(
     let control = tokio::spawn(async move { axum::serve(listener, app).with_graceful_shutdown(stop.cancelled_owned()).await });
     ready(&open);
     engine.run(receive, cancel).await;
-    // The socket goes last: while services drain, whoever asks is told that the host is ending.
-    let _ = std::fs::remove_file(&settings.socket);
-    control.await.map_err(|e| ServeError::Api(io::Error::other(e)))?.map_err(ServeError::Api)
+    // A client that is stopped and does not read its stream must not keep us.
+    match tokio::time::timeout(LAST_ANSWERS, control).await {
+        Ok(ended) => ended.map_err(|e| ServeError::Api(io::Error::other(e)))?.map_err(ServeError::Api),
+        Err(_) => Ok(()),
+    }
+}
+
+/// The socket's file, gone with the host, also when it cannot be started.
+struct Place(PathBuf);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
 }
 
 fn at(addr: SocketAddr, e: &io::Error) -> io::Error {

@@ -53,6 +53,8 @@ pub struct ServiceState {
 /// How much is kept: enough for a night, little enough for the preallocated slots.
 const ACTIONS: usize = 256;
 const EVENTS: usize = 200;
+/// Of all services together: each keeps fewer where there are many.
+const ALL_EVENTS: usize = 4_000;
 const WAYS_BACK: usize = 50;
 
 impl HostState {
@@ -60,6 +62,14 @@ impl HostState {
     #[must_use]
     pub fn answered(&self, id: &ActionId) -> Option<&ActionRecord> {
         self.actions.iter().rev().find(|r| r.id == *id)
+    }
+
+    /// Keeps the whole within the slots, however many services there are.
+    pub fn trim(&mut self) {
+        let each = (ALL_EVENTS / self.services.len().max(1)).clamp(10, EVENTS);
+        for service in self.services.values_mut() {
+            keep_last(&mut service.events, each);
+        }
     }
 
     /// Remembers an answer.

@@ -1,10 +1,13 @@
 //! What people ask for: checked, written, done, answered. And the way back, which waits for nobody.
 
-use super::{Engine, turning};
+use super::{Engine, Queued, turning};
 use crate::{
-    conductor::{Acted, NewRun, Note, Ordered, life::Deployed},
+    conductor::{
+        Acted, NewRun, Note, Ordered,
+        life::{Deployed, Life},
+    },
     host::{
-        commit::{BACK_WAITS, Pending, Refused, Reply, Waiting},
+        commit::{OTHERS_WAIT, Order, Pending, Refused, Reply, Waiting, What},
         deploy::Prepared,
         slots::SaveError,
         state::{HostState, ServiceState},
@@ -19,7 +22,20 @@ use crate::{
         wire::{ActionRecord, ActionRequest, ApiError, DeployRequest},
     },
 };
-use tokio::sync::oneshot;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// After a write that failed, plans rest for as long as the saver does; the way back never does.
+const PLANS_REST: Duration = Duration::from_secs(1);
+
+/// Bytes of an action's name, and characters of a reason: what is remembered has a fixed size.
+const LONGEST_ID: usize = 200;
+const LONGEST_REASON: usize = 500;
+
+fn short(reason: &Text) -> Text {
+    let cut: String = reason.as_str().chars().take(LONGEST_REASON).collect();
+    if cut.len() < reason.as_str().len() { format!("{cut}…").into() } else { reason.clone() }
+}
 
 /// An answer for which nothing has to be written.
 type AtOnce = Box<Reply>;
@@ -32,68 +48,77 @@ pub(super) fn note_all(state: &mut ServiceState, now: Time, notes: Vec<Note>) {
 }
 
 impl Engine {
-    /// An action that waits for the disk before it takes effect.
-    pub(super) fn act(&mut self, request: ActionRequest, by: Text, reply: oneshot::Sender<Reply>) {
-        match self.decide(&request, &by) {
-            Ok((next, record)) => self.pending = Some(Pending::start(&self.saver, next, Some(Waiting { reply, record }))),
-            Err(answer) => drop(reply.send(*answer)),
+    /// What waits for the disk before it takes effect.
+    pub(super) fn carry_out(&mut self, order: Order) {
+        if order.until <= Instant::now() {
+            let refused = self.not_written(&order, &SaveError::Slow(OTHERS_WAIT));
+            let _ = order.reply.send(Err(refused));
+            return;
+        }
+        match self.decide(&order) {
+            Ok((next, record)) => self.pending = Some(Pending::start(&self.saver, next, Some(Waiting { order, record }))),
+            Err(answer) => self.answer_at_once(order, *answer),
         }
     }
 
     /// The way back: computed from what is in effect, done after at most 20 ms of waiting for the disk.
-    pub(super) async fn back(&mut self, request: ActionRequest, by: Text, reply: oneshot::Sender<Reply>) {
-        match self.decide(&request, &by) {
+    pub(super) fn back(&mut self, order: Order) {
+        // One that is on its way may take effect at any time, so why not now.
+        if self.pending.as_ref().is_some_and(|p| p.anyway) {
+            self.settled(Ok(()));
+        }
+        match self.decide(&order) {
             Ok((next, record)) => {
-                self.refuse_pending("the way back was faster");
-                let ticket = self.saver.save(next.clone());
-                self.take_effect(next);
-                if ticket.wait(BACK_WAITS).await.is_err() {
-                    tracing::warn!("the way back takes effect before it is on disk");
-                }
-                self.watch_way_back(request.belief.key.service.as_str());
-                self.turn();
-                let _ = reply.send(Ok(record));
+                self.give_way();
+                self.pending = Some(Pending::way_back(&self.saver, next, Some(Waiting { order, record })));
             }
-            Err(answer) => drop(reply.send(*answer)),
+            Err(answer) => self.answer_at_once(order, *answer),
         }
     }
 
-    /// What the host does by itself when a gate or a deadline says so.
-    pub(super) fn automatic_way_back(&mut self, next: HostState, services: &[String], now: Time) {
-        self.refuse_pending("the way back was faster");
-        // Nobody waits for an answer: the disk follows, a banner says so when it does not.
-        drop(self.saver.save(next.clone()));
-        self.take_effect(next);
-        for name in services {
-            self.watch_way_back(name);
-            if let Some(intent) = self.intent(name, now) {
-                self.journal.append_detached(intent.clone());
-                self.journal.append_detached(intent.answered(now, Outcome::Accepted { changed: true, at: now }));
-                if let Some(service) = self.services.get_mut(name) {
-                    service.own_way_back = Some(intent);
-                }
+    fn decide(&mut self, order: &Order) -> Result<(HostState, ActionRecord), AtOnce> {
+        if order.id().as_str().len() > LONGEST_ID {
+            return Err(Box::new(Err(Refused::new(400, format!("an action id has at most {LONGEST_ID} bytes")))));
+        }
+        match &order.what {
+            What::Act(request) => self.next_by_action(request, &order.by),
+            What::Deploy(request, prepared) => self.next_by_deploy(request, prepared, &order.by),
+        }
+    }
+
+    fn answer_at_once(&mut self, order: Order, answer: Reply) {
+        if let Ok(record) = &answer
+            && self.known(&record.id).is_none()
+        {
+            // It is so already: the same question gets the same answer later, when it may be otherwise.
+            self.state.answer(record.clone());
+            if let Some(pending) = &mut self.pending {
+                pending.next.answer(record.clone());
             }
         }
+        let _ = order.reply.send(answer);
     }
 
     /// The answer at once, or the next state and the answer to give when it is on disk.
-    fn decide(&self, request: &ActionRequest, by: &Text) -> Result<(HostState, ActionRecord), AtOnce> {
+    fn next_by_action(&self, request: &ActionRequest, by: &Text) -> Result<(HostState, ActionRecord), AtOnce> {
         let now = self.clock.now();
         if let Some(answered) = self.known(&request.id) {
             return Err(Box::new(Ok(answered)));
         }
         let name = request.belief.key.service.as_str();
-        let (Some(state), Some(service)) = (self.state.services.get(name), self.services.get(name)) else {
+        let Some(service) = self.services.get(name) else {
             return Err(Box::new(Err(Refused::new(404, format!("no rollout `{}` here", Text::clean(name))))));
         };
         let mut next = self.state.clone();
-        let Some(changed) = next.services.get_mut(name) else { return Err(Box::new(Err(Refused::new(404, "no such rollout")))) };
+        // A service that was never deployed has its own reasons to refuse.
+        let changed = next.services.entry(name.to_owned()).or_default();
+        let before = changed.life.run.as_ref().map(|r| r.id.clone());
         let fresh = if request.action == Action::Retry { changed.next_run() } else { RunId::new("") };
         let order = Ordered {
             action: request.action.clone(),
             belief: request.belief.clone(),
             by: by.clone(),
-            reason: request.reason.clone(),
+            reason: request.reason.as_ref().map(short),
             force: request.force,
             switch_only: request.switch_only,
             fresh,
@@ -110,10 +135,7 @@ impl Engine {
                 next.answer(record.clone());
                 Ok((next, record))
             }
-            Err(refusal @ Refusal::AlreadySo { .. }) => {
-                let run = state.life.run.as_ref().map(|r| r.id.clone());
-                Err(Box::new(Ok(record(run, Outcome::Refused { refusal }))))
-            }
+            Err(refusal @ Refusal::AlreadySo { .. }) => Err(Box::new(Ok(record(before, Outcome::Refused { refusal })))),
             Err(refusal) => Err(Box::new(Err(self.refused(name, refusal)))),
         }
     }
@@ -128,27 +150,20 @@ impl Engine {
         Box::new(Refused { status: 409, error: ApiError { message: refusal.to_string().into(), refusal: Some(refusal), rollout } })
     }
 
-    /// Starts a rollout from what was prepared.
-    pub(super) fn deploy(&mut self, request: DeployRequest, prepared: Prepared, by: Text, reply: oneshot::Sender<Reply>) {
-        let answer = self.start_run(&request, prepared, &by);
-        match answer {
-            Ok((next, record)) => self.pending = Some(Pending::start(&self.saver, next, Some(Waiting { reply, record }))),
-            Err(answer) => drop(reply.send(*answer)),
-        }
-    }
-
-    fn start_run(&mut self, request: &DeployRequest, prepared: Prepared, by: &Text) -> Result<(HostState, ActionRecord), AtOnce> {
+    /// A rollout starts from what was prepared.
+    fn next_by_deploy(&mut self, request: &DeployRequest, prepared: &Prepared, by: &Text) -> Result<(HostState, ActionRecord), AtOnce> {
         let now = self.clock.now();
         if let Some(answered) = self.known(&request.id) {
             return Err(Box::new(Ok(answered)));
         }
         let name = prepared.spec.name.clone();
-        if !self.services.contains_key(&name) {
-            self.open(&prepared.spec).map_err(|e| Box::new(Err(Refused::new(400, e.to_string()))))?;
-        }
+        self.open_for(&prepared.spec).map_err(|e| Box::new(Err(Refused::new(400, e.to_string()))))?;
         let mut next = self.state.clone();
         let state = next.services.entry(name.clone()).or_default();
-        let (described, spec) = (prepared.described, prepared.spec);
+        let (described, spec) = (prepared.described.clone(), prepared.spec.clone());
+        let listens = state.life.stable.as_ref().map(|s| s.spec.listen).filter(|listen| *listen != spec.listen);
+        let moves = listens
+            .map(|from| format!("listen {from} → {}: once this version is stable, from the next start of the host on", spec.listen).into());
         let id = spec.runtime().version(&name, &described.digest);
         let label = described.version.clone().unwrap_or_else(|| described.digest.short().into());
         let candidate = Deployed { id, generation: 0, artifact: described.digest, label, revision: described.revision, spec, at: now };
@@ -166,7 +181,10 @@ impl Engine {
         };
         note_all(state, now, notes);
         if let Some(reason) = &request.reason {
-            state.note(now, Level::Info, by.clone(), format!("reason: {reason}").into());
+            state.note(now, Level::Info, by.clone(), format!("reason: {}", short(reason)).into());
+        }
+        if let Some(moves) = moves {
+            state.note(now, Level::Warn, "host".into(), moves);
         }
         let record = ActionRecord {
             id: request.id.clone(),
@@ -179,32 +197,72 @@ impl Engine {
         Ok((next, record))
     }
 
-    /// A state reached the disk and takes effect, or did not and never happened.
+    /// A state reached the disk and takes effect, or did not and never happened. The way back does
+    /// in any case.
     pub(super) fn settled(&mut self, settled: Result<(), SaveError>) {
-        let Some(Pending { next, waiting, .. }) = self.pending.take() else { return };
+        let Some(Pending { next, waiting, anyway, .. }) = self.pending.take() else { return };
         match settled {
-            Ok(()) => {
-                self.take_effect(next);
-                if let Some(waiting) = waiting {
-                    let _ = waiting.reply.send(Ok(waiting.record));
-                }
-                self.turn();
-            }
-            Err(why) => {
+            Err(why) if !anyway => {
                 // What is in effect must be what the disk holds when it answers again.
                 drop(self.saver.save(self.state.clone()));
-                let message = format!("not written to disk, so nothing was done: {why}");
-                tracing::error!("{message}");
-                if let Some(waiting) = waiting {
-                    let _ = waiting.reply.send(Err(Refused::new(503, message)));
+                self.opening = None;
+                self.plans_from = Instant::now() + PLANS_REST;
+                if let Some(Waiting { order, .. }) = waiting {
+                    let refused = self.not_written(&order, &why);
+                    let _ = order.reply.send(Err(refused));
+                }
+            }
+            settled => {
+                if let Err(why) = settled {
+                    tracing::warn!("the way back takes effect before it is on disk: {why}");
+                }
+                self.arrives(next, waiting.is_none());
+                self.turn();
+                if let Some(Waiting { order, record }) = waiting {
+                    let _ = order.reply.send(Ok(record));
                 }
             }
         }
     }
 
-    fn refuse_pending(&mut self, why: &str) {
+    /// Takes up a state, and follows each way back that begins or ends with it.
+    fn arrives(&mut self, next: HostState, by_itself: bool) {
+        let now = self.clock.now();
+        if let Some((name, service)) = self.opening.take() {
+            self.services.insert(name, service);
+        }
+        let moved = |old: &Life, new: &Life| (turning::is_reverting(old), turning::is_reverting(new), turning::is_reverted(new));
+        let before: Vec<(String, Life)> = self.state.services.iter().map(|(n, s)| (n.clone(), s.life.clone())).collect();
+        self.take_effect(next);
+        for (name, old) in before {
+            let Some(state) = self.state.services.get(&name) else { continue };
+            let (was, is, done) = moved(&old, &state.life);
+            if is && !was {
+                self.watch_way_back(&name);
+                if by_itself {
+                    self.journal_own(&name, now);
+                }
+            }
+            if done && !turning::is_reverted(&old) {
+                self.way_back_arrived(&name, now);
+            }
+        }
+    }
+
+    fn not_written(&self, order: &Order, why: &SaveError) -> Box<Refused> {
+        let message = format!("not written to disk, so nothing was done: {why}");
+        tracing::error!("{message}");
+        let name = match &order.what {
+            What::Act(request) => request.belief.key.service.as_str(),
+            What::Deploy(request, _) => request.service.as_str(),
+        };
+        self.refused(name, Refusal::NotNow { why: message.into() })
+    }
+
+    /// What waits for the disk steps aside for a way back; it is decided anew on what is so then.
+    pub(super) fn give_way(&mut self) {
         if let Some(Pending { waiting: Some(waiting), .. }) = self.pending.take() {
-            let _ = waiting.reply.send(Err(Refused::new(409, why)));
+            self.queue.push_front(Queued::Order(Box::new(waiting.order)));
         }
     }
 
@@ -212,6 +270,16 @@ impl Engine {
     fn watch_way_back(&mut self, name: &str) {
         let (Some(service), Some(state)) = (self.services.get_mut(name), self.state.services.get(name)) else { return };
         service.proof = turning::proof_of(&state.life);
+    }
+
+    /// What the host does by itself is journaled like what a person does.
+    fn journal_own(&mut self, name: &str, now: Time) {
+        let Some(intent) = self.intent(name, now) else { return };
+        self.journal.append_detached(intent.clone());
+        self.journal.append_detached(intent.answered(now, Outcome::Accepted { changed: true, at: now }));
+        if let Some(service) = self.services.get_mut(name) {
+            service.own_way_back = Some(intent);
+        }
     }
 
     /// The journal line of a way back that nobody but the host asked for.

@@ -39,26 +39,25 @@ pub(super) fn version(deployed: &Deployed) -> Version {
 }
 
 impl Engine {
-    /// Tells watchers what changed since the last turn.
-    pub(super) fn tell(&mut self, pools: &[PoolStatus], now: Time) {
-        let epoch = self.bus.epoch();
+    /// Tells watchers what changed since the last turn, or everything.
+    pub(super) fn tell(&mut self, pools: &[PoolStatus], now: Time, everything: bool) {
+        let (epoch, uptime) = (self.bus.epoch(), self.clock.uptime());
         for (name, service) in &mut self.services {
             let key = Self::key(name);
             let empty = ServiceState::default();
             let state = self.state.services.get(name).unwrap_or(&empty);
             let lamp = lamp::Light { depot: &self.depot, pools, secrets: &self.secrets, trouble: self.trouble.borrow().clone(), now };
             let seen = Seen { epoch, rev: Rev(state.life.rev), server_time: now, fresh_for: FRESH_FOR };
-            let rollout = picture(&key, service, state, &lamp, seen);
+            let rollout = picture(&key, service, state, &lamp, seen, uptime);
             self.bus.events(&key, &state.events);
             tell_failed(&mut self.bus, &key, service);
             let same = service.told.as_ref().is_some_and(|told| Rollout { seen: told.seen, ..rollout.clone() } == *told);
-            let old = service.told.as_ref().is_none_or(|told| told.seen.server_time + chrono::Duration::seconds(1) <= now);
-            if !same || old {
+            if !same || everything {
                 self.bus.apply(rollout.clone());
                 service.told = Some(rollout);
             }
         }
-        if self.services.is_empty() {
+        if everything {
             self.bus.heartbeat(now);
         }
     }
@@ -79,7 +78,7 @@ impl Engine {
 }
 
 fn version_metrics(service: &Service, track: &Track) -> VersionMetrics {
-    let pool = service.known.iter().find(|(_, d)| d.id == track.version.id).map(|(pool, _)| pool);
+    let pool = service.newest(&track.version.id);
     let meter = pool.map(|pool| service.proxy.meter(pool));
     let weight = |share: Option<Ratio>| share.and_then(|r| Weight::from_percent(r.percent()?));
     VersionMetrics {
@@ -97,6 +96,9 @@ fn version_metrics(service: &Service, track: &Track) -> VersionMetrics {
 
 fn tell_failed(bus: &mut crate::host::bus::Bus, key: &Key, service: &mut Service) {
     for (pool, deployed) in &service.known {
+        if service.newest(&deployed.id) != Some(pool) {
+            continue;
+        }
         let meter = service.proxy.meter(pool);
         let revision = meter.failed_revision();
         if service.failed_told.insert(pool.clone(), revision) != Some(revision) {
@@ -108,12 +110,12 @@ fn tell_failed(bus: &mut crate::host::bus::Bus, key: &Key, service: &mut Service
     service.failed_told.retain(|pool, _| service.known.contains_key(pool));
 }
 
-fn picture(key: &Key, service: &mut Service, state: &ServiceState, lamp: &lamp::Light<'_>, seen: Seen) -> Rollout {
+fn picture(key: &Key, service: &mut Service, state: &ServiceState, lamp: &lamp::Light<'_>, seen: Seen, uptime: Duration) -> Rollout {
     let (life, now) = (&state.life, lamp.now);
     let observed = observed(service, lamp.pools);
     let telling = life.view(&observed, &service.gates, now);
     let wanted = life.wanted();
-    let proof = prove(service, life, now);
+    let proof = prove(service, life, now, uptime);
     let tracks = tracks(service, life, &wanted, lamp.pools);
     let target = telling.to.as_ref();
     Rollout {
@@ -222,7 +224,7 @@ fn pool_shown(service: &Service, status: &PoolStatus) -> Pool {
     }
 }
 
-fn prove(service: &mut Service, life: &Life, now: Time) -> Option<crate::model::back::Proof> {
+fn prove(service: &mut Service, life: &Life, now: Time, uptime: Duration) -> Option<crate::model::back::Proof> {
     let run = life.run.as_ref()?;
     if !matches!(run.state, RunState::Reverting { .. } | RunState::Reverted { .. }) {
         service.proof = None;
@@ -241,7 +243,7 @@ fn prove(service: &mut Service, life: &Life, now: Time) -> Option<crate::model::
         stable_started: stable_now.started,
         stable_errors: measure::error_ratio(&stable.window()),
     };
-    service.proof.as_mut().map(|watch| watch.observe(&counted, now))
+    service.proof.as_mut().map(|watch| watch.observe(&counted, now, uptime))
 }
 
 fn bad(service: &Service, life: &Life) -> Option<Bad> {

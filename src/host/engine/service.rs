@@ -10,17 +10,23 @@ use crate::{
     journal,
     model::{
         gate::GateState,
+        ident::VersionId,
         rollout::{Finding, Rollout},
+        spec::ProxySpec,
         text::Text,
-        time::{Time, after},
+        time::Time,
     },
 };
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
 /// See the module.
 pub struct Service {
     /// Its listener.
     pub proxy: Proxy,
+    /// Where it was asked to listen; port 0 is any.
+    pub listen: SocketAddr,
+    /// What the listener was told last.
+    settings: ProxySpec,
     /// Zero points of the evidence.
     pub baseline: Baseline,
     /// Its gates as they were judged last.
@@ -31,7 +37,7 @@ pub struct Service {
     pub own_way_back: Option<journal::Entry>,
     /// Pools that are no longer wanted and finish what they have.
     pub drains: BTreeMap<PoolId, Drain>,
-    /// Versions that were measured and are not routed any more, as long as their traffic is of interest.
+    /// Versions that are measured, also when they are not routed any more, as long as they run or are told.
     pub known: BTreeMap<PoolId, Deployed>,
     /// What is wrong beside the signals, with since when.
     pub findings: Vec<Finding>,
@@ -43,8 +49,8 @@ pub struct Service {
 
 /// A pool that finishes what it has.
 pub struct Drain {
-    /// When it lost its traffic.
-    pub since: Time,
+    /// When it lost its traffic, by the host's uptime: the wall clock may be set.
+    pub since: Duration,
     /// How long it may take.
     pub bound: Duration,
     /// Whether its instances were told to end.
@@ -53,16 +59,18 @@ pub struct Drain {
 
 impl Drain {
     /// When what is still in flight is cut.
-    pub fn ends(&self) -> Time {
-        after(self.since, self.bound)
+    pub const fn ends(&self) -> Duration {
+        self.since.saturating_add(self.bound)
     }
 }
 
 impl Service {
     /// A service without instances.
-    pub fn new(proxy: Proxy) -> Self {
+    pub fn new(proxy: Proxy, listen: SocketAddr, settings: ProxySpec) -> Self {
         Self {
             proxy,
+            listen,
+            settings,
             baseline: Baseline::default(),
             gates: Vec::new(),
             proof: None,
@@ -75,22 +83,48 @@ impl Service {
         }
     }
 
+    /// Passes requests on by these settings from now on.
+    pub fn configure(&mut self, settings: &ProxySpec) {
+        if self.settings != *settings {
+            self.settings = settings.clone();
+            self.proxy.configure(settings.clone());
+        }
+    }
+
     /// Lets go of everything but the listener.
     pub fn into_proxy(self) -> Proxy {
         self.proxy
     }
 
-    /// When the next drain is over.
-    pub fn next_drain_end(&self) -> Option<Time> {
+    /// When the next drain is over, by the host's uptime.
+    pub fn next_drain_end(&self) -> Option<Duration> {
         self.drains.values().filter(|d| !d.stopping).map(Drain::ends).min()
     }
 
-    /// Opens or closes a finding; one that stays keeps its `since`.
-    pub fn finding(&mut self, kind: &str, what: Option<Text>, now: Time) {
-        let since = self.findings.iter().find(|f| f.kind.as_str() == kind).map(|f| f.since);
-        self.findings.retain(|f| f.kind.as_str() != kind);
-        if let Some(what) = what {
-            self.findings.push(Finding { kind: kind.into(), what, since: since.unwrap_or(now) });
+    /// The last start of a version that is measured.
+    pub fn newest(&self, version: &VersionId) -> Option<&PoolId> {
+        self.known.iter().rev().find(|(_, d)| d.id == *version).map(|(pool, _)| pool)
+    }
+
+    /// Opens or closes a finding; one that stays keeps its `since`. True when it is new.
+    pub fn finding(&mut self, kind: &str, what: Option<Text>, now: Time) -> bool {
+        let known = self.findings.iter().position(|f| f.kind.as_str() == kind);
+        match (known, what) {
+            (Some(place), Some(what)) => {
+                if let Some(found) = self.findings.get_mut(place) {
+                    found.what = what;
+                }
+                false
+            }
+            (Some(place), None) => {
+                self.findings.remove(place);
+                false
+            }
+            (None, Some(what)) => {
+                self.findings.push(Finding { kind: kind.into(), what, since: now });
+                true
+            }
+            (None, None) => false,
         }
     }
 }

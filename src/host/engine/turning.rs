@@ -9,7 +9,7 @@ use crate::{
     conductor::life::{Deployed, Life, Observed, PoolId, PoolSeen, RunState, Wanted},
     host::{
         commit::Pending,
-        instances::{PoolPlan, PoolStatus},
+        instances::{Instances, PoolPlan, PoolStatus},
         measure,
         meter::Meter,
         proof,
@@ -24,21 +24,16 @@ use std::{
     sync::Arc,
     time::Duration,
 };
+use tokio::time::Instant;
+
+/// How long a service whose requests outlived the drain has between TERM and KILL.
+const LAST_WORDS: Duration = Duration::from_secs(5);
 
 impl Engine {
-    /// What a fresh start must do before its first turn: unpack and verify what should run.
+    /// What a fresh start must do before its first turn.
     pub(super) fn adopt(&mut self) {
-        let now = self.clock.now();
-        for (name, state) in &mut self.state.services {
-            let Some(service) = self.services.get_mut(name) else { continue };
-            for deployed in state.life.wanted().pools {
-                if let Err(why) = self.depot.unpack(&deployed.artifact) {
-                    let what = Text::from(format!("{} cannot be started: {why}", deployed.label));
-                    service.finding(&format!("artifact {}", deployed.artifact.short()), Some(what.clone()), now);
-                    state.note(now, Level::Bad, "host".into(), what);
-                }
-            }
-            if let Some(watch) = proof_of(&state.life) {
+        for (name, state) in &self.state.services {
+            if let (Some(service), Some(watch)) = (self.services.get_mut(name), proof_of(&state.life)) {
                 service.proof = Some(watch);
             }
         }
@@ -46,66 +41,84 @@ impl Engine {
 
     /// Observes, lets the plan move, makes it so and tells it. Safe to be called at any time.
     pub(super) fn turn(&mut self) {
-        let now = self.clock.now();
-        let pools = self.instances.status();
-        self.judge_all(now);
-        if self.pending.is_none() {
-            self.move_plans(&pools, now);
-        }
-        self.make_so(&pools, now);
-        self.tell(&pools, now);
+        self.turn_and_tell(false);
     }
 
-    /// Closes the second of every meter.
+    /// Closes the second of every meter, and tells everything: watchers hear of us every second.
     pub(super) fn second(&mut self) {
         let now = self.clock.now();
         for (name, service) in &self.services {
             let key = Self::key(name);
             for (pool, deployed) in &service.known {
                 let point = service.proxy.meter(pool).tick(now);
-                self.bus.point(&key, &deployed.id, point);
+                // Of a version that was started again, the instances of before finish unseen.
+                if service.newest(&deployed.id) == Some(pool) {
+                    self.bus.point(&key, &deployed.id, point);
+                }
             }
         }
+        self.turn_and_tell(true);
+    }
+
+    fn turn_and_tell(&mut self, everything: bool) {
+        let now = self.clock.now();
+        let pools = self.instances.status();
+        self.judge_all(now);
+        self.move_plans(&pools, now);
+        self.make_so(&pools, now);
+        self.tell(&pools, now, everything);
     }
 
     fn judge_all(&mut self, now: Time) {
         for (name, service) in &mut self.services {
-            let Some(state) = self.state.services.get_mut(name) else { continue };
-            freeze_threshold(service, state);
-            service.gates = judge(service, &state.life, state.slow_from.is_some(), now);
+            let Some(state) = self.state.services.get(name) else { continue };
+            if let Some(slow) = state.slow_from {
+                for deployed in state.life.stable.iter().chain(state.life.run.as_ref().map(|r| &r.candidate)) {
+                    service.proxy.meter(&deployed.pool()).freeze_threshold(slow);
+                }
+            }
+            service.gates = judge(service, &state.life, state.slow_from, now);
         }
     }
 
     /// Lets every plan move; what moved is written first and takes effect when it is on disk. The way
-    /// back that a gate asks for waits for the disk no longer than one that a person asks for.
+    /// back that a gate asks for, and its end, wait for the disk and for what is on its way to it no
+    /// longer than one that a person asks for; they take nothing else with them.
     fn move_plans(&mut self, pools: &[PoolStatus], now: Time) {
+        if self.pending.as_ref().is_some_and(|p| p.anyway) {
+            return;
+        }
         let mut next = self.state.clone();
-        let (mut went_back, mut arrived) = (Vec::new(), Vec::new());
+        let mut back = Vec::new();
         let needed = self.needed_artifacts();
         for (name, service) in &self.services {
             let Some(state) = next.services.get_mut(name) else { continue };
             let before = state.life.clone();
             let seen = observed(service, pools);
             let notes = state.life.advance(&seen, &service.gates, now);
-            if measure_way_back(state, &before) {
-                arrived.push(name.clone());
-            }
+            measure_way_back(state, &before);
+            freeze_threshold(service, state);
             note_all(state, now, notes);
             state.keep_artifacts(|artifact| needed.contains(artifact));
-            if is_reverting(&state.life) && !is_reverting(&before) {
-                went_back.push(name.clone());
+            let (goes, arrives) = (is_reverting(&state.life) && !is_reverting(&before), is_reverted(&state.life) && !is_reverted(&before));
+            if goes || arrives {
+                back.push((name.clone(), state.clone()));
             }
         }
-        if next == self.state {
-            return;
-        }
-        for name in &arrived {
-            self.way_back_arrived(name, now);
-        }
-        if went_back.is_empty() {
-            self.pending = Some(Pending::start(&self.saver, next, None));
-        } else {
-            self.automatic_way_back(next, &went_back, now);
+        if !back.is_empty() {
+            let mut only = self.state.clone();
+            only.services.extend(back);
+            self.give_way();
+            self.pending = Some(Pending::way_back(&self.saver, only, None));
+        } else if self.pending.is_none() && self.plans_from <= Instant::now() {
+            for (name, level, what) in std::mem::take(&mut self.news) {
+                if let Some(state) = next.services.get_mut(&name) {
+                    state.note(now, level, "host".into(), what);
+                }
+            }
+            if next != self.state {
+                self.pending = Some(Pending::start(&self.saver, next, None));
+            }
         }
     }
 
@@ -140,24 +153,43 @@ impl Engine {
     /// Makes the machine what the state in effect says: instances, routes, drains.
     pub(super) fn make_so(&mut self, pools: &[PoolStatus], now: Time) {
         let mut roles = HashMap::new();
+        let uptime = self.clock.uptime();
         for (name, service) in &mut self.services {
             let Some(state) = self.state.services.get(name) else { continue };
             let wanted = state.life.wanted();
+            let (mut drifted, mut missing) = (Vec::new(), Vec::new());
             for deployed in &wanted.pools {
-                service.known.insert(deployed.pool(), deployed.clone());
                 service.drains.remove(&deployed.pool());
-                self.secrets.look(&self.instances, deployed, now);
+                self.secrets.look(&self.instances, deployed, now, uptime);
                 roles.insert(deployed.pool(), role_of(&wanted, &deployed.pool()));
-                if let Some(plan) = pool_plan(&self.depot, name, deployed) {
-                    self.instances.ensure(plan);
+                match pool_plan(&self.depot, name, deployed) {
+                    Some(plan) => self.instances.ensure(plan),
+                    // Every byte is hashed first; that may take a while.
+                    None => missing.extend(self.depot.unpack_soon(&deployed.artifact).map(|why| (deployed, why))),
                 }
+                drifted.extend(self.depot.watchman.drift(&deployed.artifact).map(|drift| (deployed, drift)));
+            }
+            for deployed in of_interest(&state.life) {
+                service.known.entry(deployed.pool()).or_insert_with(|| deployed.clone());
+            }
+            if let Some(settings) = state.life.stable.as_ref().or(state.life.run.as_ref().map(|r| &r.candidate)) {
+                service.configure(&settings.spec.proxy);
             }
             service.proxy.program(table(&wanted, pools));
-            drain(service, &self.instances, &wanted, pools, now);
-            let banner = self.trouble.borrow().clone();
-            service.finding("disk", banner, now);
+            drain(service, &self.instances, &state.life, &wanted, pools, now, uptime);
+            let trouble = self.trouble.borrow().clone();
+            service.finding("disk", trouble, now);
             service.finding("journal", self.journal.trouble().borrow().clone(), now);
+            for (kind, found) in [("drift", drifted), ("artifact", missing)] {
+                let lines: Vec<String> = found.iter().map(|(d, why)| format!("{} cannot be started: {why}", d.label)).collect();
+                let what = (!lines.is_empty()).then(|| Text::from(lines.join("; ")));
+                if service.finding(kind, what.clone(), now) {
+                    self.news.extend(what.map(|what| (name.clone(), Level::Bad, what)));
+                }
+            }
         }
+        let in_use: BTreeSet<Digest> = self.services.values().flat_map(|s| s.known.values().map(|d| d.artifact)).collect();
+        self.depot.watchman.forget_drifted(|artifact| in_use.contains(artifact));
         self.secrets.retain(|pool| roles.contains_key(pool));
         self.instances.set_roles(roles);
     }
@@ -174,6 +206,11 @@ fn role_of(wanted: &Wanted, pool: &PoolId) -> Role {
     }
 }
 
+/// Versions whose traffic is told, whether they run or not.
+fn of_interest(life: &Life) -> impl Iterator<Item = &Deployed> {
+    life.stable.iter().chain(life.run.as_ref().map(|r| &r.candidate)).chain(life.warm.as_ref().map(|w| &w.deployed))
+}
+
 /// Freezes what is slow: stable's p99 when the run started, or as soon as it has enough requests.
 fn freeze_threshold(service: &Service, state: &mut ServiceState) {
     let in_progress = state.life.run.as_ref().is_some_and(|r| matches!(r.state, RunState::Starting | RunState::Stepping));
@@ -185,31 +222,28 @@ fn freeze_threshold(service: &Service, state: &mut ServiceState) {
         if window.n >= measure::ENOUGH_FOR_P99
             && let Some(p99) = window.p99
         {
-            state.slow_from = Some(Duration::from_secs_f64(p99 / 1_000.0));
-        }
-    }
-    if let Some(slow) = state.slow_from {
-        let runs = state.life.run.as_ref().map(|r| &r.candidate);
-        for deployed in state.life.stable.iter().chain(runs) {
-            service.proxy.meter(&deployed.pool()).freeze_threshold(slow);
+            // What is remembered is whole milliseconds, and must be the same before and after a restart.
+            let exact = Duration::from_secs_f64(p99 / 1_000.0);
+            let whole = exact.as_micros().div_ceil(1_000);
+            state.slow_from = Some(Duration::from_millis(u64::try_from(whole).unwrap_or(u64::MAX)));
         }
     }
 }
 
-fn judge(service: &mut Service, life: &Life, threshold_known: bool, now: Time) -> Vec<GateState> {
+fn judge(service: &mut Service, life: &Life, slow_from: Option<Duration>, now: Time) -> Vec<GateState> {
     let Some(run) = life.run.as_ref().filter(|r| r.state == RunState::Stepping) else {
-        service.baseline.follow(None, &[]);
+        service.baseline.follow(None, None, &[]);
         return Vec::new();
     };
     let candidate = service.proxy.meter(&run.candidate.pool());
     let stable = life.stable.as_ref().map(|d| (d.pool(), service.proxy.meter(&d.pool())));
     let mut meters: Vec<(PoolId, &Meter)> = vec![(run.candidate.pool(), &candidate)];
     meters.extend(stable.iter().map(|(pool, meter)| (pool.clone(), meter.as_ref())));
-    service.baseline.follow(Some(run), &meters);
+    service.baseline.follow(Some(run), slow_from, &meters);
     let arms = Arms {
         candidate: service.baseline.counts(&run.candidate.pool(), &candidate),
         stable: stable.as_ref().and_then(|(pool, meter)| service.baseline.counts(pool, meter)),
-        threshold_known,
+        threshold_known: slow_from.is_some(),
         since: service.baseline.since().unwrap_or(run.step_since),
         fresh: true,
         rate: measure::rate(&candidate.window()),
@@ -255,20 +289,24 @@ fn table(wanted: &Wanted, pools: &[PoolStatus]) -> Table {
 }
 
 /// Pools that are no longer wanted finish their requests; then their instances end.
-fn drain(service: &mut Service, instances: &crate::host::instances::Instances, wanted: &Wanted, pools: &[PoolStatus], now: Time) {
+fn drain(service: &mut Service, instances: &Instances, life: &Life, wanted: &Wanted, pools: &[PoolStatus], now: Time, uptime: Duration) {
     let leaving: Vec<Deployed> = service.known.values().filter(|d| !wanted.pools.iter().any(|w| w.pool() == d.pool())).cloned().collect();
     for deployed in leaving {
         let pool = deployed.pool();
         if !pools.iter().any(|p| p.id == pool) {
             service.drains.remove(&pool);
-            service.known.remove(&pool);
             service.finding(&format!("drain {pool}"), None, now);
+            if !of_interest(life).any(|d| d.pool() == pool) {
+                service.known.remove(&pool);
+                service.proxy.forget(&pool);
+            }
             continue;
         }
         let bound = deployed.spec.drain;
-        let drain = service.drains.entry(pool.clone()).or_insert(Drain { since: now, bound, stopping: false });
+        let drain = service.drains.entry(pool.clone()).or_insert(Drain { since: uptime, bound, stopping: false });
         let in_flight = service.proxy.in_flight(&pool) + service.proxy.upgraded(&pool);
-        if drain.stopping || (in_flight > 0 && now < drain.ends()) {
+        let over = uptime >= drain.ends();
+        if drain.stopping || (in_flight > 0 && !over) {
             continue;
         }
         drain.stopping = true;
@@ -277,26 +315,29 @@ fn drain(service: &mut Service, instances: &crate::host::instances::Instances, w
             tracing::warn!("{what}");
             service.finding(&format!("drain {pool}"), Some(what), now);
         }
-        instances.stop(&pool, bound);
+        // The requests had their time; what is left is the service's own end.
+        instances.stop(&pool, if over { bound.min(LAST_WORDS) } else { bound });
     }
 }
 
-fn is_reverting(life: &Life) -> bool {
+/// Whether traffic goes back, or went back.
+pub(super) fn is_reverting(life: &Life) -> bool {
     life.run.as_ref().is_some_and(|r| matches!(r.state, RunState::Reverting { .. } | RunState::Reverted { .. }))
 }
 
-/// Remembers how long a way back took, once the router has confirmed it. True when it has just now.
-fn measure_way_back(state: &mut ServiceState, before: &Life) -> bool {
+/// Whether the router has confirmed it.
+pub(super) fn is_reverted(life: &Life) -> bool {
+    life.run.as_ref().is_some_and(|r| matches!(r.state, RunState::Reverted { .. }))
+}
+
+/// Remembers how long a way back took, once the router has confirmed it.
+fn measure_way_back(state: &mut ServiceState, before: &Life) {
     let reverted = |life: &Life| match life.run.as_ref().map(|r| &r.state) {
         Some(RunState::Reverted { asked, at, .. }) => Some((*asked, *at)),
         _ => None,
     };
-    match (reverted(&state.life), reverted(before)) {
-        (Some((asked, at)), None) => {
-            state.went_back_in(crate::model::time::elapsed(at, asked));
-            true
-        }
-        _ => false,
+    if let (Some((asked, at)), None) = (reverted(&state.life), reverted(before)) {
+        state.went_back_in(crate::model::time::elapsed(at, asked));
     }
 }
 
