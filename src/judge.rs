@@ -12,8 +12,7 @@ pub use first::FirstGate;
 use crate::model::{
     gate::{Evidence, GateState, Verdict},
     rollout::Summary,
-    signal::SignalId,
-    spec::{GateSignal, GateSpec},
+    spec::GateSpec,
     text::Text,
     time::Time,
 };
@@ -59,10 +58,7 @@ pub fn state(judge: &impl Judge, gate: &GateSpec, arms: &Arms, before: Option<&G
     let same = before.filter(|b| b.id == gate.name && b.verdict.word() == verdict.word());
     GateState {
         id: gate.name.clone(),
-        signal: match gate.signal {
-            GateSignal::Errors => SignalId::Errors,
-            GateSignal::Slow => SignalId::Slow,
-        },
+        signal: gate.signal.measured(),
         rule: rule_text(gate),
         on_fail: gate.on_fail,
         since: same.map_or(now, |b| b.since),

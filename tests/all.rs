@@ -17,6 +17,7 @@ mod fixtures;
 mod host;
 mod instances;
 mod journal;
+mod json;
 mod proxy;
 mod screens;
 mod slots;

@@ -22,8 +22,9 @@ use crate::model::{
 };
 use axum::{
     Json, Router,
-    extract::{ConnectInfo, DefaultBodyLimit, Path, State, rejection::JsonRejection},
+    extract::{ConnectInfo, DefaultBodyLimit, Path, Request, State, rejection::JsonRejection},
     http::{StatusCode, header},
+    middleware::{self, Next},
     response::{IntoResponse, Response},
     routing::{get, post},
 };
@@ -59,12 +60,22 @@ pub fn control(api: Api) -> Router {
         .fallback(|| async { Refused::new(404, "no such path").into_response() })
         .method_not_allowed_fallback(|| async { Refused::new(405, "no such method here").into_response() })
         .layer(DefaultBodyLimit::max(BODY))
+        .layer(middleware::from_fn(peers_only))
         .with_state(api)
 }
 
 /// Only the metrics, for a TCP port.
 pub fn metrics_only(api: Api) -> Router {
     Router::new().route("/metrics", get(metrics)).with_state(api)
+}
+
+/// The socket's mode keeps others out; who got in all the same is refused by what the kernel says.
+async fn peers_only(ConnectInfo(peer): ConnectInfo<Peer>, request: Request, next: Next) -> Response {
+    if peer.may(rustix::process::geteuid().as_raw()) {
+        next.run(request).await
+    } else {
+        Refused::new(403, "this host is another user's").into_response()
+    }
 }
 
 async fn act(State(api): State<Api>, ConnectInfo(peer): ConnectInfo<Peer>, body: Result<Json<ActionRequest>, JsonRejection>) -> Response {

@@ -30,7 +30,7 @@ impl Light<'_> {
     pub fn checks(&self, to: &Deployed) -> Vec<Check> {
         let pool = self.pools.iter().find(|p| p.id == to.pool());
         let mut checks = vec![self.instances(pool), self.artifact(to)];
-        checks.extend(pool.and_then(|p| self.secrets(p)));
+        checks.extend(self.secrets(to, pool));
         checks.push(match &self.trouble {
             None => self.check("disk", CheckState::Ok, "state is on disk"),
             Some(trouble) => self.check("disk", CheckState::Bad, trouble.as_str()),
@@ -54,12 +54,14 @@ impl Light<'_> {
         }
     }
 
-    fn secrets(&self, pool: &PoolStatus) -> Option<Check> {
-        let started_with = pool.secrets.as_ref()?;
-        let found = self.secrets.found(&pool.id)?;
+    fn secrets(&self, to: &Deployed, pool: Option<&PoolStatus>) -> Option<Check> {
+        let started_with = pool.and_then(|p| p.secrets.as_ref());
+        let found = self.secrets.found(&to.pool())?;
         let (state, detail) = match found.hash.as_ref()? {
             // A switch needs no secret; a fresh start would get the new one.
-            Ok(now) if now.as_ref() != Some(started_with) => (CheckState::Ok, "changed since its instances started"),
+            Ok(now) if started_with.is_some_and(|then| now.as_ref() != Some(then)) => {
+                (CheckState::Ok, "changed since its instances started")
+            }
             Ok(_) => (CheckState::Ok, "unchanged"),
             Err(why) => (CheckState::Bad, why.as_str()),
         };

@@ -29,6 +29,8 @@ pub struct ServiceMetrics {
     pub gates: Vec<(GateId, Verdict)>,
     /// Requests that had no version to go to.
     pub unrouted: u64,
+    /// Requests that were cut because they outlived a drain.
+    pub outlived: u64,
     /// Its versions.
     pub versions: Vec<VersionMetrics>,
 }
@@ -126,6 +128,10 @@ pub fn render(services: &[ServiceMetrics]) -> String {
         page.sample("cutover_unrouted_requests_total", &[("service", &s.service)], s.unrouted);
     }
     let versions = || services.iter().flat_map(|s| s.versions.iter().map(move |v| (s, v)));
+    page.family("cutover_outlived_requests_total", "counter", "Requests that were cut because they outlived a drain.");
+    for s in services {
+        page.sample("cutover_outlived_requests_total", &[("service", &s.service)], s.outlived);
+    }
     page.family("cutover_requests_total", "counter", "Requests answered or failed, by class of the status that went down.");
     for (s, v) in versions() {
         for (class, count) in CLASSES.iter().zip(v.totals.class) {

@@ -4,6 +4,7 @@ use super::{
     digest::Digest,
     ident::{GateId, VersionId},
     ratio::Weight,
+    signal::SignalId,
     step::StepSpec,
     time::human,
 };
@@ -193,9 +194,15 @@ impl GateSignal {
     /// Its word in configuration, JSON and on the screen.
     #[must_use]
     pub const fn word(self) -> &'static str {
+        self.measured().word()
+    }
+
+    /// The measured series.
+    #[must_use]
+    pub const fn measured(self) -> SignalId {
         match self {
-            Self::Errors => "errors",
-            Self::Slow => "slow",
+            Self::Errors => SignalId::Errors,
+            Self::Slow => SignalId::Slow,
         }
     }
 }

@@ -71,6 +71,7 @@ impl Engine {
             holds: rollout.holds.clone(),
             gates: rollout.gates.iter().map(|g| (g.id.clone(), g.verdict.clone())).collect(),
             unrouted: service.proxy.unrouted(),
+            outlived: service.outlived,
             versions: rollout.tracks.iter().map(|track| version_metrics(service, track)).collect(),
         })
         .collect()

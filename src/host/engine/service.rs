@@ -39,6 +39,8 @@ pub struct Service {
     pub drains: BTreeMap<PoolId, Drain>,
     /// Versions that are measured, also when they are not routed any more, as long as they run or are told.
     pub known: BTreeMap<PoolId, Deployed>,
+    /// Requests that were cut because they outlived a drain, since the host started.
+    pub outlived: u64,
     /// What is wrong beside the signals, with since when.
     pub findings: Vec<Finding>,
     /// What was told last.
@@ -77,6 +79,7 @@ impl Service {
             own_way_back: None,
             drains: BTreeMap::new(),
             known: BTreeMap::new(),
+            outlived: 0,
             findings: Vec::new(),
             told: None,
             failed_told: BTreeMap::new(),
@@ -137,5 +140,6 @@ pub fn outlived(label: &Text, bound: Duration, left: &[Lingering], now: Time) ->
     });
     let list = shown.collect::<Vec<_>>().join(", ");
     let more = if left.len() > 3 { format!(" and {} more", left.len() - 3) } else { String::new() };
-    format!("{} requests outlived the drain of {} on {label}: {list}{more}", left.len(), humantime::format_duration(bound)).into()
+    let requests = if left.len() == 1 { "request" } else { "requests" };
+    format!("{} {requests} outlived the drain of {} on {label}: {list}{more}", left.len(), humantime::format_duration(bound)).into()
 }

@@ -17,7 +17,15 @@ use crate::{
         state::{HostState, ServiceState},
     },
     judge::{self, Arms, FirstGate},
-    model::{digest::Digest, event::Level, gate::GateState, ident::Role, text::Text, time::Time},
+    model::{
+        digest::Digest,
+        event::Level,
+        gate::{GateState, Verdict},
+        ident::Role,
+        spec::GateSpec,
+        text::Text,
+        time::Time,
+    },
 };
 use std::{
     collections::{BTreeSet, HashMap},
@@ -66,6 +74,10 @@ impl Engine {
         self.judge_all(now);
         self.move_plans(&pools, now);
         self.make_so(&pools, now);
+        if self.state.services.values().any(|s| is_reverting(&s.life) && !is_reverted(&s.life)) {
+            // The router was told just now: whether it went back is known without waiting for the next turn.
+            self.move_plans(&pools, self.clock.now());
+        }
         self.tell(&pools, now, everything);
     }
 
@@ -176,7 +188,8 @@ impl Engine {
                 service.configure(&settings.spec.proxy);
             }
             service.proxy.program(table(&wanted, pools));
-            drain(service, &self.instances, &state.life, &wanted, pools, now, uptime);
+            let outlived = drain(service, &self.instances, &state.life, &wanted, pools, now, uptime);
+            self.news.extend(outlived.into_iter().map(|what| (name.clone(), Level::Warn, what)));
             let trouble = self.trouble.borrow().clone();
             service.finding("disk", trouble, now);
             service.finding("journal", self.journal.trouble().borrow().clone(), now);
@@ -250,7 +263,25 @@ fn judge(service: &mut Service, life: &Life, slow_from: Option<Duration>, now: T
     };
     let before = &service.gates;
     let gates = &run.candidate.spec.gates;
+    if run.converged.is_none() {
+        // Nothing was counted at this weight yet: that is no blindness.
+        return gates.iter().map(|gate| before.iter().find(|b| b.id == gate.name).cloned().unwrap_or_else(|| not_yet(gate, now))).collect();
+    }
     gates.iter().map(|gate| judge::state(&FirstGate, gate, &arms, before.iter().find(|b| b.id == gate.name), now)).collect()
+}
+
+/// A gate before the candidate had any traffic.
+fn not_yet(gate: &GateSpec, now: Time) -> GateState {
+    let verdict = Verdict::Wait { missing: "no traffic yet".into(), eta: None };
+    GateState {
+        id: gate.name.clone(),
+        signal: gate.signal.measured(),
+        rule: judge::rule_text(gate),
+        on_fail: gate.on_fail,
+        verdict,
+        since: now,
+        evidence: None,
+    }
 }
 
 /// What the host sees of the machine, in the conductor's words.
@@ -288,15 +319,26 @@ fn table(wanted: &Wanted, pools: &[PoolStatus]) -> Table {
     Table { stable: arm(&wanted.stable), candidate: arm(&wanted.candidate), weight: wanted.weight }
 }
 
-/// Pools that are no longer wanted finish their requests; then their instances end.
-fn drain(service: &mut Service, instances: &Instances, life: &Life, wanted: &Wanted, pools: &[PoolStatus], now: Time, uptime: Duration) {
+/// Pools that are no longer wanted finish their requests; then their instances end. Says what did not
+/// finish in time.
+fn drain(
+    service: &mut Service,
+    instances: &Instances,
+    life: &Life,
+    wanted: &Wanted,
+    pools: &[PoolStatus],
+    now: Time,
+    uptime: Duration,
+) -> Vec<Text> {
+    let mut said = Vec::new();
     let leaving: Vec<Deployed> = service.known.values().filter(|d| !wanted.pools.iter().any(|w| w.pool() == d.pool())).cloned().collect();
     for deployed in leaving {
         let pool = deployed.pool();
         if !pools.iter().any(|p| p.id == pool) {
             service.drains.remove(&pool);
-            service.finding(&format!("drain {pool}"), None, now);
+            // What was cut stays to be read as long as its version is shown.
             if !of_interest(life).any(|d| d.pool() == pool) {
+                service.finding(&format!("drain {pool}"), None, now);
                 service.known.remove(&pool);
                 service.proxy.forget(&pool);
             }
@@ -311,13 +353,17 @@ fn drain(service: &mut Service, instances: &Instances, life: &Life, wanted: &Wan
         }
         drain.stopping = true;
         if in_flight > 0 {
-            let what = outlived(&deployed.label, bound, &service.proxy.lingering(&pool), now);
+            let left = service.proxy.lingering(&pool);
+            let what = outlived(&deployed.label, bound, &left, now);
             tracing::warn!("{what}");
-            service.finding(&format!("drain {pool}"), Some(what), now);
+            service.outlived += left.len() as u64;
+            service.finding(&format!("drain {pool}"), Some(what.clone()), now);
+            said.push(what);
         }
         // The requests had their time; what is left is the service's own end.
         instances.stop(&pool, if over { bound.min(LAST_WORDS) } else { bound });
     }
+    said
 }
 
 /// Whether traffic goes back, or went back.

@@ -41,6 +41,7 @@ fn page() -> String {
         holds: vec![Hold::Manual { by: "ana".into(), since: at }, Hold::Manual { by: "ben".into(), since: at }],
         gates: vec![(GateId::new("errors"), Verdict::Fail { who: Arm::Candidate, why: "5 > 1".into() })],
         unrouted: 4,
+        outlived: 2,
         versions: vec![version(Role::Stable, "awk\"ward\\1.0", Weight::from_bp(9_999)), version(Role::Candidate, "1.1", None)],
     }])
 }
@@ -88,6 +89,7 @@ fn every_line_is_one_sample_of_its_family() {
         (r#"cutover_gate_verdict{service="shop",gate="errors",verdict="fail"}"#.to_owned(), 1.0),
         (r#"cutover_gate_verdict{service="shop",gate="errors",verdict="pass"}"#.to_owned(), 0.0),
         (r#"cutover_unrouted_requests_total{service="shop"}"#.to_owned(), 4.0),
+        (r#"cutover_outlived_requests_total{service="shop"}"#.to_owned(), 2.0),
         (format!("cutover_requests_total{{{stable},class=\"2xx\"}}"), 2.0),
         (format!("cutover_requests_total{{{stable},class=\"5xx\"}}"), 1.0),
         (format!("cutover_request_errors_total{{{stable}}}"), 1.0),
