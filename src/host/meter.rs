@@ -166,6 +166,12 @@ impl Meter {
         self.timed().seconds.window()
     }
 
+    /// Requests that were answered or failed in whole seconds since then, within the last 60 s.
+    #[must_use]
+    pub fn requests_since(&self, since: Time) -> u64 {
+        self.timed().seconds.requests_since(since)
+    }
+
     /// From now on a request that takes longer than this is *slow*. What was counted before stays.
     pub fn freeze_threshold(&self, slower_than: Duration) {
         self.threshold.store(micros(slower_than).min(NONE - 1), Relaxed);

@@ -2,7 +2,7 @@
 
 use super::{Engine, service::Service, turning::observed};
 use crate::{
-    conductor::life::{Deployed, Life, PoolId, RunState, Wanted},
+    conductor::life::{Deployed, Life, PoolId, Run, RunState, Wanted},
     host::{
         instances::PoolStatus,
         lamp, measure,
@@ -174,12 +174,17 @@ fn tracks(service: &Service, life: &Life, wanted: &Wanted, pools: &[PoolStatus])
         shown.push((Role::Superseded, &warm.deployed));
     }
     let windows: Vec<Window> = shown.iter().map(|(_, d)| window(&d.pool())).collect();
-    let all: u64 = windows.iter().map(|w| w.requests).sum();
+    // What was seen before the weights became what they are says nothing of them.
+    let since = life.run.as_ref().map(weights_since);
+    let counted =
+        |(d, w): (&(Role, &Deployed), &Window)| since.map_or(w.requests, |at| service.proxy.meter(&d.1.pool()).requests_since(at));
+    let requests: Vec<u64> = shown.iter().zip(&windows).map(counted).collect();
+    let all: u64 = requests.iter().sum();
     let (programmed_pool, programmed) = service.proxy.programmed();
     shown
         .iter()
-        .zip(&windows)
-        .map(|((role, deployed), window)| {
+        .zip(windows.iter().zip(&requests))
+        .map(|((role, deployed), (window, requests))| {
             let pool = deployed.pool();
             let declared = share_of(wanted.candidate.as_ref(), wanted.stable.as_ref(), wanted.weight, &pool);
             let done = share_of(programmed_pool.as_ref(), wanted.stable.as_ref(), programmed, &pool);
@@ -191,13 +196,22 @@ fn tracks(service: &Service, life: &Life, wanted: &Wanted, pools: &[PoolStatus])
                 share: Share {
                     declared: Some(declared.into()),
                     programmed: Some(done.into()),
-                    seen: (all > 0).then_some(Ratio { parts: window.requests, whole: all }),
+                    seen: (all > 0).then_some(Ratio { parts: *requests, whole: all }),
                     basis: "requests".into(),
                 },
                 signals: measure::signals(window, &service.proxy.meter(&pool).totals()),
             }
         })
         .collect()
+}
+
+/// Since when the router does what it does now.
+fn weights_since(run: &Run) -> Time {
+    match run.state {
+        RunState::Reverted { at, .. } | RunState::Completed { at } => at,
+        RunState::Reverting { asked, .. } => asked,
+        _ => run.converged.unwrap_or(run.step_since),
+    }
 }
 
 /// What a pool gets of the default route.

@@ -57,7 +57,10 @@ impl Engine {
         let now = self.clock.now();
         for (name, service) in &self.services {
             let key = Self::key(name);
-            for (pool, deployed) in &service.known {
+            // A version that was left is still shown: without traffic, not as it was at the end.
+            let run = self.state.services.get(name).and_then(|s| s.life.run.as_ref());
+            let left = run.map(|r| (r.candidate.pool(), &r.candidate)).filter(|(pool, _)| !service.known.contains_key(pool));
+            for (pool, deployed) in service.known.iter().chain(left.as_ref().map(|(pool, deployed)| (pool, *deployed))) {
                 let point = service.proxy.meter(pool).tick(now);
                 // Of a version that was started again, the instances of before finish unseen.
                 if service.newest(&deployed.id) == Some(pool) {

@@ -109,6 +109,11 @@ impl Seconds {
         point
     }
 
+    /// Requests of the closed seconds that began at or after this time, within the last 60 s.
+    pub fn requests_since(&self, since: Time) -> u64 {
+        self.closed.iter().filter(|s| s.from >= since).map(|s| s.counts.requests).sum()
+    }
+
     pub fn window(&self) -> Window {
         let mut all = histogram();
         let mut window = Window::default();
