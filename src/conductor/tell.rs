@@ -198,7 +198,7 @@ fn gate_next(pending: &[Pending], last: &str, now: Time) -> Next {
     let missing = pending.first().map(|p| p.reason.to_string()).unwrap_or_default();
     let gates = match waits.as_slice() {
         [one] => format!("gate {one}"),
-        [one, rest @ ..] => format!("gate {one} +{} more", rest.len()),
+        [_, _, ..] => format!("{} gates", waits.len()),
         [] => "gate".into(),
     };
     let pass = if waits.len() == 1 { "passes" } else { "pass" };

@@ -78,8 +78,8 @@ fn verdict(gate: &GateSpec, candidate: Share, stable: Share, rate: f64) -> Verdi
     let enough = gate.min_requests.max(1);
     let missing = enough.saturating_sub(candidate.of);
     if missing > 0 {
-        let text = format!("{} requests", words::count(missing));
-        let text = if candidate.of == 0 { format!("{text}, no traffic") } else { text };
+        let text = format!("{} more requests", words::count(missing));
+        let text = if candidate.of == 0 { format!("{text}, no traffic yet") } else { text };
         return Verdict::Wait { missing: text.into(), eta: eta(missing, rate) };
     }
     let (c, s) = (candidate.percent(), stable.percent());
@@ -110,7 +110,7 @@ fn verdict(gate: &GateSpec, candidate: Share, stable: Share, rate: f64) -> Verdi
     }
     if stable.of > 0 && !comparable {
         let missing = enough - stable.of;
-        return Verdict::Wait { missing: format!("{} stable requests", words::count(missing)).into(), eta: None };
+        return Verdict::Wait { missing: format!("{} more stable requests", words::count(missing)).into(), eta: None };
     }
     let bar = if comparable { bar.min(gate.limit) } else { gate.limit };
     let (c, bar) = words::beside(c, bar);

@@ -37,9 +37,9 @@ fn each_word_has_its_reason() {
     assert_eq!(blind(|a| a.candidate = None), "BLIND: canary is not measured");
     assert_eq!(blind(|a| a.stable = None), "BLIND: stable is not measured");
     for (candidate, stable, said) in [
-        ((0, 0), (0, 1000), "WAIT: 200 requests, no traffic"),
-        ((0, 30), (0, 1000), "WAIT: 170 requests"),
-        ((30, 30), (0, 1000), "WAIT: 170 requests"),
+        ((0, 0), (0, 1000), "WAIT: 200 more requests, no traffic yet"),
+        ((0, 30), (0, 1000), "WAIT: 170 more requests"),
+        ((30, 30), (0, 1000), "WAIT: 170 more requests"),
         ((0, 1204), (0, 1000), "pass: 0.00<=1.00 % (n 1,204)"),
         ((0, 1204), (60, 1000), "pass: 0.00<=5.00 % (n 1,204)"),
         ((12, 1200), (0, 1000), "pass: 1.00<=1.00 % (n 1,200)"),
@@ -50,7 +50,7 @@ fn each_word_has_its_reason() {
         ((40, 1000), (500, 1000), "pass: 4.00<=5.00 % (n 1,000)"),
         // Stable has too few to compare with: the limit alone can fail, nothing can pass.
         ((123, 1000), (0, 3), "FAIL Candidate: 12.30>5.00 % (n 1,000), over the limit"),
-        ((31, 1000), (0, 3), "WAIT: 197 stable requests"),
+        ((31, 1000), (0, 3), "WAIT: 197 more stable requests"),
         ((500, 1000), (3, 3), "FAIL Both: both 50.00/100.00>5.00 % (n 1,000)"),
         // It has no traffic at all: only the limit counts.
         ((31, 1000), (0, 0), "pass: 3.10<=5.00 % (n 1,000), stable has no traffic"),
@@ -117,7 +117,7 @@ fn rules_and_sums_in_words() {
     assert_eq!(summary(&[]), None);
     let say = |gates: &[_]| summary(gates).map(|s| format!("{}: {}", s.word, s.sentence)).unwrap();
     assert_eq!(say(&[good.clone(), good.clone()]), "pass: all 2 gates pass");
-    assert_eq!(say(&[good.clone(), waits.clone(), waits]), "wait: g 100 requests +1 more");
+    assert_eq!(say(&[good.clone(), waits.clone(), waits]), "wait: g 100 more requests +1 more");
     assert_eq!(say(&[good, bad]), "fail: g 50.00>5.00 % (n 1,000), over the limit");
 }
 
