@@ -267,6 +267,9 @@ fn promote(r: &Rollout, ask: &Ask) -> Result<Draft, Refusal> {
         return Err(Refusal::AlreadySo { what: format!("{label} is stable already").into() });
     }
     running(r)?;
+    if let Some((by, _)) = manual(r) {
+        return Err(not_now(&format!("paused by {by}, c resumes")));
+    }
     let candidate = r.candidate().ok_or_else(|| not_now("there is no candidate"))?;
     let mut draft = Draft::default();
     failed_gates(r, ask, &mut draft)?;
@@ -282,9 +285,6 @@ fn promote(r: &Rollout, ask: &Ask) -> Result<Draft, Refusal> {
     if let Some(stable) = r.stable() {
         let (_, desired) = instances(stable);
         draft.notes.push(format!("{} of {} stay warm for the way back", count(desired as usize, "instance"), stable.version.label).into());
-    }
-    if let Some((by, since)) = manual(r) {
-        draft.warns.push(format!("paused by {by} {}", since.format("%H:%M")).into());
     }
     draft.weights = weights(r, Weight::FULL);
     Ok(draft)
