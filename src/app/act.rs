@@ -9,6 +9,7 @@ use super::{
 use crate::{
     model::{
         action::{Action, Plan, Refusal},
+        back::How,
         ident::{Key, Role, VersionId},
         ratio::Weight,
         rollout::Rollout,
@@ -167,9 +168,13 @@ fn action_of(command: &str, rollout: Option<&Rollout>) -> Option<Action> {
 
 /// What a command would do, in few words.
 fn label(command: &str, rollout: Option<&Rollout>) -> Text {
-    match (command, rollout.and_then(|r| r.back.to.as_ref())) {
-        ("revert", Some(to)) => format!("back to {}", to.label).into(),
-        ("revert", None) => "back".into(),
-        _ => command.into(),
+    let Some(back) = rollout.map(|r| &r.back).filter(|_| command == "revert") else {
+        return if command == "revert" { "back".into() } else { command.into() };
+    };
+    match (&back.how, &back.to) {
+        (How::Already { .. }, Some(to)) => format!("already back on {}", to.label).into(),
+        (How::None { .. }, _) => "nowhere to go back to".into(),
+        (_, Some(to)) => format!("back to {}", to.label).into(),
+        (_, None) => "back".into(),
     }
 }

@@ -7,7 +7,11 @@ use super::{
     state::{Command, Confirm, Focus, Overlay, State},
 };
 use crate::{
-    model::{action::Refusal, rollout::Hold, text::Text},
+    model::{
+        action::Refusal,
+        rollout::{Hold, Phase},
+        text::Text,
+    },
     ui::footer::{ActionRow, Hint},
 };
 use std::fmt::Write as _;
@@ -66,28 +70,40 @@ pub fn footer(state: &State) -> Vec<Hint> {
 
 /// The acting commands a person may look for, the likeliest first.
 fn acting(state: &State) -> Vec<Hint> {
-    let paused = state.shared.watched().is_some_and(|w| w.rollout.holds.iter().any(|h| matches!(h, Hold::Manual { .. })));
+    let Some(rollout) = state.shared.watched().map(|w| &w.rollout) else { return Vec::new() };
+    let paused = rollout.holds.iter().any(|h| matches!(h, Hold::Manual { .. }));
+    // Where nothing rolls out it goes without saying that there is no step.
+    let running = matches!(rollout.phase, Phase::Progressing | Phase::Held);
     let order = if paused { ["resume", "step", "promote", "weight", "retry"] } else { ["pause", "step", "promote", "weight", "retry"] };
-    let offer = |name: &str| state.offers().iter().find(|o| o.command == name);
-    let hints = order.into_iter().zip(1_u8..).filter_map(|(name, drop)| {
-        let o = offer(name)?;
-        // The first three say why they are off; the others only show when they can be used.
+    let mut hints: Vec<Hint> = Vec::new();
+    for (name, drop) in order.into_iter().zip(1_u8..) {
+        let Some(o) = state.offers().iter().find(|o| o.command == name) else { continue };
         match &o.off {
-            Some(_) if drop > 3 || state.shared.watched().is_none() => None,
-            Some(refusal) => Some(Hint { key: o.key.clone(), label: format!("off: {}", short(refusal)).into(), off: true, drop }),
-            None => Some(Hint::new(&o.key, o.label.clone(), drop)),
+            // The first three say why they are off; the others only show when they can be used.
+            Some(refusal) if running && drop <= 3 => {
+                let why: Text = format!("off: {}", short(refusal)).into();
+                match hints.last_mut().filter(|h| h.off && h.label == why) {
+                    Some(same) => same.key = format!("{} {}", same.key, o.key),
+                    None => hints.push(Hint { key: o.key.clone(), label: why, off: true, drop }),
+                }
+            }
+            Some(_) => {}
+            None => hints.push(Hint::new(&o.key, o.label.clone(), drop)),
         }
-    });
-    hints.collect()
+    }
+    hints
 }
 
-/// A refusal in a word or two.
+/// A refusal in a word or two; the list of actions has all of it.
 fn short(refusal: &Refusal) -> Text {
     match refusal {
         Refusal::Guarded { .. } => "gate failed".into(),
         Refusal::Stale { .. } => "view is stale".into(),
         Refusal::ReadOnly => "read-only".into(),
-        other => other.to_string().into(),
+        other => {
+            let all = other.to_string();
+            all.split([',', ';', ':']).next().unwrap_or_default().into()
+        }
     }
 }
 

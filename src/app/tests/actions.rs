@@ -297,7 +297,7 @@ fn footer_and_help_follow_the_state_and_the_keymap() {
         r.at.as_mut().unwrap().index = 2;
         r.gates = vec![fixture::gate(crate::model::gate::Verdict::Fail { who: crate::model::gate::Arm::Candidate, why: "".into() })];
     });
-    assert!(text(&console).starts_with("R back to v41 · p pause · s off: gate failed · P off: gate failed"));
+    assert!(text(&console).starts_with("R back to v41 · p pause · s P off: gate failed"));
     let help = docs::help(&console.state);
     assert!(help.iter().any(|l| l.0 == "R" && l.1 == "the fastest way back"));
     assert!(help.iter().any(|l| l.0 == "g g, home"));
