@@ -102,18 +102,20 @@ fn too_small(state: &State, extras: &Extras<'_>, area: Rect, buf: &mut Buffer) {
     let width = usize::from(area.width);
     // What cannot be read must not be confirmed: no hint while something lies over the screen.
     let seen = if matches!(state.overlay, Overlay::None) { extras.footer } else { &[] };
-    let hint = footer::row(state.look, seen, width);
     let (columns, rows) = LEAST;
     let small = Row::new(state.look).add(Tone::Warn, "too small");
-    let row = Row::fit(
-        state.look,
-        width,
-        [
-            small.clone().plain(format!(" (needs {columns}x{rows}) ")).join(hint.clone()),
-            small.clone().plain(" ").join(hint.clone()),
-            if hint.is_empty() { small } else { hint },
-        ],
-    );
+    let hints = |of: &[Hint], room| footer::row(state.look, of, room);
+    let [long, short] = [format!(" (needs {columns}x{rows}) "), " ".to_owned()].map(|end| small.clone().plain(end));
+    // The way back is worth more than these words.
+    let row = match (seen, seen.get(..1)) {
+        ([], _) => Row::fit(state.look, width, [long, small]),
+        (all, _) if long.width() + hints(all, usize::MAX).width() <= width => long.join(hints(all, width)),
+        (all, Some(back)) if short.width() + hints(back, usize::MAX).width() <= width => {
+            let room = width - short.width();
+            short.join(hints(all, room))
+        }
+        (all, _) => hints(all, width),
+    };
     row.draw(area, buf);
 }
 

@@ -73,6 +73,10 @@ fn proof_rows(scene: &Scene<'_>, proof: &Proof) -> Vec<Row> {
 /// What is still not true.
 fn missing(scene: &Scene<'_>, proof: &Proof) -> Option<Row> {
     let mut parts: Vec<String> = proof.missing.iter().map(ToString::to_string).collect();
+    if parts.len() == 1 && proof.safe_at.is_some_and(|at| at > scene.now) && scene.stale.is_none() {
+        // Only time: the line above counts it down.
+        return None;
+    }
     if parts.is_empty() && proof.safe_since.is_none() {
         // Known without being told.
         let counted =

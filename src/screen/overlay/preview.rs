@@ -13,12 +13,16 @@ use crate::{
     ui::{figure, look::Tone, row::Row},
 };
 
-/// The preview as a sheet of `width` columns; the bodies of calls are left out if `rows` are too few.
+/// Rows of the screen that stay in view beside what is a convenience only.
+const FIGURES: usize = 17;
+
+/// The preview as a sheet of `width` columns. The bodies of calls are shown where `rows` leave room for
+/// them and for the figures above the sheet.
 pub(super) fn sheet(state: &State, extras: &Extras<'_>, preview: &Preview, width: usize, rows: usize) -> Sheet {
     let rollout = state.shared.rollouts.get(&preview.key).map(|w| &w.rollout);
     let end = confirm(state, extras, preview, width);
     let mut lines = body(state, preview, width, true);
-    if lines.len() + end.len() > rows {
+    if lines.len() + end.len() + FIGURES > rows {
         lines = body(state, preview, width, false);
     }
     let keep = end.len();
