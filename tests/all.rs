@@ -12,6 +12,7 @@
 
 mod architecture;
 mod artifact;
+mod console;
 mod docs;
 mod fixtures;
 mod host;

@@ -1,6 +1,7 @@
 //! What several tests need.
 
 pub mod host;
+pub mod picture;
 pub mod pty;
 
 use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
