@@ -84,7 +84,7 @@ pub struct HostConfig {
     pub state: Option<PathBuf>,
     /// The OCI image layout with the artifacts.
     pub store: Option<PathBuf>,
-    /// The directory of unpacked artifacts, of instances' private directories, and of their logs.
+    /// Records of processes, and the private directories of instances.
     pub run: Option<PathBuf>,
     /// How instances are kept from outliving the host.
     pub isolation: Isolation,

@@ -43,6 +43,11 @@ pub trait Runtime: Send + Sync + 'static {
     /// Whether an accepted plan is true now. Pure.
     fn confirm(&self, plan: &Plan, rollout: &Rollout) -> Observation;
 
+    /// How it is connected again after it was lost.
+    fn policy(&self) -> supervise::Policy {
+        supervise::Policy::default()
+    }
+
     /// What the instances of a rollout print, from after line `after` (all that is kept without it) on.
     /// Nothing where the runtime has none. Ends with the fault that ended it.
     fn logs(&self, _key: &Key, _after: Option<u64>) -> impl Stream<Item = Result<LogLine, Fault>> + Send + 'static {

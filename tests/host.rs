@@ -105,6 +105,8 @@ fn the_verbs_are_idempotent_and_guarded() {
     let unknown = host.verb(&["step", "wep", "--yes"]);
     assert_eq!(unknown.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&unknown.stderr).contains("nearest is `web`"), "{unknown:?}");
+    assert_eq!(host.verb(&["promote", "web", "--yes"]).status.code(), Some(4), "held by hand");
+    host.ok(&["resume", "web", "--yes"]);
     assert_eq!(host.verb(&["promote", "web"]).status.code(), Some(2), "not on a terminal");
     let again = host.verb(&["deploy", "web", &version(&host, "v3")]);
     assert_eq!(again.status.code(), Some(4), "{again:?}");
@@ -121,6 +123,12 @@ fn a_restarted_host_uses_the_frozen_configuration_and_holds_what_was_unfinished(
         host.until("held at its weights", |r| r.phase == Phase::Held && r.tracks.iter().all(|t| t.pools.iter().any(|p| p.ready > 0)));
     assert_eq!(held.candidate().unwrap().share.declared.unwrap().percent(), Some(50.0));
     assert_eq!(host.get("/version").0, 200);
+    // A step goes on from where it was and skips nothing.
+    let on = host.ok(&["step", "web", "--yes"]);
+    assert!(on.contains("STEP goes on at 50 %, step 2 of 2"), "{on}");
+    let on = host.rollout();
+    assert!(on.holds.iter().all(|h| matches!(h, Hold::Step { .. })), "{:?}", on.holds);
+    assert_eq!(on.at.unwrap().index, 1);
     host.ok(&["revert", "web"]);
     assert!((0..10).all(|_| host.get("/version").1 == "v1"));
 }

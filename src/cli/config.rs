@@ -1,7 +1,7 @@
 //! `cutover config`: look at the configuration.
 
 use super::{Context, exit::Exit};
-use crate::config;
+use crate::{app::keymap::Keymap, config, panel};
 use clap::Subcommand;
 use std::io::Write;
 
@@ -24,6 +24,9 @@ pub fn run(verb: &ConfigVerb, cx: &Context, out: &mut impl Write) -> Result<(), 
         (ConfigVerb::Check, Err(e)) => return Err(Exit::usage(e.lines().join("\ncutover: "))),
         _ => cx.load()?,
     };
+    if let Err(e) = Keymap::new(&panel::tables(&panel::all()), &loaded.config.keys) {
+        return Err(Exit::usage(loaded.wrong("keys", &e.to_string())));
+    }
     match verb {
         ConfigVerb::Print => write!(out, "{}", config::render(&loaded)),
         ConfigVerb::Check => {

@@ -54,7 +54,7 @@ pub fn run(args: &GetArgs, cx: &Context, out: &mut impl Write) -> Result<(), Exi
     seen.silent.pop().map_or(Ok(()), |exit| Err(exit.told()))
 }
 
-const HEAD: [&str; 8] = ["TARGET", "SERVICE", "PHASE", "STEP", "STABLE", "CANDIDATE", "WEIGHT", "VERDICT"];
+const HEAD: [&str; 8] = ["TARGET", "SERVICE", "PHASE", "STEP", "STABLE", "CANDIDATE", "WEIGHT", "WHY"];
 
 fn table(rollouts: &[Rollout], out: &mut impl Write) -> std::io::Result<()> {
     let mut rows = vec![HEAD.map(String::from)];
@@ -92,6 +92,10 @@ fn row(r: &Rollout) -> [String; HEAD.len()] {
         label(r.stable()),
         label(r.candidate()),
         weight.map_or_else(dash, |w| format!("{w:.2} %")),
-        r.verdict.as_ref().map_or_else(dash, |v| format!("{} {}", v.word, v.sentence)),
+        match (&r.verdict, &r.reason) {
+            (Some(v), None) => format!("{} {}", v.word, v.sentence),
+            (_, Some(reason)) => reason.to_string(),
+            (None, None) => dash(),
+        },
     ]
 }

@@ -48,19 +48,28 @@ pub fn run(args: &HostArgs, cx: &Context) -> Result<(), Exit> {
     done.map_err(Exit::usage)
 }
 
-/// SIGTERM, SIGINT, or the end of whoever started us: drain and end.
+/// SIGTERM, SIGINT, or the end of whoever started us: drain and end. SIGHUP changes nothing.
 async fn ended(cancel: CancellationToken, alone: Option<CancellationToken>) {
-    let (Ok(mut term), Ok(mut int)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else { return };
+    let (Ok(mut term), Ok(mut int), Ok(mut hangup)) =
+        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()), signal(SignalKind::hangup()))
+    else {
+        return;
+    };
     let left_alone = async {
         match alone {
             Some(alone) => alone.cancelled().await,
             None => std::future::pending().await,
         }
     };
-    tokio::select! {
-        _ = term.recv() => {}
-        _ = int.recv() => {}
-        () = left_alone => {}
+    tokio::pin!(left_alone);
+    loop {
+        tokio::select! {
+            _ = term.recv() => break,
+            _ = int.recv() => break,
+            () = &mut left_alone => break,
+            // A terminal that is closed must not end what it started, and there is nothing to reload.
+            _ = hangup.recv() => tracing::info!("SIGHUP: the configuration is read at every deploy; going on"),
+        }
     }
     cancel.cancel();
 }

@@ -218,7 +218,7 @@ fn phase(run: Option<&Run>, holds: &[Hold], sight: &Sight<'_>) -> Phase {
         RunState::Failed { .. } => Phase::Failed,
         RunState::Starting | RunState::Stepping => {
             let waits = |hold: &Hold| match hold {
-                Hold::Manual { .. } | Hold::Step { until: None, .. } => true,
+                Hold::Manual { .. } | Hold::Stopped { .. } | Hold::Step { until: None, .. } => true,
                 Hold::Step { .. } => false,
                 // Requests that are still to come will tell.
                 Hold::Gate { gate, .. } => !sight.pending(run).iter().any(|p| p.gate == *gate && p.word == "WAIT"),
@@ -251,7 +251,7 @@ fn holds(run: &Run, sight: &Sight<'_>) -> Vec<Hold> {
         holds.push(Hold::Manual { by: manual.by.clone(), since: manual.since });
     }
     if let Some(stop) = stopped.filter(|s| s.gate.is_none()) {
-        holds.push(Hold::Backend { since: stop.since, reason: stop.why.clone() });
+        holds.push(Hold::Stopped { since: stop.since, reason: stop.why.clone() });
     }
     if let Some(reason) = sight.short(run).filter(|_| stopped.is_none_or(|s| s.cause != Cause::Deadline)) {
         holds.push(Hold::Backend { since: run.short.unwrap_or(run.step_since), reason });

@@ -12,7 +12,7 @@ use crate::{
         wire::ActionRecord,
     },
     run::port::Port,
-    runtime::{Ask, Fault},
+    runtime::{Ask, Fault, supervise::Policy},
 };
 use futures::{future::BoxFuture, stream::BoxStream};
 use std::{
@@ -46,6 +46,10 @@ pub struct Journaled {
 }
 
 impl Port for Journaled {
+    fn policy(&self) -> Policy {
+        self.inner.policy()
+    }
+
     fn watch(&self) -> BoxStream<'static, Result<Delta, Fault>> {
         self.inner.watch()
     }

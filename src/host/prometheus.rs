@@ -59,7 +59,7 @@ pub struct VersionMetrics {
 }
 
 const PHASES: [&str; 8] = ["idle", "progressing", "held", "reverting", "reverted", "completed", "failed", "unknown"];
-const HOLDS: [&str; 4] = ["manual", "step", "gate", "backend"];
+const HOLDS: [&str; 5] = ["manual", "step", "gate", "stopped", "backend"];
 const VERDICTS: [&str; 4] = ["pass", "fail", "wait", "blind"];
 const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
 

@@ -143,7 +143,15 @@ pub enum Hold {
         /// Its line of reason.
         reason: Text,
     },
-    /// Instances, a router, a deadline: something of the runtime.
+    /// It stopped by itself (a restart of the host, a missed deadline) and stays until a person acts: a
+    /// step goes on from the current step and skips nothing.
+    Stopped {
+        /// Since when.
+        since: Time,
+        /// Why.
+        reason: Text,
+    },
+    /// Instances, a router: something of the runtime.
     Backend {
         /// Since when.
         since: Time,
@@ -157,7 +165,11 @@ impl Hold {
     #[must_use]
     pub const fn since(&self) -> Time {
         match self {
-            Self::Manual { since, .. } | Self::Step { since, .. } | Self::Gate { since, .. } | Self::Backend { since, .. } => *since,
+            Self::Manual { since, .. }
+            | Self::Step { since, .. }
+            | Self::Gate { since, .. }
+            | Self::Stopped { since, .. }
+            | Self::Backend { since, .. } => *since,
         }
     }
 
@@ -168,6 +180,7 @@ impl Hold {
             Self::Manual { .. } => "manual",
             Self::Step { .. } => "step",
             Self::Gate { .. } => "gate",
+            Self::Stopped { .. } => "stopped",
             Self::Backend { .. } => "backend",
         }
     }

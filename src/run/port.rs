@@ -10,7 +10,7 @@ use crate::{
         text::Text,
         wire::ActionRecord,
     },
-    runtime::{Ask, Fault, Runtime},
+    runtime::{Ask, Fault, Runtime, supervise::Policy},
 };
 use futures::{StreamExt, future::BoxFuture, stream::BoxStream};
 use std::sync::Arc;
@@ -28,6 +28,8 @@ pub struct Place {
 
 /// [`Runtime`] as a trait object.
 pub trait Port: Send + Sync {
+    /// See [`Runtime::policy`].
+    fn policy(&self) -> Policy;
     /// See [`Runtime::watch`].
     fn watch(&self) -> BoxStream<'static, Result<Delta, Fault>>;
     /// See [`Runtime::plan`].
@@ -46,6 +48,10 @@ pub trait Port: Send + Sync {
 }
 
 impl<R: Runtime> Port for R {
+    fn policy(&self) -> Policy {
+        Runtime::policy(self)
+    }
+
     fn watch(&self) -> BoxStream<'static, Result<Delta, Fault>> {
         Runtime::watch(self).boxed()
     }

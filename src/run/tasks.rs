@@ -12,7 +12,7 @@ use crate::{
         ident::{ActionId, Key, TargetId},
         time::Time,
     },
-    runtime::supervise::{Heard, Policy, supervise},
+    runtime::supervise::{Heard, supervise},
 };
 use futures::StreamExt;
 use rand::{SeedableRng, rngs::StdRng};
@@ -64,7 +64,7 @@ impl Tasks {
                     Heard::Link(link) => mailbox.link(&place.target, link),
                     Heard::Delta(delta) => mailbox.delta(&place.target, delta),
                 };
-                match supervise(&place.name, Policy::default(), &*clock, rng, || place.port.watch(), tell).await {}
+                match supervise(&place.name, place.port.policy(), &*clock, rng, || place.port.watch(), tell).await {}
             });
         }
     }

@@ -7,7 +7,7 @@ pub mod client;
 pub mod confirm;
 pub mod plan;
 
-use super::{Ask, Fault, Runtime};
+use super::{Ask, Fault, Runtime, supervise::Policy};
 use crate::{
     clock::Clock,
     model::{
@@ -22,7 +22,7 @@ use crate::{
 };
 use client::Client;
 use futures::{Stream, StreamExt};
-use std::{path::PathBuf, sync::Arc};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 /// One host.
 #[derive(Clone)]
@@ -88,6 +88,11 @@ impl Runtime for HostRuntime {
     fn watch(&self) -> impl Stream<Item = Result<Delta, Fault>> + Send + 'static {
         let target = self.target.clone();
         self.client.watch().map(move |delta| delta.map(|d| d.of(&target)))
+    }
+
+    /// A socket on this machine costs nothing to try.
+    fn policy(&self) -> Policy {
+        Policy { longest: Duration::from_secs(2), ..Policy::default() }
     }
 
     fn plan(&self, rollout: &Rollout, ask: &Ask) -> Result<Plan, Refusal> {

@@ -5,7 +5,10 @@ use super::{
     verdict::{broken, tone},
 };
 use crate::{
-    model::gate::{GateState, Verdict},
+    model::{
+        gate::{GateState, Verdict},
+        rollout::Phase,
+    },
     ui::{
         figure::short,
         look::{Glyphs, Tone},
@@ -17,7 +20,9 @@ use crate::{
 pub(super) fn row(scene: &Scene<'_>) -> Row {
     let start = scene.line("gates");
     let Some(worst) = scene.rollout.worst_gate() else {
-        return start.add(Tone::Dim, "none: nothing judges this rollout");
+        // Without a candidate on its way there is nothing to judge.
+        let judged = matches!(scene.rollout.phase, Phase::Progressing | Phase::Held);
+        return start.add(Tone::Dim, if judged { "none: nothing judges this rollout" } else { "nothing is judged now" });
     };
     let roomy = scene.roomy.then(|| line(scene, &start, worst, true, true)).into_iter();
     scene.fit(roomy.chain([

@@ -100,7 +100,7 @@ fn phase(scene: &Scene<'_>) -> Row {
 fn rank(scene: &Scene<'_>, hold: &Hold) -> u8 {
     match hold {
         Hold::Gate { gate, .. } if scene.rollout.gates.iter().any(|g| g.id == *gate && g.verdict.rank() == 0) => 0,
-        Hold::Backend { .. } => 1,
+        Hold::Stopped { .. } | Hold::Backend { .. } => 1,
         Hold::Manual { .. } => 2,
         Hold::Gate { .. } => 3,
         Hold::Step { .. } => 4,
@@ -120,6 +120,7 @@ fn hold(scene: &Scene<'_>, hold: &Hold) -> Row {
         Hold::Manual { by, since } => row.plain(format!(" by {} since {}", scene.cut(by, 24), figure::since(scene.now, *since))),
         Hold::Step { until: Some(end), .. } => row.plain(format!(" pause, {} left", short(figure::left(until(scene.now, *end))))),
         Hold::Step { until: None, .. } => row.plain(" pause until a person steps"),
+        Hold::Stopped { reason, .. } => row.plain(format!(" after {}", scene.cut(reason, 30))),
         Hold::Backend { reason, .. } => row.plain(format!(" {reason}")),
     }
 }

@@ -64,7 +64,7 @@ fn hold(hold: &Hold) -> Value {
             (None, Some(until.map_or_else(|| "until a person steps".to_owned(), |t| format!("until {}", t.to_rfc3339()))))
         }
         Hold::Gate { gate, reason, .. } => (None, Some(format!("{}: {reason}", gate.text()))),
-        Hold::Backend { reason, .. } => (None, Some(reason.to_string())),
+        Hold::Stopped { reason, .. } | Hold::Backend { reason, .. } => (None, Some(reason.to_string())),
     };
     json!({ "kind": hold.kind(), "since": hold.since(), "by": by, "reason": reason })
 }

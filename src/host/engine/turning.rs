@@ -6,7 +6,7 @@ use super::{
     service::{Drain, Service, outlived},
 };
 use crate::{
-    conductor::life::{Deployed, Life, Observed, PoolId, PoolSeen, RunState, Wanted},
+    conductor::life::{Deployed, Life, Observed, PoolId, PoolSeen, Run, RunState, Wanted},
     host::{
         commit::Pending,
         instances::{Instances, PoolPlan, PoolStatus},
@@ -247,7 +247,8 @@ fn freeze_threshold(service: &Service, state: &mut ServiceState) {
 }
 
 fn judge(service: &mut Service, life: &Life, slow_from: Option<Duration>, now: Time) -> Vec<GateState> {
-    let Some(run) = life.run.as_ref().filter(|r| r.state == RunState::Stepping) else {
+    let judged = |run: &&Run| matches!(run.state, RunState::Starting | RunState::Stepping) && run.from.is_some();
+    let Some(run) = life.run.as_ref().filter(judged) else {
         service.baseline.follow(None, None, &[]);
         return Vec::new();
     };

@@ -31,7 +31,13 @@ pub fn confirm(plan: &Plan, rollout: &Rollout) -> Observation {
         },
         Action::Step | Action::SkipGate => {
             let now = rollout.at.map(|at| at.index);
-            if now > plan.belief.at { Observation::Confirmed } else { pending(&format!("still at step {}", now.map_or(0, |n| n + 1))) }
+            // A step that goes on after a stop skips nothing: the host says that it was taken.
+            let taken = rollout.last.as_ref().is_some_and(|l| matches!(l.action, Action::Step | Action::SkipGate));
+            if now > plan.belief.at || (taken && rollout.seen.rev > plan.belief.rev) {
+                Observation::Confirmed
+            } else {
+                pending(&format!("still at step {}", now.map_or(0, |n| n + 1)))
+            }
         }
         Action::Promote => pending(&format!("{} of 100 % programmed", programmed(rollout).unwrap_or_default())),
         Action::SetWeight { weight } => match programmed(rollout) {

@@ -204,6 +204,9 @@ fn pause(r: &Rollout) -> Result<Draft, Refusal> {
 fn resume(r: &Rollout) -> Result<Draft, Refusal> {
     running(r)?;
     let Some((by, since)) = manual(r) else {
+        if stopped(r).is_some() {
+            return Err(not_now("nothing paused by hand; s goes on"));
+        }
         let instead = match r.at.and_then(|at| r.steps.get(at.index)).map(|s| &s.spec) {
             Some(StepSpec::Gate(_)) => "s skips the gate",
             Some(StepSpec::Pause(_)) => "s ends the pause",
@@ -211,8 +214,10 @@ fn resume(r: &Rollout) -> Result<Draft, Refusal> {
         };
         return Err(not_now(&format!("nothing paused by hand; {instead}")));
     };
-    let mut draft = Draft { title: format!("RESUME{}, paused by {by} {}", place(r), since.format("%H:%M")), ..Draft::default() };
-    draft.weights = weights(r, planned(r).unwrap_or_else(|| candidate_weight(r)));
+    let to = planned(r).unwrap_or_else(|| candidate_weight(r));
+    let step = r.at.map_or(String::new(), |at| format!(", step {} of {}", (at.index + 1).min(r.steps.len()), r.steps.len()));
+    let mut draft = Draft { title: format!("RESUME{}{step}, paused by {by} {}", change(r, to), since.format("%H:%M")), ..Draft::default() };
+    draft.weights = weights(r, to);
     Ok(draft)
 }
 
@@ -221,11 +226,17 @@ fn step(r: &Rollout, ask: &Ask) -> Result<Draft, Refusal> {
     if let Some((by, _)) = manual(r) {
         return Err(not_now(&format!("paused by {by}, c resumes")));
     }
+    let mut draft = Draft::default();
+    failed_gates(r, ask, &mut draft)?;
+    if let Some(reason) = stopped(r) {
+        draft.title = format!("STEP goes on{}", place(r));
+        draft.notes.push(format!("held after {reason}; nothing is skipped").into());
+        draft.weights = weights(r, planned(r).unwrap_or_else(|| candidate_weight(r)));
+        return Ok(draft);
+    }
     let Some((at, current)) = r.at.and_then(|at| Some((at.index, r.steps.get(at.index)?))) else {
         return Err(not_now("no step is left"));
     };
-    let mut draft = Draft::default();
-    failed_gates(r, ask, &mut draft)?;
     let gates = match &current.spec {
         StepSpec::Weight(_) => {
             converged(r)?;
@@ -307,7 +318,8 @@ fn set_weight(r: &Rollout, to: Weight, ask: &Ask) -> Result<Draft, Refusal> {
         draft.notes.extend(gates.into_iter().map(gate_line));
     }
     draft.title = format!("WEIGHT{} and hold there", change(r, to));
-    draft.notes.insert(0, "c goes on from the current step".into());
+    let then = planned(r).map_or_else(String::new, |w| format!(", at {w}"));
+    draft.notes.insert(0, format!("c goes on from the current step{then}").into());
     draft.weights = weights(r, to);
     Ok(draft)
 }
@@ -351,6 +363,14 @@ fn running(r: &Rollout) -> Result<(), Refusal> {
 fn manual(r: &Rollout) -> Option<(&Text, Time)> {
     r.holds.iter().find_map(|h| match h {
         Hold::Manual { by, since } => Some((by, *since)),
+        _ => None,
+    })
+}
+
+/// Why it stopped by itself, if it did.
+fn stopped(r: &Rollout) -> Option<&Text> {
+    r.holds.iter().find_map(|h| match h {
+        Hold::Stopped { reason, .. } => Some(reason),
         _ => None,
     })
 }

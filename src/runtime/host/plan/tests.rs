@@ -191,7 +191,7 @@ fn the_way_back_warns_and_goes_all_the_same() {
 fn pause_and_resume_are_no_toggles() {
     assert_eq!(said(Action::Pause, |_| {}), "PAUSE at 33.33 %, step 3 of 7");
     assert_eq!(said(Action::Pause, |r| r.holds = vec![manual()]), "already_so: already paused by ben 02:14");
-    assert_eq!(said(Action::Resume, |r| r.holds = vec![manual()]), "RESUME at 33.33 %, step 3 of 7, paused by ben 02:14");
+    assert_eq!(said(Action::Resume, |r| r.holds = vec![manual()]), "RESUME: stays at 33.33 %, step 3 of 7, paused by ben 02:14");
     assert_eq!(said(Action::Resume, |r| r.at.as_mut().unwrap().index = 3), "not_now: nothing paused by hand; s skips the gate");
     assert_eq!(said(Action::Resume, |r| r.at.as_mut().unwrap().index = 4), "not_now: nothing paused by hand; s ends the pause");
     let by_hand = planned(Action::Resume, |r| {
