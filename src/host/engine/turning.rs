@@ -168,6 +168,7 @@ impl Engine {
     /// Makes the machine what the state in effect says: instances, routes, drains.
     pub(super) fn make_so(&mut self, pools: &[PoolStatus], now: Time) {
         let mut roles = HashMap::new();
+        let mut in_use = BTreeSet::new();
         let uptime = self.clock.uptime();
         for (name, service) in &mut self.services {
             let Some(state) = self.state.services.get(name) else { continue };
@@ -204,7 +205,11 @@ impl Engine {
                 }
             }
         }
-        let in_use: BTreeSet<Digest> = self.services.values().flat_map(|s| s.known.values().map(|d| d.artifact)).collect();
+        for (pool, deployed) in self.services.values().flat_map(|s| &s.known) {
+            if roles.contains_key(pool) || pools.iter().any(|p| p.id == *pool) {
+                in_use.insert(deployed.artifact);
+            }
+        }
         self.depot.watchman.forget_drifted(|artifact| in_use.contains(artifact));
         self.secrets.retain(|pool| roles.contains_key(pool));
         self.instances.set_roles(roles);
