@@ -14,6 +14,7 @@ mod architecture;
 mod artifact;
 mod console;
 mod docs;
+mod engine;
 mod fixtures;
 mod host;
 mod instances;

@@ -1,0 +1,13 @@
+//! The host's engine: disks that hang or forget, gates that go back, the control API, drift, deploys
+//! that fail, configuration that was edited, secrets.
+
+mod api;
+mod config;
+mod crash;
+mod deploys;
+mod disk;
+mod drift;
+mod gate;
+mod rig;
+mod secrets;
+mod streams;

@@ -1,0 +1,132 @@
+//! Deploys that cannot be: one line, and nothing is half done.
+
+use super::rig::{canary, deploy, sample, until, version};
+use crate::support::{
+    Tmpfs, fill,
+    host::{CUTOVER, Host},
+    need_root,
+};
+use std::{fs, net::TcpListener, path::PathBuf, process::Command};
+
+/// Refused with one line on standard error; it.
+fn refused(host: &Host, args: &[&str], code: i32) -> String {
+    let done = host.verb(args);
+    let said = String::from_utf8(done.stderr).unwrap();
+    assert_eq!(done.status.code(), Some(code), "{args:?}: {said}");
+    assert_eq!(said.trim().lines().count(), 1, "{said}");
+    said
+}
+
+fn unpacked(host: &Host) -> Vec<PathBuf> {
+    let mut all: Vec<_> = fs::read_dir(host.dir.join("store/unpacked")).unwrap().flatten().map(|e| e.path()).collect();
+    all.sort();
+    all
+}
+
+#[test]
+fn a_deploy_that_cannot_be_changes_nothing() {
+    let host = Host::start(&sample("web", ""));
+    let v1 = version(&host, "v1", "");
+    deploy(&host, "web", &v1, "completed");
+    let before = (serde_json::to_string(&host.rollout().run).unwrap(), unpacked(&host));
+    let nothing_happened = |said: &str| {
+        assert_eq!((serde_json::to_string(&host.rollout().run).unwrap(), unpacked(&host)), before, "{said}");
+        assert_eq!(host.get("/").0, 200);
+    };
+    let nowhere = format!("sha256:{}", "0".repeat(64));
+    let said = refused(&host, &["deploy", "web", &nowhere], 2);
+    assert!(said.contains("000000000000"), "{said}");
+    nothing_happened(&said);
+    let said = refused(&host, &["deploy", "wep", &v1], 2);
+    assert!(said.contains("did you mean `web`?"), "{said}");
+    nothing_happened(&said);
+    let said = refused(&host, &["deploy", "web", &format!("oci:{}@{nowhere}", host.dir.join("not-there").display())], 2);
+    nothing_happened(&said);
+
+    // The command of the next version is not in its artifact.
+    let config = fs::read_to_string(host.config()).unwrap();
+    let v2 = version(&host, "v2", "");
+    fs::write(host.config(), config.replace(&format!("[\"{CUTOVER}\", "), "[\"./serve\", ")).unwrap();
+    let said = refused(&host, &["deploy", "web", &v2], 2);
+    assert!(said.contains("`./serve`") && said.contains("not in the artifact"), "{said}");
+    assert_eq!(host.get("/").0, 200);
+
+    // A new service wants a port that somebody has.
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let other = sample("other", "").replace("127.0.0.1:0", &taken.local_addr().unwrap().to_string());
+    fs::write(host.config(), format!("{config}{other}")).unwrap();
+    let said = refused(&host, &["deploy", "other", &v2], 2);
+    assert!(said.contains("port taken"), "{said}");
+    assert!(!host.ok(&["get", "-o", "json"]).contains("\"other\""), "it must not be there at all");
+    drop(taken);
+    deploy(&host, "other", &v2, "completed");
+
+    // The file is broken: one line, and what runs goes on.
+    fs::write(host.config(), config.replace("[[service]]", "[[sarvice]]")).unwrap();
+    let body = serde_json::json!({ "id": "x", "service": "web", "artifact": v2 }).to_string();
+    let (status, said) = super::rig::Http::to(&host).post("/v1/deploy", body);
+    assert!(status == 400 && said.contains("sarvice") && !said.contains("\\n"), "{said}");
+    assert_eq!(host.get("/").0, 200);
+}
+
+#[test]
+fn an_artifact_that_is_gone_keeps_nothing_else_from_serving() {
+    if !need_root() {
+        return;
+    }
+    let mut host = canary("");
+    let (old, v2) = (unpacked(&host), version(&host, "v2", ""));
+    host.kill();
+    // The candidate's artifact is lost, copy and layer.
+    let copy = old.iter().find(|p| fs::read_to_string(p.join("behaviour.toml")).is_ok_and(|t| t.starts_with("# v2"))).unwrap();
+    fs::remove_dir_all(copy).unwrap();
+    let blobs = host.dir.join("store/oci/blobs/sha256");
+    let manifest = blobs.join(v2.strip_prefix("sha256:").unwrap());
+    fs::rename(&manifest, host.dir.join("kept")).unwrap();
+    host.run();
+    let held = host.until("said", |r| r.findings.iter().any(|f| f.kind.as_str() == "artifact"));
+    let finding = held.findings.iter().find(|f| f.kind.as_str() == "artifact").unwrap();
+    assert!(finding.what.as_str().starts_with("v2 cannot be started: "), "{finding:?}");
+    host.until("serving", |r| r.stable().unwrap().pools.iter().any(|p| p.ready == 1));
+    for _ in 0..10 {
+        assert_eq!(host.get("/").0, 200, "what the candidate cannot take, stable takes");
+    }
+    // And it is taken up again once it is there again.
+    fs::rename(host.dir.join("kept"), &manifest).unwrap();
+    host.until("started", |r| r.candidate().unwrap().pools.iter().any(|p| p.ready == 1) && r.findings.is_empty());
+    host.ok(&["revert", "web"]);
+}
+
+#[test]
+fn a_full_disk_refuses_a_deploy_and_leaves_no_pieces() {
+    let Some(small) = Tmpfs::new("64m") else { return };
+    let mut host = Host::prepare(small.path(), &sample("web", ""));
+    host.run();
+    deploy(&host, "web", &version(&host, "v1", ""), "completed");
+    let elsewhere = tempfile::tempdir().unwrap();
+    let source = elsewhere.path().join("source");
+    fs::create_dir(&source).unwrap();
+    fs::write(source.join("behaviour.toml"), "# v2\n").unwrap();
+    fs::write(source.join("ballast"), vec![7; 4 << 20]).unwrap();
+    let layout = elsewhere.path().join("layout");
+    let sealed = Command::new(CUTOVER).args(["seal", "--to"]).arg(&layout).arg(&source).arg("-c").arg(host.config()).output().unwrap();
+    let digest = String::from_utf8(sealed.stdout).unwrap().trim().to_owned();
+    assert!(digest.starts_with("sha256:"), "{}", String::from_utf8_lossy(&sealed.stderr));
+    let listed = || {
+        let mut all: Vec<_> = fs::read_dir(small.path().join("store/oci/blobs/sha256")).unwrap().flatten().map(|e| e.path()).collect();
+        all.extend(unpacked(&host));
+        all.sort();
+        all
+    };
+    let before = listed();
+    fill(small.path());
+    let body = serde_json::json!({ "id": "x", "service": "web", "artifact": digest, "layout": layout }).to_string();
+    let (status, said) = super::rig::Http::to(&host).post("/v1/deploy", body);
+    assert!(status == 400 && said.contains("No space left"), "{status} {said}");
+    assert_eq!(listed(), before);
+    assert_eq!(host.get("/").0, 200);
+    fs::remove_file(small.path().join("filler")).unwrap();
+    deploy(&host, "web", &format!("oci:{}@{digest}", layout.display()), "paused");
+    until("both serve", || (host.get("/").0 == 200).then_some(()));
+    host.stop();
+}
