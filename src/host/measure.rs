@@ -15,6 +15,9 @@ use std::{collections::BTreeMap, time::Duration};
 /// What signals cover.
 const WINDOW: Duration = Duration::from_secs(60);
 
+/// What a rate covers.
+const RATE_SPAN: Duration = Duration::from_secs(super::meter::RATE_SECONDS as u64);
+
 /// Below this many requests in the window a p99 is not a number to freeze a threshold from.
 pub const ENOUGH_FOR_P99: u64 = 100;
 
@@ -38,8 +41,9 @@ pub fn signals(window: &Window, totals: &Totals) -> BTreeMap<SignalId, Signal> {
         false => Reading::Fresh(Sample::Gauge { value: rate(window), n: window.requests }),
     };
     let of = |unit, reading| Signal { unit, window: covered, reading };
+    let requests = Signal { unit: Unit::PerSecond, window: covered.min(RATE_SPAN), reading: rate };
     BTreeMap::from([
-        (SignalId::Requests, of(Unit::PerSecond, rate)),
+        (SignalId::Requests, requests),
         (SignalId::Errors, of(Unit::Ratio, counts(window.errors))),
         (SignalId::Slow, of(Unit::Ratio, counts(window.slow))),
         (SignalId::P50, of(Unit::Millis, millis(window.p50))),
@@ -48,10 +52,10 @@ pub fn signals(window: &Window, totals: &Totals) -> BTreeMap<SignalId, Signal> {
     ])
 }
 
-/// Requests per second over the window.
+/// Requests per second over the last 10 s: after a switch the last minute says nothing of now.
 #[must_use]
-pub fn rate(window: &Window) -> f64 {
-    float(window.requests) / window.secs.max(1.0)
+pub const fn rate(window: &Window) -> f64 {
+    window.rate
 }
 
 /// Share of failed requests in the window; `None` without requests.

@@ -12,7 +12,7 @@ mod latency;
 mod window;
 
 pub use latency::{BOUNDS, Latencies};
-pub use window::Window;
+pub use window::{RATE_SECONDS, Window};
 
 use crate::model::{event::FailedRequest, history::Point, time::Time};
 use chrono::DateTime;

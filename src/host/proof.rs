@@ -133,13 +133,13 @@ impl Watch {
             missing.push(format!("the router gives it {} again", counted.programmed).into());
         }
         if quiet < QUIET && after_switch > 0 {
-            missing.push(format!("{after_switch} requests reached it after the switch").into());
+            missing.push(format!("{} reached it after the switch", count(after_switch, "request")).into());
         }
         if counted.upgraded > 0 {
-            missing.push(format!("{} upgraded connections are open on it", counted.upgraded).into());
+            missing.push(format!("{} open on it", count(counted.upgraded, "upgraded connection")).into());
         }
         if counted.in_flight > 0 {
-            missing.push(format!("{} requests are in flight on it", counted.in_flight).into());
+            missing.push(format!("{} in flight on it", count(counted.in_flight, "request")).into());
         }
         if counted.stable_started == switched.stable_started {
             missing.push("no traffic since the switch: silence proves nothing".into());
@@ -154,6 +154,11 @@ impl Watch {
         }
         missing
     }
+}
+
+/// `1 request`, `3 requests`.
+fn count(n: u64, what: &str) -> String {
+    if n == 1 { format!("1 {what}") } else { format!("{n} {what}s") }
 }
 
 #[cfg(test)]

@@ -13,6 +13,9 @@ const SPAN: Duration = Duration::from_secs(60);
 /// A tick may come this late before the clock is no longer believed.
 const LATE: Duration = Duration::from_secs(10);
 
+/// Over how many of them a rate is taken: long enough to be steady, short enough to follow a switch.
+pub const RATE_SECONDS: usize = 10;
+
 /// The longest latency that is told apart, in microseconds.
 const LONGEST: u64 = 3_600_000_000;
 
@@ -29,6 +32,8 @@ pub struct Window {
     pub aborted: u64,
     /// What it covers, in seconds: less than 60 only in the first minute.
     pub secs: f64,
+    /// Requests per second over the last 10 s.
+    pub rate: f64,
     /// Median latency in milliseconds; `None` without any.
     pub p50: Option<f64>,
     /// 95th percentile, likewise.
@@ -129,12 +134,22 @@ impl Seconds {
         if let (Some(first), Some(last)) = (self.closed.front(), self.closed.back()) {
             window.secs = elapsed(last.to, first.from).as_secs_f64();
         }
+        let latest = self.closed.iter().rev().take(RATE_SECONDS);
+        if let (Some(first), Some(last)) = (latest.clone().next_back(), self.closed.back()) {
+            let requests: u64 = latest.map(|s| s.counts.requests).sum();
+            window.rate = float(requests) / elapsed(last.to, first.from).as_secs_f64().max(1.0);
+        }
         window.n = all.len();
         window.p50 = percentile(&all, window.n, 0.5);
         window.p95 = percentile(&all, window.n, 0.95);
         window.p99 = percentile(&all, window.n, 0.99);
         window
     }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "requests of ten seconds")]
+const fn float(n: u64) -> f64 {
+    n as f64
 }
 
 /// In milliseconds, at most 0.1 % above the exact value.
