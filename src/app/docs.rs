@@ -42,9 +42,9 @@ pub fn footer(state: &State) -> Vec<Hint> {
             }
             hints.extend(back());
             hints.push(Hint::new(&key("close"), "to the rollout", 1));
-            for c in panel.map(|p| p.commands()).unwrap_or_default() {
+            for (c, drop) in panel.map(|p| p.commands()).unwrap_or_default().iter().zip((2..=7).chain(std::iter::repeat(7))) {
                 let own = state.desk.keymap.keys_of(panel.map(|p| p.id()), c.name);
-                hints.extend(own.into_iter().next().map(|k| Hint::new(&k, c.name, 2)));
+                hints.extend(own.into_iter().next().map(|k| Hint::new(&k, c.name, drop)));
             }
             hints.extend([Hint::new(&key("next-panel"), "panel", 8), Hint::new(&key("help"), "", 9)]);
         }

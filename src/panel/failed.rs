@@ -18,9 +18,9 @@ use std::cmp::Reverse;
 
 const COMMANDS: &[Command] = &[
     Command { name: "filter", doc: "show only lines with a text", keys: &["/"], acts: false },
+    Command { name: "track", doc: "both versions, stable, candidate", keys: &["t"], acts: false },
     Command { name: "next-match", doc: "the next line that is shown", keys: &["n"], acts: false },
     Command { name: "previous-match", doc: "the line before that is shown", keys: &["N"], acts: false },
-    Command { name: "track", doc: "both versions, stable, candidate", keys: &["t"], acts: false },
 ];
 
 /// The failed requests.

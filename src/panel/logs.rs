@@ -18,10 +18,10 @@ use ratatui::{buffer::Buffer, layout::Rect};
 
 const COMMANDS: &[Command] = &[
     Command { name: "filter", doc: "show only lines with a text", keys: &["/"], acts: false },
-    Command { name: "next-match", doc: "the next line that is shown", keys: &["n"], acts: false },
-    Command { name: "previous-match", doc: "the line before that is shown", keys: &["N"], acts: false },
     Command { name: "follow", doc: "stay with the newest line; moving up stops it", keys: &["f"], acts: false },
     Command { name: "track", doc: "both versions, stable, candidate", keys: &["t"], acts: false },
+    Command { name: "next-match", doc: "the next line that is shown", keys: &["n"], acts: false },
+    Command { name: "previous-match", doc: "the line before that is shown", keys: &["N"], acts: false },
 ];
 
 /// The log.
@@ -123,17 +123,17 @@ impl Panel for Logs {
         for (n, (i, l)) in lines.into_iter().enumerate() {
             let (word, style) = track(Some(l.role), look);
             let (time, instance) = (rows::clock(l.at), l.instance.text());
-            let (sign, tone) = match l.stream {
-                LogStream::Out => ("", Tone::Plain),
-                LogStream::Err => ("err", Tone::Warn),
-                LogStream::End => ("end", Tone::Bad),
+            let (text, tone) = match l.stream {
+                LogStream::Out => (l.line.to_string(), Tone::Plain),
+                LogStream::Err => (format!("err {}", l.line), Tone::Warn),
+                LogStream::End => (format!("end {}", l.line), Tone::Bad),
             };
             let dim = look.style(Tone::Dim);
             let mut cells = vec![Cell::left(&time, 8, dim), Cell::left(&word, 9, style)];
             if area.width >= 70 {
-                cells.push(Cell::left(instance.as_str(), 12, dim));
+                cells.push(Cell::left(instance.as_str(), if area.width < 120 { 10 } else { 16 }, dim));
             }
-            cells.extend([Cell::left(sign, 3, look.style(tone)), Cell::left(l.line.as_str(), 0, look.style(tone))]);
+            cells.push(Cell::left(&text, 0, look.style(tone)));
             rows::row(buf, rows::line(area, n), &cells, self.mark.is_some() && i == at, look);
         }
     }

@@ -148,10 +148,10 @@ fn logs_follow_until_one_moves_up() {
     assert_eq!(
         show(&panel, &shared),
         [
-            "08:00:01 stable    v42-0            listening",
-            "08:00:02 candidate v42-0        err panic: Error in handler",
-            "08:00:03 candidate v42-0        end exit code 1",
-            "08:00:04 stable    v42-0            GET /",
+            "08:00:01 stable    v42-0      listening",
+            "08:00:02 candidate v42-0      err panic: Error in handler",
+            "08:00:03 candidate v42-0      end exit code 1",
+            "08:00:04 stable    v42-0      GET /",
         ]
     );
     panel.run("down", &shared);
