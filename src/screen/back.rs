@@ -33,13 +33,14 @@ fn proof_rows(scene: &Scene<'_>, proof: &Proof) -> Vec<Row> {
     let label = scene.label(&proof.left);
     let mut rows = match proof.safe_since {
         Some(since) => {
-            let took = long(elapsed(since, proof.asked));
+            let took = elapsed(since, proof.asked);
             let whose = if ours(scene) { "your key" } else { "it was asked for" };
+            let took = if took.is_zero() { format!("from {whose} on") } else { format!("{} after {whose}", measured(took)) };
             let safe =
                 start.clone().add(Tone::Good, format!("{} SAFE", scene.look.glyphs().pass)).plain(format!(" since {}", clock(since)));
             vec![scene.fit([
-                safe.clone().plain(format!(" ({took} after {whose}), no request on {label} since")),
-                safe.clone().plain(format!(" ({took} after {whose})")),
+                safe.clone().plain(format!(" ({took}), no request on {label} since")),
+                safe.clone().plain(format!(" ({took})")),
                 safe,
             ])]
         }

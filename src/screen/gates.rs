@@ -5,10 +5,7 @@ use super::{
     verdict::{broken, tone},
 };
 use crate::{
-    model::{
-        gate::{GateState, Verdict},
-        rollout::Phase,
-    },
+    model::gate::{GateState, Verdict},
     ui::{
         figure::short,
         look::{Glyphs, Tone},
@@ -20,9 +17,11 @@ use crate::{
 pub(super) fn row(scene: &Scene<'_>) -> Row {
     let start = scene.line("gates");
     let Some(worst) = scene.rollout.worst_gate() else {
-        // Without a candidate on its way there is nothing to judge.
-        let judged = matches!(scene.rollout.phase, Phase::Progressing | Phase::Held);
-        return start.add(Tone::Dim, if judged { "none: nothing judges this rollout" } else { "nothing is judged now" });
+        // Gates are judged from the first traffic on.
+        if !scene.first() && scene.right.is_some_and(|t| t.share.declared.is_some_and(|d| d.parts == 0)) {
+            return start.add(Tone::Dim, "not judged before the first traffic");
+        }
+        return start.add(Tone::Dim, "none: nothing judges this rollout");
     };
     let roomy = scene.roomy.then(|| line(scene, &start, worst, true, true)).into_iter();
     scene.fit(roomy.chain([

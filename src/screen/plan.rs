@@ -91,13 +91,13 @@ pub(super) fn next(scene: &Scene<'_>) -> Row {
         // Nobody knows whether it still comes.
         Some(at) if scene.stale.is_some() => format!(" at {}Z", figure::clock(at)),
         Some(at) if at > scene.now => {
-            let by_itself = match next.by.as_str() {
+            let left = figure::long(figure::left(until(scene.now, at)));
+            match next.by.as_str() {
                 // Under a condition the time is an estimate.
-                "plan" if what.contains(" when ") => ", about",
-                "plan" => " by itself",
-                _ => "",
-            };
-            format!("{by_itself} in {}", figure::long(figure::left(until(scene.now, at))))
+                "plan" if what.contains(" when ") => format!(", in about {left}"),
+                "plan" => format!(" by itself in {left}"),
+                _ => format!(" in {left}"),
+            }
         }
         Some(_) => " now".into(),
         None => String::new(),

@@ -162,7 +162,7 @@ impl<'a> Scene<'a> {
 
     /// Whether the gates look at what stands on the right: before and after a run they do not.
     pub const fn judged(&self) -> bool {
-        !matches!(self.rollout.phase, Phase::Idle | Phase::Completed | Phase::Reverted)
+        !matches!(self.rollout.phase, Phase::Idle | Phase::Completed | Phase::Reverting | Phase::Reverted)
     }
 
     /// Whether this is the first version ever.

@@ -102,14 +102,10 @@ pub(super) fn broken(gate: &GateState, roomy: bool) -> Option<String> {
     let evidence = gate.evidence?;
     let (candidate, stable) = (evidence.candidate.value()?, evidence.stable.value());
     let over = |share: f64| share * 100.0 > evidence.limit;
-    let own = percent_beside(candidate, Some(evidence.limit));
-    let bound = match stable {
-        Some(stable) if !over(candidate) => {
-            let stable = percent_beside(stable, Some(evidence.limit));
-            format!("{}+{:.2} %", stable.trim_end_matches(" %"), evidence.margin)
-        }
-        _ => format!("{:.2} %", evidence.limit),
-    };
+    // Worse than stable by more than the margin, or over the limit.
+    let bar = stable.filter(|_| !over(candidate)).map_or(evidence.limit, |stable| stable * 100.0 + evidence.margin);
+    let own = percent_beside(candidate, Some(bar));
+    let bound = format!("{bar:.2} %");
     let own = match stable {
         Some(stable) if over(stable) && over(candidate) => {
             let stable = percent_beside(stable, Some(evidence.limit));

@@ -41,7 +41,7 @@ fn two_keys_go_back_and_the_screen_proves_it() {
         pty.waits(Duration::from_millis(200));
     }
     assert!(pressed.elapsed() >= Duration::from_secs(30), "safe takes 30 quiet seconds");
-    assert!(pty.screen().contains("after your key"), "{}", pty.screen());
+    assert!(pty.screen().contains("your key"), "{}", pty.screen());
     stage.assert_journal(&["revert"]);
     quits(&mut pty);
 }

@@ -19,12 +19,12 @@ pub(super) fn help(state: &State, extras: &Extras<'_>, first: usize, width: usiz
     let keys = extras.help.iter().map(|(keys, _)| text::width(keys)).max().unwrap_or(0).min(width / 3);
     let mut lines: Vec<Row> = Vec::new();
     for (key, doc) in extras.help {
-        let margin = keys + 3;
+        // A line without keys is a heading.
+        let margin = if key.is_empty() { 1 } else { keys + 3 };
         let docs = text::wrap(&state.look.plain(doc), width.saturating_sub(margin).max(1));
         let docs = if docs.is_empty() { vec![String::new()] } else { docs };
         for (i, doc) in docs.into_iter().enumerate() {
             let row = Row::new(state.look).plain(" ");
-            // A line without keys is a heading.
             lines.push(match (key.is_empty(), i) {
                 (true, _) => row.add(Tone::Strong, doc),
                 (false, 0) => row.name(Tone::Strong, key, keys).pad(margin).plain(doc),

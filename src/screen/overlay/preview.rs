@@ -56,7 +56,8 @@ fn body(state: &State, preview: &Preview, width: usize, bodies: bool) -> Vec<Row
         lines.extend(wrapped(state, Tone::Warn, meanwhile.as_str(), 2, width));
     }
     lines.extend(wrapped(state, Tone::Strong, plan.title.as_str(), 2, width));
-    for shift in &plan.weights {
+    // What stays as it is needs no line.
+    for shift in plan.weights.iter().filter(|s| s.before != s.after) {
         let moves = format!("{}  {} {} {}", shift.version, shift.before, glyphs.to, shift.after);
         lines.extend(wrapped(state, Tone::Plain, &moves, 2, width));
     }
