@@ -95,6 +95,7 @@ pub fn run(cx: &Context, start: Start) -> Result<(), Exit> {
     let watched = |entry: &Entry| targets.iter().any(|t| entry.target.as_ref() == Some(&t.id));
     program.recall(journal::open_intents(&loaded.paths.journal).unwrap_or_default().into_iter().filter(watched).collect());
     // One thread: keys that were typed while the process was stopped are certain to be seen as such only on the main thread.
+    tracing::info!("started; the journal is {}", loaded.paths.journal.display());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Exit::failed)?;
     let wiring = Wiring { program: &mut program, clock, places, environment, sync: sync(console.synchronized), seed: random };
     let end = runtime.block_on(async {

@@ -60,14 +60,22 @@ pub fn run(args: &DemoArgs, cx: &Context) -> Result<(), Exit> {
     if !args.headless {
         console::needs_terminal()?;
     }
+    if !args.headless {
+        let _ = writeln!(
+            std::io::stderr(),
+            "demo `{}`: {}\nsealing two versions, starting a host and its traffic ...",
+            args.scenario,
+            scenario.about
+        );
+    }
     let stage = Stage::set(&scenario, args.seed, cx).map_err(Exit::failed)?;
     if args.headless {
         let done = exit::block_on(headless::tell(&scenario, &stage, args.span))?;
         stage.strike();
         return done;
     }
-    let joins = format!("a second terminal joins with: cutover -c {}", stage.config().display());
-    let _ = writeln!(std::io::stderr(), "demo `{}`: {}\n{joins}", args.scenario, scenario.about);
+    let joins = format!("join from elsewhere: cutover -c {}", stage.config().display());
+    let _ = writeln!(std::io::stderr(), "{joins}");
     let start = console::Start::Open { target: stage::TARGET.into(), service: scenario.service.clone(), say: joins };
     let shown = console::run(&stage.context(cx), start);
     stage.strike();
