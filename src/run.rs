@@ -169,6 +169,9 @@ const SETTLE: Duration = Duration::from_millis(100);
 const HELD: usize = 64;
 /// Changes taken at once at most.
 const DELTAS: usize = 512;
+/// From the first change to when it is looked at: what a source says at once arrives in pieces, and
+/// is one frame.
+const GATHER: Duration = Duration::from_millis(3);
 /// Time spent on changes at once at most.
 const DRAIN: Duration = Duration::from_millis(4);
 
@@ -293,7 +296,10 @@ impl<P: Program> Loop<'_, P> {
                 Woken::Typed(Read::Batch(batch, at)) => at_once = self.typed(batch, at),
                 Woken::Answered(Answer::Outcome(id, outcome)) => self.program.outcome(&id, outcome),
                 Woken::Answered(Answer::Resolved(id, outcome)) => self.program.resolved(&id, outcome),
-                Woken::Mail => self.mail = true,
+                Woken::Mail => {
+                    self.mail = true;
+                    self.mail_at = self.mail_at.max(self.clock.uptime() + GATHER);
+                }
                 Woken::Due => self.program.due(),
             }
             self.effects();

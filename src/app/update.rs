@@ -14,6 +14,10 @@ use crate::{
 };
 use std::time::Duration;
 
+/// How long after the full second the clock is drawn: a host on this machine says what the second
+/// brought just after its end, and both are one frame.
+const AFTER_SECOND: Duration = Duration::from_millis(20);
+
 /// How many followed actions are kept at most.
 const FOLLOWING: usize = 50;
 
@@ -81,7 +85,7 @@ pub fn update(state: &mut State, msg: Msg, now: Time, uptime: Duration, runtimes
 pub fn next_wake(state: &State) -> Option<Duration> {
     let shared = &state.shared;
     // Ages and countdowns move with the clock in the header: at each full second.
-    let second = || Duration::from_nanos(1_000_000_000 - u64::from(shared.now.timestamp_subsec_nanos() % 1_000_000_000));
+    let second = || AFTER_SECOND + Duration::from_nanos(1_000_000_000 - u64::from(shared.now.timestamp_subsec_nanos() % 1_000_000_000));
     let connecting = shared.links.values().any(|l| !matches!(l, Link::Live { .. }));
     let ticking = shared.watched().is_some() || connecting || !state.following.is_empty();
     let fades = state.notice.as_ref().and_then(|n| n.fades).map(|at| until(shared.now, at));

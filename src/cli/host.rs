@@ -42,10 +42,15 @@ pub fn run(args: &HostArgs, cx: &Context) -> Result<(), Exit> {
     let done = runtime.block_on(async move {
         let cancel = CancellationToken::new();
         tokio::spawn(ended(cancel.clone(), alone));
-        serve::serve(settings, clock, cancel, |services| announce(&socket, services)).await
+        // In a worker, not on this thread: whatever wakes it would wake two.
+        let serving = tokio::spawn(serve::serve(settings, clock, cancel, move |services| announce(&socket, services)));
+        match serving.await {
+            Ok(done) => done.map_err(Exit::usage),
+            Err(panicked) => Err(Exit::failed(panicked)),
+        }
     });
     runtime.shutdown_background();
-    done.map_err(Exit::usage)
+    done
 }
 
 /// SIGTERM, SIGINT, or the end of whoever started us: drain and end. SIGHUP changes nothing.

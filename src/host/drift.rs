@@ -9,12 +9,18 @@ use crate::{
 use std::{
     collections::BTreeMap,
     ops::ControlFlow,
-    sync::{Arc, PoisonError, RwLock},
+    sync::{Arc, PoisonError, RwLock, mpsc},
     thread,
     time::Duration,
 };
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
+
+/// Between two rounds of the background verification.
+const BETWEEN_ROUNDS: Duration = Duration::from_secs(30);
+
+/// How long it reads ahead of its rate before it pauses.
+const PIECE: Duration = Duration::from_millis(500);
 
 /// Unpacked artifacts in use, and what was found wrong with them. Cheap to clone.
 #[derive(Clone)]
@@ -109,30 +115,35 @@ impl Watchman {
         self.shared.changed.send_modify(|n| *n += 1);
     }
 
-    /// Reads all bytes of everything under watch again and again, `rate` bytes a second, until cancelled.
+    /// Reads all bytes of everything under watch every half minute, at most `rate` bytes a second, until
+    /// cancelled. Must be called within the runtime.
+    ///
+    /// # Errors
+    /// When the system has no thread left.
     pub fn patrol(&self, rate: u64, cancel: CancellationToken) -> std::io::Result<()> {
         let watchman = self.clone();
+        let (running, ended) = mpsc::channel::<()>();
         thread::Builder::new().name("patrol".into()).spawn(move || {
-            while !cancel.is_cancelled() {
-                watchman.round(rate.max(1), &cancel);
-                pause(Duration::from_secs(5), &cancel);
+            let mut walk = Walk { ended, rate: rate.max(1), owed: Duration::ZERO };
+            while walk.pause(BETWEEN_ROUNDS).is_continue() {
+                watchman.round(&mut walk);
             }
         })?;
+        tokio::spawn(async move {
+            cancel.cancelled().await;
+            drop(running);
+        });
         Ok(())
     }
 
-    fn round(&self, rate: u64, cancel: &CancellationToken) {
+    fn round(&self, walk: &mut Walk) {
         let all: Vec<Arc<Unpacked>> = {
             let known = self.shared.known.read().unwrap_or_else(PoisonError::into_inner);
             // Drift stays drift, whatever the bytes are by now.
             known.values().filter(|k| k.drift.is_none()).map(|k| Arc::clone(&k.unpacked)).collect()
         };
         for unpacked in all {
-            let mut pace = |bytes: u64| {
-                pause(Duration::from_millis(bytes.saturating_mul(1_000) / rate), cancel);
-                if cancel.is_cancelled() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-            };
-            match unpacked.verify_bytes_until(&mut pace) {
+            match unpacked.verify_bytes_until(&mut |bytes| walk.pace(bytes)) {
                 Ok(ControlFlow::Break(())) => return,
                 Ok(ControlFlow::Continue(())) => {
                     if let Some(known) = self.shared.known.write().unwrap_or_else(PoisonError::into_inner).get_mut(unpacked.digest()) {
@@ -156,12 +167,31 @@ impl Watchman {
     }
 }
 
-/// Sleeps in short pieces, so that the host can end at once.
-fn pause(span: Duration, cancel: &CancellationToken) {
-    let mut left = span;
-    while !left.is_zero() && !cancel.is_cancelled() {
-        let piece = left.min(Duration::from_millis(100));
-        thread::sleep(piece);
-        left -= piece;
+/// Sleeps in few, long pieces: every one wakes the machine.
+struct Walk {
+    /// Closed when the host ends.
+    ended: mpsc::Receiver<()>,
+    /// Bytes a second.
+    rate: u64,
+    /// What was read faster than that.
+    owed: Duration,
+}
+
+impl Walk {
+    fn pace(&mut self, bytes: u64) -> ControlFlow<()> {
+        self.owed += Duration::from_micros(bytes.saturating_mul(1_000_000) / self.rate);
+        if self.owed < PIECE {
+            return self.pause(Duration::ZERO);
+        }
+        let owed = std::mem::take(&mut self.owed);
+        self.pause(owed)
+    }
+
+    /// `Break` at once when the host ends.
+    fn pause(&self, span: Duration) -> ControlFlow<()> {
+        match self.ended.recv_timeout(span) {
+            Err(mpsc::RecvTimeoutError::Timeout) => ControlFlow::Continue(()),
+            Ok(()) | Err(mpsc::RecvTimeoutError::Disconnected) => ControlFlow::Break(()),
+        }
     }
 }
