@@ -80,8 +80,9 @@ fn track(t: &Track) -> String {
 
 fn summary(r: &Rollout) -> String {
     let version = |t: Option<&Track>| t.map_or_else(|| "-".into(), |t| format!("{} {}", t.version.label, t.version.short_digest()));
+    let at = r.next.at.map(|at| format!(" at {}", at.format("%H:%M:%S"))).unwrap_or_default();
     format!(
-        "summary: {} is {}; stable {}, candidate {}; {}",
+        "summary: {} is {}; stable {}, candidate {}; next: {}{at}",
         r.key.service.text(),
         r.phase.word(),
         version(r.stable()),
