@@ -14,7 +14,7 @@ use std::{
 use tokio::time::Instant;
 
 /// How soon what could not be unpacked is tried again.
-const RETRY: Duration = Duration::from_secs(10);
+const RETRY: Duration = Duration::from_secs(5);
 
 /// Reads the services of the configuration file as it is now.
 pub type Reload = Arc<dyn Fn() -> Result<Vec<ServiceSpec>, Text> + Send + Sync>;
@@ -101,7 +101,7 @@ impl Depot {
         Ok(self.watchman.watch(unpacked.map_err(|e| Text::from(e.to_string()))?).root().to_owned())
     }
 
-    /// The same in the background, tried again every 10 s; the watchman tells when it is there. Why it
+    /// The same in the background, tried again every 5 s; the watchman tells when it is there. Why it
     /// could not be done so far, if it was tried. Must be called within the runtime.
     pub fn unpack_soon(&self, digest: &Digest) -> Option<Text> {
         let mut attempts = self.attempts();

@@ -119,3 +119,89 @@ impl Baseline {
         self.bad.map_or(0, |(_, zero)| meter.totals().errors.saturating_sub(zero))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{super::meter::Head, Baseline, Meter};
+    use crate::{
+        conductor::NewRun,
+        conductor::life::{Deployed, Life, Observed, PoolSeen},
+        model::{digest::Digest, ident::RunId, spec::ServiceSpec, time::Time},
+    };
+    use chrono::DateTime;
+    use proptest::prelude::*;
+    use std::time::Duration;
+
+    fn at(second: i64) -> Time {
+        DateTime::from_timestamp(1_790_000_000 + second, 0).unwrap()
+    }
+
+    /// A life whose first version is stable and whose second has converged at a weight.
+    fn canary(now: i64) -> Life {
+        let spec: ServiceSpec = serde_json::from_value(serde_json::json!({
+            "name": "web", "listen": "127.0.0.1:0", "command": ["x"], "readiness": { "path": "/" },
+            "steps": [{ "weight": 10 }, { "pause": "manual" }],
+        }))
+        .unwrap();
+        let mut life = Life::default();
+        for (run, second) in [("1", 0), ("2", now)] {
+            let artifact = Digest::of(run.as_bytes());
+            let (id, spec) = (spec.runtime().version("web", &artifact), spec.clone());
+            let candidate = Deployed { id, generation: 0, artifact, label: run.into(), revision: None, spec, at: at(second) };
+            life.deploy(NewRun { id: RunId::new(run), candidate, by: "ana".into(), now: at(second) }).unwrap();
+            for _ in 0..4 {
+                let wanted = life.wanted();
+                let pools = wanted.pools.iter().map(|d| PoolSeen { pool: d.pool(), desired: 1, ready: 1, trouble: None }).collect();
+                life.advance(&Observed { pools, programmed: Some((wanted.candidate, wanted.weight)) }, &[], at(second));
+            }
+        }
+        life
+    }
+
+    proptest! {
+        /// Requests, seconds of a wall clock that is set to and fro, and thresholds that become known: what is
+        /// counted since the weight converged is never more than what came since, and windows stay windows.
+        #[test]
+        fn evidence_is_what_came_since_whatever_the_clock_says(
+            steps in prop::collection::vec((0..40_u64, any::<bool>(), -100_000_i64..100_000, 0..10_u8), 1..80),
+        ) {
+            let life = canary(100);
+            let mut run = life.run.clone().unwrap();
+            prop_assert!(run.converged.is_some());
+            let pool = run.candidate.pool();
+            let (meter, mut baseline) = (Meter::new(), Baseline::default());
+            let (mut since, mut slow_from) = (0, None);
+            for (requests, fails, jump, what) in steps {
+                match what {
+                    0 => run.converged = Some(at(jump)),
+                    1 => slow_from = Some(Duration::from_millis(jump.unsigned_abs())),
+                    2 => run.bad_since = run.bad_since.map_or(Some(at(jump)), |_| None),
+                    _ => {}
+                }
+                let before = baseline.of.clone();
+                baseline.follow(Some(&run), slow_from, &[(pool.clone(), &meter)]);
+                if baseline.of != before {
+                    since = 0;
+                }
+                for _ in 0..requests {
+                    let status = if fails { 500 } else { 200 };
+                    meter.head(Head::Answer { status, latency: Duration::from_millis(5) });
+                }
+                since += requests;
+                let counts = baseline.counts(&pool, &meter).unwrap();
+                prop_assert_eq!(counts.requests, since);
+                prop_assert!(counts.errors <= counts.requests && counts.slow <= counts.requests);
+                prop_assert!(baseline.failed_since_bad(&meter) <= meter.totals().errors);
+                prop_assert_eq!(baseline.since(), run.converged);
+                let point = meter.tick(at(jump));
+                prop_assert_eq!(point.requests, requests);
+                let window = meter.window();
+                prop_assert!(window.secs > 0.0 && window.secs <= 200.0, "{} s", window.secs);
+                prop_assert!(super::rate(&window).is_finite() && window.errors <= window.requests);
+                prop_assert!(super::signals(&window, &meter.totals()).values().all(|s| s.window <= super::WINDOW));
+            }
+            baseline.follow(None, None, &[]);
+            prop_assert!(baseline.counts(&pool, &meter).is_none());
+        }
+    }
+}

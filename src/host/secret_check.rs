@@ -12,7 +12,7 @@ use std::{
 };
 
 /// How often a pool's secrets are looked at.
-const EVERY: Duration = Duration::from_secs(10);
+const EVERY: Duration = Duration::from_secs(5);
 
 /// What was found last, by pool. Cheap to clone.
 #[derive(Clone, Default)]

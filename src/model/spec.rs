@@ -17,7 +17,8 @@ use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration}
 pub struct ServiceSpec {
     /// What it is called: lower-case letters, digits, `-`, `_`, `.`; at most 63.
     pub name: String,
-    /// Where the weighted proxy listens for the service's traffic.
+    /// Where the weighted proxy listens for the service's traffic. A change in the file is used from the
+    /// first start of the host on that finds a version deployed with it stable.
     pub listen: SocketAddr,
     /// Program and arguments; relative paths start in the unpacked artifact, `{port}` is replaced.
     pub command: Vec<String>,

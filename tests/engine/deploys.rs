@@ -130,3 +130,25 @@ fn a_full_disk_refuses_a_deploy_and_leaves_no_pieces() {
     until("both serve", || (host.get("/").0 == 200).then_some(()));
     host.stop();
 }
+
+#[test]
+fn the_last_artifacts_are_kept_and_no_others() {
+    let mut host = Host::start(&sample("web", "keep_warm = \"100ms\"\nkeep = 2").replace(", { pause = \"manual\" }", ""));
+    let all: Vec<String> = ["v1", "v2", "v3", "v4"].map(|label| version(&host, label, "")).into();
+    for digest in &all {
+        deploy(&host, "web", digest, "completed");
+    }
+    let manifest = |digest: &str| host.dir.join("store/oci/blobs/sha256").join(digest.strip_prefix("sha256:").unwrap());
+    until("the oldest are gone", || all[..2].iter().all(|d| !manifest(d).exists()).then_some(()));
+    assert!(all[2..].iter().all(|d| manifest(d).exists()));
+    until("their copies, too", || (unpacked(&host).iter().filter(|p| p.is_dir()).count() == 2).then_some(()));
+    let said = refused(&host, &["deploy", "web", &all[0]], 2);
+    assert!(said.contains(&all[0][7..19]), "{said}");
+    // One that is kept can be deployed again, also by the next host.
+    host.kill();
+    host.run();
+    host.until("serving", |r| r.stable().is_some_and(|t| t.pools.iter().any(|p| p.ready == 1)));
+    deploy(&host, "web", &all[2], "completed");
+    assert_eq!(host.get("/").0, 200);
+    host.stop();
+}
