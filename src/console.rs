@@ -35,7 +35,11 @@ use crate::{
 };
 use planner::Places;
 use ratatui::{buffer::Buffer, layout::Rect};
-use std::{collections::HashMap, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::mpsc::{Receiver, RecvTimeoutError},
+    time::Duration,
+};
 
 /// Actions of unknown outcome that are shown at the start, the newest.
 const RECALLED: usize = 20;
@@ -73,6 +77,8 @@ pub struct Console {
     open: HashMap<ActionId, Entry>,
     journal: Ledger,
     journal_trouble: Option<Text>,
+    /// The journal is still read for what was sent before.
+    reading: Option<Receiver<Vec<Entry>>>,
     effects: Vec<run::Effect>,
     now: Time,
     uptime: Duration,
@@ -94,6 +100,7 @@ impl Console {
             open: HashMap::new(),
             journal: setup.journal,
             journal_trouble: None,
+            reading: None,
             effects: Vec::new(),
             now: setup.now,
             uptime: Duration::ZERO,
@@ -101,8 +108,17 @@ impl Console {
         }
     }
 
-    /// Shows what an earlier console, or the command line, sent without hearing of its outcome.
-    pub fn recall(&mut self, intents: Vec<Entry>) {
+    /// Shows what an earlier console, or the command line, sent without hearing of its outcome: at
+    /// once if it is read within `patience`, else when it is.
+    pub fn recall(&mut self, intents: Receiver<Vec<Entry>>, patience: Duration) {
+        match intents.recv_timeout(patience) {
+            Ok(intents) => self.recalled(intents),
+            Err(RecvTimeoutError::Timeout) => self.reading = Some(intents),
+            Err(RecvTimeoutError::Disconnected) => {}
+        }
+    }
+
+    fn recalled(&mut self, intents: Vec<Entry>) {
         let recalled: Vec<Following> = intents.iter().rev().take(RECALLED).rev().filter_map(following).collect();
         if !recalled.is_empty() {
             self.open.extend(intents.into_iter().filter_map(|entry| Some((entry.id.clone()?, entry))));
@@ -230,6 +246,10 @@ impl Program for Console {
 
     fn due(&mut self) {
         self.take(Msg::Tick);
+        if let Some(intents) = self.reading.as_ref().and_then(|r| r.try_recv().ok()) {
+            self.reading = None;
+            self.recalled(intents);
+        }
         self.watch_journal();
     }
 
@@ -242,7 +262,8 @@ impl Program for Console {
     }
 
     fn next_wake(&self) -> Option<Duration> {
-        next_wake(&self.state)
+        let reading = self.reading.is_some().then(|| self.uptime + Duration::from_secs(1));
+        next_wake(&self.state).into_iter().chain(reading).min()
     }
 
     fn draw(&mut self, area: Rect, buf: &mut Buffer) {

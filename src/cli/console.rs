@@ -15,7 +15,18 @@ use crate::{
     run::{self, Wiring, port::Place},
     term::ability::{Color, Environment, Sync},
 };
-use std::{path::Path, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        mpsc::{self, Receiver},
+    },
+    thread,
+    time::Duration,
+};
+
+/// How long the first frame waits for the journal to be read.
+const PATIENCE: Duration = Duration::from_millis(10);
 
 /// Where the console begins.
 pub enum Start {
@@ -91,9 +102,7 @@ pub fn run(cx: &Context, start: Start) -> Result<(), Exit> {
     if let Start::Open { say, .. } = &start {
         program.say(say.as_str().into());
     }
-    // A journal that cannot be read is said when it is written to.
-    let watched = |entry: &Entry| targets.iter().any(|t| entry.target.as_ref() == Some(&t.id));
-    program.recall(journal::open_intents(&loaded.paths.journal).unwrap_or_default().into_iter().filter(watched).collect());
+    program.recall(open_intents(loaded.paths.journal.clone(), targets.into_iter().map(|t| t.id).collect()), PATIENCE);
     // One thread: keys that were typed while the process was stopped are certain to be seen as such only on the main thread.
     tracing::info!("started; the journal is {}", loaded.paths.journal.display());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Exit::failed)?;
@@ -108,6 +117,20 @@ pub fn run(cx: &Context, start: Start) -> Result<(), Exit> {
         0 => Ok(()),
         code => Err(Exit::silent(code)),
     }
+}
+
+/// Reads what was begun at these targets and never answered, on a thread: a long journal or a slow
+/// disk holds nothing up. A journal that cannot be read is said when it is written to.
+fn open_intents(path: PathBuf, targets: Vec<TargetId>) -> Receiver<Vec<Entry>> {
+    let (tell, open) = mpsc::channel();
+    let read = move || {
+        let mut intents = journal::open_intents(&path).unwrap_or_default();
+        intents.retain(|entry| entry.target.as_ref().is_some_and(|t| targets.contains(t)));
+        let _ = tell.send(intents);
+    };
+    // Without a thread left there is no console either.
+    let _ = thread::Builder::new().name("recall".into()).spawn(read);
+    open
 }
 
 /// A console that cannot write its journal is opened all the same: the way back is not blocked by it.
