@@ -231,7 +231,11 @@ fn moved(plan: &Plan, rollout: &Rollout) -> Option<Text> {
     };
     let at = rollout.at.map(|at| at.index);
     if guards("step") && was.at != at {
-        let step = |i: Option<usize>| i.map_or_else(|| "–".to_owned(), |i| (i + 1).to_string());
+        let step = |i: Option<usize>| match i {
+            Some(i) if i < rollout.steps.len() => (i + 1).to_string(),
+            Some(_) => "100 %".to_owned(),
+            None => "–".to_owned(),
+        };
         return Some(format!("step {} → {}", step(was.at), step(at)).into());
     }
     let stable = rollout.stable().map(|t| &t.version);

@@ -90,6 +90,7 @@ pub(super) fn track(role: Option<Role>, look: &Look) -> (String, ratatui::style:
     match role {
         Some(Role::Stable) => ("stable".to_owned(), look.style(Tone::Stable)),
         Some(Role::Candidate) => ("candidate".to_owned(), look.style(Tone::Candidate)),
+        Some(Role::Superseded) => ("old".to_owned(), look.style(Tone::Dim)),
         Some(other) => (other.to_string(), look.style(Tone::Dim)),
         None => ("gone".to_owned(), look.style(Tone::Dim)),
     }

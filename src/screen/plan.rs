@@ -112,6 +112,8 @@ pub(super) fn next(scene: &Scene<'_>) -> Row {
     scene.fit([
         start.clone().plain(what).plain(format!("{held}{end}")),
         start.clone().plain(what).plain(&end),
+        // What is missing stands in the line of gates, too.
+        start.clone().plain(what).plain(format!("{when}{by}")),
         start.clone().name(Tone::Plain, what, room.max(12)).plain(&end),
     ])
 }
