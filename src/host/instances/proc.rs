@@ -204,10 +204,12 @@ mod tests {
         let socket = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = socket.local_addr().unwrap().port();
         let mut child = Command::new("sleep").arg("60").spawn().unwrap();
-        assert_eq!(listener(id(), port).unwrap(), Listener::Ours);
-        assert_eq!(listener(child.id(), port).unwrap(), Listener::Foreign(Some(id())));
+        // Children that other tests start at the same time hold the socket, too, between fork and exec.
+        let becomes = |root: u32, expected: &Listener| (0..1_000).any(|_| listener(root, port).unwrap() == *expected);
+        assert!(becomes(id(), &Listener::Ours));
+        assert!(becomes(child.id(), &Listener::Foreign(Some(id()))));
         drop(socket);
-        assert_eq!(listener(id(), port).unwrap(), Listener::Nobody);
+        assert!(becomes(id(), &Listener::Nobody));
         child.kill().unwrap();
         child.wait().unwrap();
     }
