@@ -238,3 +238,39 @@ fn an_action_that_was_answered_is_answered_the_same_again() {
     assert_eq!(record.outcome, first);
     assert_eq!(runtime.block_on(client.resolve(&ActionId::new("never"))).unwrap(), None);
 }
+
+#[test]
+fn what_outlives_a_drain_is_counted_listed_and_said() {
+    let command =
+        format!("[{:?}, \"sample\", \"--port\", \"{{port}}\", \"--behaviour\", \"behaviour.toml\"]", crate::support::host::CUTOVER);
+    let service = PYTHON
+        .replace("[\"python3\", \"-m\", \"http.server\", \"{port}\", \"--bind\", \"127.0.0.1\"]", &command)
+        .replace("/version", "/healthz")
+        .replace("drain = \"2s\"", "drain = \"1s\"");
+    let host = Host::start(&service);
+    for (label, median, goal) in [("v1", "5.0", "completed"), ("v2", "30000.0", "paused")] {
+        let digest = host.seal(label, &[("behaviour.toml", &format!("median_ms = {median}\nspread = 0.01\n"))]);
+        host.ok(&["deploy", "web", &digest]);
+        host.ok(&["wait", "web", "--for", goal, "--timeout", "60s"]);
+    }
+    // Every second request goes to the slow version and stays there.
+    let address = host.address.clone();
+    let asking: Vec<_> = (0..4)
+        .map(|n| {
+            let url = format!("http://{address}/order/{n}");
+            std::thread::spawn(move || std::process::Command::new("curl").args(["-s", "-m", "40", "-o", "/dev/null", &url]).status())
+        })
+        .collect();
+    let on_v2 = |r: &cutover::model::rollout::Rollout| {
+        r.candidate().map_or(0, |t| t.pools.iter().flat_map(|p| &p.instances).map(|i| i.in_flight).sum())
+    };
+    host.until("in flight on v2", |r| on_v2(r) == 2);
+    host.ok(&["revert", "web"]);
+    let said = host.until("said", |r| r.findings.iter().any(|f| f.what.as_str().contains("outlived")));
+    let finding = said.findings.iter().find(|f| f.what.as_str().contains("outlived")).unwrap();
+    assert!(finding.what.as_str().starts_with("2 requests outlived the drain of 1s on v2: GET /order/"), "{}", finding.what);
+    asking.into_iter().for_each(|a| drop(a.join().unwrap()));
+    // It stays to be read after the instances are gone.
+    host.until("torn down", |r| r.candidate().is_none_or(|t| t.pools.is_empty()));
+    assert!(host.rollout().findings.iter().any(|f| f.what.as_str().contains("outlived")));
+}
