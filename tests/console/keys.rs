@@ -94,18 +94,19 @@ fn held_replayed_pasted_and_torn_keys_send_nothing() {
 fn keys_that_waited_for_a_stalled_terminal_or_a_stopped_process_send_nothing() {
     let stage = Stage::canary();
     let mut pty = stage.console(200, 60);
+    pty.shows("BACK   READY");
     pty.presses("R");
     pty.shows("BACK by switch");
     // The terminal takes nothing for three seconds: what is typed then answers a screen nobody saw.
     pty.stall(true);
-    for _ in 0..6 {
-        // Every size is another full frame: the terminal's buffer is full long before the end.
-        pty.resize(199, 60);
-        sleep(Duration::from_millis(250));
-        pty.resize(200, 60);
-        sleep(Duration::from_millis(250));
+    for n in 0..80 {
+        // Every size is another full frame: what lies between takes only so many.
+        pty.resize(199 + n % 2, 60);
+        sleep(Duration::from_millis(25));
     }
+    sleep(Duration::from_secs(3));
     pty.keys("RRR");
+    sleep(Duration::from_millis(200));
     pty.stall(false);
     nothing_sent(&stage, &mut pty, "RRR after a stalled terminal");
     afresh(&mut pty);
