@@ -2,6 +2,7 @@
 //! real traffic.
 
 mod demo;
+mod idle;
 mod keys;
 mod looking;
 mod picture;
