@@ -34,6 +34,14 @@ pub(super) fn row(scene: &Scene<'_>) -> Row {
     scene.fit([what.clone().plain(format!("; {}", last.effect)), what])
 }
 
+/// Whether somebody did something else since. Both times are the target's.
+fn overtaken(scene: &Scene<'_>, following: &Following) -> bool {
+    match (&following.outcome, &scene.rollout.last) {
+        (Some(Outcome::Accepted { at, .. }), Some(last)) => last.at > *at && last.action != following.plan.action,
+        _ => false,
+    }
+}
+
 /// What became of an action that was sent; `None` once that is of no more interest.
 fn follow(scene: &Scene<'_>, following: &Following) -> Option<Row> {
     if following.key != scene.rollout.key {
@@ -42,7 +50,7 @@ fn follow(scene: &Scene<'_>, following: &Following) -> Option<Row> {
     let age = elapsed(scene.now, following.sent);
     let glyphs = scene.look.glyphs();
     let (sign, tone, word, more) = match (&following.outcome, &following.seen) {
-        (_, Some(Observation::Confirmed)) if age > CONFIRMED_FOR => return None,
+        (_, Some(Observation::Confirmed)) if age > CONFIRMED_FOR || overtaken(scene, following) => return None,
         (_, Some(Observation::Confirmed)) => (glyphs.pass, Tone::Good, "confirmed", String::new()),
         (_, Some(Observation::Contradicted { by })) => (glyphs.fail, Tone::Bad, "CONTRADICTED", format!(" by {by}")),
         (None, _) => (glyphs.to, Tone::Warn, "sent", format!(" {} ago, no answer yet", long(age))),
