@@ -34,5 +34,6 @@ pub mod run;
 pub mod runtime;
 pub mod screen;
 pub mod term;
+pub mod tls;
 pub mod ui;
 mod watchdog;

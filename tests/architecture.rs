@@ -6,14 +6,15 @@ use std::{
 };
 
 /// What a room may `use` of the crate, besides itself. Rooms that are not named may use everything.
-const MAY_USE: [(&str, &[&str]); 11] = [
+const MAY_USE: [(&str, &[&str]); 12] = [
     ("model", &[]),
     ("judge", &["model"]),
     ("conductor", &["model", "judge"]),
     ("ui", &["model"]),
     ("journal", &["model", "clock", "watchdog"]),
     ("artifact", &["model"]),
-    ("runtime", &["model", "clock"]),
+    ("runtime", &["model", "clock", "tls"]),
+    ("metrics", &["model", "clock", "tls"]),
     ("app", &["model", "judge", "journal", "runtime", "panel", "ui"]),
     ("panel", &["app", "model", "ui"]),
     ("screen", &["app", "panel", "ui", "model", "runtime"]),

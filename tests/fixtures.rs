@@ -52,8 +52,9 @@ pub fn version(label: &str, short: &str, config: u8) -> Version {
         id: VersionId::new(format!("{short}-{config}")),
         label: label.into(),
         revision: None,
-        parts: vec![Part { container: "".into(), declared: Artifact::Digest(digest(short)), running: Some(digest(short)) }],
+        parts: vec![Part { container: "".into(), declared: Artifact::Digest(digest(short)), running: Some(digest(short)), differs: false }],
         config: Some(Digest::from_array([config; 32])),
+        back_unsafe: None,
     }
 }
 
@@ -95,6 +96,7 @@ pub fn track(role: Role, version: Version, weight: Weight, ready: u32, desired: 
             basis: "requests".into(),
         },
         signals: signals(traffic),
+        about: None,
     }
 }
 
@@ -227,6 +229,11 @@ pub fn healthy() -> (Rollout, Pasts) {
         proof: None,
         last: Some(LastAction { by: "ana".into(), action: Action::Step, at: ago(34), effect: "step 1 → 2".into() }),
         findings: Vec::new(),
+        frozen: None,
+        versions: Vec::new(),
+        present: Vec::new(),
+        analyses: Vec::new(),
+        owner: None,
         seen: seen(),
     };
     (rollout, pasts)
@@ -343,6 +350,10 @@ fn instance(id: &str, state: InstanceState, reason: &str, seconds: i64) -> Insta
         restarts: 1,
         reason: Some(reason.into()),
         in_flight: 0,
+        node: None,
+        parts: Vec::new(),
+        usage: None,
+        sick: None,
     }
 }
 

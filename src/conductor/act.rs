@@ -65,6 +65,9 @@ impl Life {
             Action::SetWeight { weight } => self.set_weight(ask, *weight, sight),
             Action::Promote => self.promote(ask, sight),
             Action::Retry => self.retry(ask, sight.now),
+            Action::Undo { .. } | Action::Freeze { .. } | Action::Thaw | Action::Taint { .. } => {
+                Err(Refusal::Unsupported { verb: ask.action.verb().into() })
+            }
         }
     }
 

@@ -210,5 +210,6 @@ pub(super) fn step_done(run: &Run, sight: &Sight<'_>) -> bool {
         Some(StepSpec::Pause(Pause::For(_))) => run.ends().is_some_and(|end| end <= sight.now),
         Some(StepSpec::Gate(_)) => sight.pending(run).is_empty(),
         Some(StepSpec::Weight(_)) | None => true,
+        Some(StepSpec::Check(_) | StepSpec::Warm(_) | StepSpec::Scale(_) | StepSpec::Native(_)) => false,
     }
 }

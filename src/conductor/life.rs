@@ -6,11 +6,12 @@ use crate::model::{
     ratio::Weight,
     rollout::{LastAction, Started},
     spec::ServiceSpec,
+    step::StepSpec,
     text::Text,
     time::Time,
 };
 use serde::{Deserialize, Serialize};
-use std::fmt;
+use std::{collections::BTreeMap, fmt};
 
 /// One service's whole life.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
@@ -227,6 +228,53 @@ pub struct Wanted {
     pub candidate: Option<PoolId>,
     /// The candidate's share.
     pub weight: Weight,
+    /// How many instances a pool should have, where that is not what its version says.
+    pub instances: BTreeMap<PoolId, u32>,
+    /// Whose instances get what arrives at the preview listener.
+    pub preview: Option<PoolId>,
+    /// What is to be tried on the candidate now.
+    pub task: Option<Task>,
+}
+
+/// Something that the host tries on a candidate without traffic, once.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Task {
+    /// Of which run.
+    pub run: RunId,
+    /// At which step: with `run` its name. A step that is entered again is tried again: see `since`.
+    pub step: usize,
+    /// When the step was entered.
+    pub since: Time,
+    /// On whose instances.
+    pub pool: PoolId,
+    /// What: a [`StepSpec::Check`] or [`StepSpec::Warm`].
+    pub what: StepSpec,
+}
+
+/// How a task stands.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct TaskSeen {
+    /// Of which run.
+    pub run: RunId,
+    /// At which step.
+    pub step: usize,
+    /// When the step was entered.
+    pub since: Time,
+    /// Whether it has ended, and how.
+    pub state: TaskState,
+    /// What is kept as evidence: the last lines of its output, or what was answered.
+    pub evidence: Vec<Text>,
+}
+
+/// Whether a task has ended, and how.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum TaskState {
+    /// Not yet: `120 of 200 requests`.
+    Running(Text),
+    /// It worked: in few words.
+    Done(Text),
+    /// It did not: why.
+    Failed(Text),
 }
 
 /// What the host sees of the machine.
@@ -237,6 +285,8 @@ pub struct Observed {
     /// What the router does: the pool that has the candidate's place and its share, exactly as in the
     /// last [`Wanted`] that it confirmed. `None` until it confirmed one.
     pub programmed: Option<(Option<PoolId>, Weight)>,
+    /// Tasks that were started and whose run is still there.
+    pub tasks: Vec<TaskSeen>,
 }
 
 /// What the host sees of one pool.

@@ -218,7 +218,11 @@ fn phase(run: Option<&Run>, holds: &[Hold], sight: &Sight<'_>) -> Phase {
         RunState::Failed { .. } => Phase::Failed,
         RunState::Starting | RunState::Stepping => {
             let waits = |hold: &Hold| match hold {
-                Hold::Manual { .. } | Hold::Stopped { .. } | Hold::Step { until: None, .. } => true,
+                Hold::Manual { .. }
+                | Hold::Stopped { .. }
+                | Hold::Freeze { .. }
+                | Hold::Inconclusive { .. }
+                | Hold::Step { until: None, .. } => true,
                 Hold::Step { .. } => false,
                 // Requests that are still to come will tell.
                 Hold::Gate { gate, .. } => !sight.pending(run).iter().any(|p| p.gate == *gate && p.word == "WAIT"),

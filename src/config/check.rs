@@ -231,6 +231,9 @@ impl Check<'_> {
                 StepSpec::Pause(Pause::For(span)) => self.span(&path, "pause", *span),
                 StepSpec::Pause(Pause::Manual) => {}
                 StepSpec::Gate(gates) => self.gate_step(&path, gates, service, last),
+                StepSpec::Check(_) | StepSpec::Warm(_) | StepSpec::Scale(_) | StepSpec::Native(_) => {
+                    self.say(&path, &format!("the host has no `{}` step", step.kind()));
+                }
             }
         }
     }

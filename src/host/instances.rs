@@ -120,7 +120,7 @@ pub struct PoolPlan {
 pub type Verify = Arc<dyn Fn() -> Result<(), Text> + Send + Sync>;
 
 /// A pool as it is now.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Debug)]
 pub struct PoolStatus {
     /// Which.
     pub id: PoolId,
@@ -215,6 +215,10 @@ impl Instances {
                 restarts: 0,
                 reason: None,
                 in_flight: 0,
+                node: None,
+                parts: Vec::new(),
+                usage: None,
+                sick: None,
             };
             pool.slots.push(Entry { view, stop });
             self.0.runtime.spawn(Slot::new(Arc::clone(&self.0), Arc::clone(&plan), id, stopped).run());

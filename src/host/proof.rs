@@ -174,7 +174,7 @@ mod tests {
     use std::time::Duration;
 
     fn left() -> Version {
-        Version { id: VersionId::new("v42"), label: "v42".into(), revision: None, parts: vec![], config: None }
+        Version { id: VersionId::new("v42"), label: "v42".into(), revision: None, parts: vec![], config: None, back_unsafe: None }
     }
 
     /// By both clocks.

@@ -36,6 +36,23 @@ pub enum Action {
         /// The candidate's share.
         weight: Weight,
     },
+    /// Deploy an older version again, through the plan.
+    Undo {
+        /// Which.
+        to: VersionId,
+    },
+    /// Stop the line: no deploy, step or promotion.
+    Freeze {
+        /// Until when; `None` until it is lifted.
+        until: Option<Time>,
+    },
+    /// Lift a freeze.
+    Thaw,
+    /// Take a version out of the candidates for the way back.
+    Taint {
+        /// Which.
+        version: VersionId,
+    },
 }
 
 impl Action {
@@ -50,6 +67,10 @@ impl Action {
             Self::Back { .. } => "revert",
             Self::Retry => "retry",
             Self::SetWeight { .. } => "weight",
+            Self::Undo { .. } => "undo",
+            Self::Freeze { .. } => "freeze",
+            Self::Thaw => "thaw",
+            Self::Taint { .. } => "taint",
         }
     }
 
@@ -65,6 +86,10 @@ impl Action {
             Self::Back { .. } => "went back",
             Self::Retry => "retried",
             Self::SetWeight { .. } => "set the weight",
+            Self::Undo { .. } => "deployed an older version",
+            Self::Freeze { .. } => "stopped the line",
+            Self::Thaw => "lifted the freeze",
+            Self::Taint { .. } => "tainted a version",
         }
     }
 }

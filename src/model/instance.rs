@@ -1,10 +1,10 @@
 //! Running copies of a version.
 
-use super::{ident::InstanceId, text::Text, time::Time};
+use super::{ident::InstanceId, text::Text, time::Time, version::Part};
 use serde::{Deserialize, Serialize};
 
 /// Instances of one version in one place.
-#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 pub struct Pool {
     /// The region, zone or group; empty where there is one only.
     #[serde(default)]
@@ -21,7 +21,7 @@ pub struct Pool {
 }
 
 /// One running copy.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Instance {
     /// Its name.
     pub id: InstanceId,
@@ -44,6 +44,34 @@ pub struct Instance {
     /// Requests it is answering.
     #[serde(default)]
     pub in_flight: u64,
+    /// The machine it runs on, where there are several.
+    #[serde(default)]
+    pub node: Option<Text>,
+    /// What it runs, as it was seen to run.
+    #[serde(default)]
+    pub parts: Vec<Part>,
+    /// What it uses, where that is measured.
+    #[serde(default)]
+    pub usage: Option<Usage>,
+    /// Why it is the sick one among healthy ones, if it is.
+    #[serde(default)]
+    pub sick: Option<Text>,
+}
+
+/// What an instance uses.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+pub struct Usage {
+    /// Cores, over the last 10 s.
+    pub cpu: f64,
+    /// Resident bytes.
+    pub memory: u64,
+    /// By how many bytes per hour its memory grows, once that can be said.
+    #[serde(default)]
+    pub memory_slope: Option<f64>,
+    /// Open file descriptors.
+    pub descriptors: u32,
+    /// Probes that failed since it started.
+    pub probe_failures: u64,
 }
 
 /// Where an instance is in its life.

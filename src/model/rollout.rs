@@ -9,7 +9,7 @@ use super::{
     step::{Step, StepAt},
     text::Text,
     time::{Time, millis},
-    version::Track,
+    version::{Track, Version},
 };
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -64,8 +64,153 @@ pub struct Rollout {
     /// What is wrong beside the signals: drift, a disk that does not answer, connections that outlived a drain.
     #[serde(default)]
     pub findings: Vec<Finding>,
+    /// Why nothing may move forward here, if so; the way back stays open.
+    #[serde(default)]
+    pub frozen: Option<Freeze>,
+    /// Every version that is remembered, newest first: where an older one can be deployed from.
+    #[serde(default)]
+    pub versions: Vec<Known>,
+    /// Other consoles that look at this rollout.
+    #[serde(default)]
+    pub present: Vec<Presence>,
+    /// What the runtime itself analyses (Argo's analysis runs), beside our gates.
+    #[serde(default)]
+    pub analyses: Vec<Analysis>,
+    /// Who else writes it, and would write it back: `Argo CD application shop`.
+    #[serde(default)]
+    pub owner: Option<Text>,
     /// Where this picture comes from.
     pub seen: Seen,
+}
+
+/// The line is stopped: no deploy, step or promotion.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Freeze {
+    /// Who stopped it.
+    pub by: Text,
+    /// Why.
+    pub reason: Text,
+    /// Since when.
+    pub since: Time,
+    /// Until when; `None` until somebody lifts it.
+    #[serde(default)]
+    pub until: Option<Time>,
+}
+
+/// A version that is remembered.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Known {
+    /// Which.
+    pub version: Version,
+    /// What is thought of it.
+    pub standing: Standing,
+    /// For how long it had all the traffic, in all.
+    #[serde(with = "millis")]
+    pub proven: Duration,
+    /// Parts of one of its requests that failed in that time; `None` if it had none.
+    #[serde(default)]
+    pub error_ratio: Option<f64>,
+    /// When it had traffic last; `None` while it has.
+    #[serde(default)]
+    pub until: Option<Time>,
+    /// Whether its artifact is still there to be deployed.
+    pub available: bool,
+}
+
+/// What is thought of a version.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "is")]
+pub enum Standing {
+    /// It baked without a failed gate.
+    Good,
+    /// It has all the traffic and is not good yet.
+    Baking {
+        /// When it will be, if nothing happens.
+        until: Time,
+    },
+    /// It never had all the traffic for long enough.
+    Unproven,
+    /// It was left because it was bad: by a gate or a person.
+    Left {
+        /// Why.
+        reason: Text,
+    },
+    /// A person took it out of the candidates for the way back.
+    Tainted {
+        /// Who.
+        by: Text,
+        /// Why.
+        reason: Text,
+    },
+}
+
+/// Another console that looks at this rollout.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Presence {
+    /// Who.
+    pub who: Text,
+    /// Since when.
+    pub since: Time,
+}
+
+/// An analysis of the runtime's own.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Analysis {
+    /// Its name.
+    pub name: Text,
+    /// Where it belongs: `step`, `background`, `pre-promotion`, `post-promotion`, `experiment`.
+    pub place: Text,
+    /// Its state, in the runtime's word.
+    pub phase: Text,
+    /// Its line of reason.
+    #[serde(default)]
+    pub message: Option<Text>,
+    /// Since when it runs.
+    #[serde(default)]
+    pub started: Option<Time>,
+    /// What it measures.
+    pub metrics: Vec<Metric>,
+}
+
+/// One metric of an analysis.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Metric {
+    /// Its name.
+    pub name: Text,
+    /// Its state, in the runtime's word.
+    pub phase: Text,
+    /// The last values, oldest first, as the runtime prints them.
+    pub values: Vec<Text>,
+    /// The condition that must hold: `result[0] >= 0.95`.
+    #[serde(default)]
+    pub condition: Text,
+    /// How often it was measured, and how: `5 ok, 1 failed of at most 2`.
+    pub counts: MetricCounts,
+    /// Whether it is measured without consequences.
+    #[serde(default)]
+    pub dry_run: bool,
+    /// Its line of reason.
+    #[serde(default)]
+    pub message: Option<Text>,
+}
+
+/// How often a metric was measured, and with what result.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct MetricCounts {
+    /// Successful measurements.
+    pub successful: u32,
+    /// Failed ones.
+    pub failed: u32,
+    /// Ones that said neither.
+    pub inconclusive: u32,
+    /// Ones that could not be made.
+    pub error: u32,
+    /// More failed ones than this end it; `None` never.
+    #[serde(default)]
+    pub failure_limit: Option<u32>,
+    /// How many are to be made; `None` until it is stopped.
+    #[serde(default)]
+    pub count: Option<u32>,
 }
 
 /// Where a rollout is in its life.
@@ -151,6 +296,24 @@ pub enum Hold {
         /// Why.
         reason: Text,
     },
+    /// The runtime's own analysis could not decide.
+    Inconclusive {
+        /// Since when.
+        since: Time,
+        /// What.
+        reason: Text,
+    },
+    /// The line is stopped.
+    Freeze {
+        /// Who stopped it.
+        by: Text,
+        /// Since when.
+        since: Time,
+        /// Until when; `None` until somebody lifts it.
+        until: Option<Time>,
+        /// Why.
+        reason: Text,
+    },
     /// Instances, a router: something of the runtime.
     Backend {
         /// Since when.
@@ -169,6 +332,8 @@ impl Hold {
             | Self::Step { since, .. }
             | Self::Gate { since, .. }
             | Self::Stopped { since, .. }
+            | Self::Inconclusive { since, .. }
+            | Self::Freeze { since, .. }
             | Self::Backend { since, .. } => *since,
         }
     }
@@ -181,6 +346,8 @@ impl Hold {
             Self::Step { .. } => "step",
             Self::Gate { .. } => "gate",
             Self::Stopped { .. } => "stopped",
+            Self::Inconclusive { .. } => "inconclusive",
+            Self::Freeze { .. } => "freeze",
             Self::Backend { .. } => "backend",
         }
     }

@@ -16,8 +16,18 @@ pub enum SignalId {
     Slow,
     /// Median time to the response head.
     P50,
+    /// 95th percentile of the time to the response head.
+    P95,
     /// 99th percentile of the time to the response head.
     P99,
+    /// Share that was not answered in time.
+    Timeouts,
+    /// Instances that were started again.
+    Restarts,
+    /// Cores in use, all instances.
+    Cpu,
+    /// Resident bytes, all instances.
+    Memory,
     /// Requests meant for the version while it had no ready instance.
     Unavailable,
 }
@@ -31,7 +41,12 @@ impl SignalId {
             Self::Errors => "errors",
             Self::Slow => "slow",
             Self::P50 => "p50",
+            Self::P95 => "p95",
             Self::P99 => "p99",
+            Self::Timeouts => "timeouts",
+            Self::Restarts => "restarts",
+            Self::Cpu => "cpu",
+            Self::Memory => "memory",
             Self::Unavailable => "unavailable",
         }
     }
@@ -59,8 +74,12 @@ pub enum Unit {
     Ratio,
     /// Milliseconds.
     Millis,
-    /// Requests.
+    /// Requests, restarts.
     Count,
+    /// Cores.
+    Cores,
+    /// Bytes.
+    Bytes,
 }
 
 /// What is known of a signal. No data, old data, no traffic and contradiction are four things, and

@@ -133,6 +133,25 @@ pub enum Strategy {
     /// A growing share of the traffic.
     #[default]
     Canary,
+    /// The candidate is complete and reachable on a port of its own before all traffic is switched at once.
+    BlueGreen,
+    /// Instances are replaced in batches; the share follows the instances.
+    Rolling,
+    /// The old version ends before the new one starts: the service is away in between.
+    Recreate,
+}
+
+impl Strategy {
+    /// Its word in JSON, configuration and on the screen.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Canary => "canary",
+            Self::BlueGreen => "blue-green",
+            Self::Rolling => "rolling",
+            Self::Recreate => "recreate",
+        }
+    }
 }
 
 /// How long a candidate may take to become ready, and what happens then.

@@ -20,6 +20,49 @@ pub enum StepSpec {
     Pause(Pause),
     /// Wait until these gates pass.
     Gate(Gates),
+    /// Test the candidate's instances, which must not have traffic yet.
+    Check(CheckSpec),
+    /// Send requests to the candidate's instances before traffic does.
+    Warm(WarmSpec),
+    /// Run this many instances of the candidate.
+    Scale(u32),
+    /// A step of a runtime that is not ours, in its own words; never in our configuration.
+    Native(Text),
+}
+
+/// What tests a candidate: a command on the host, or a request to each instance. Exactly one of the two.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CheckSpec {
+    /// Program and arguments, run once for each instance in the unpacked artifact with the instance's
+    /// environment; `{port}` is replaced. Exit code 0 is yes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub command: Vec<String>,
+    /// Path and query, from `/`, asked of each instance: 200 to 399 is yes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub http: Option<String>,
+    /// No end within this is a failure.
+    #[serde(default = "thirty_seconds", with = "human")]
+    pub timeout: Duration,
+}
+
+/// Requests that wake a candidate up.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WarmSpec {
+    /// How many, over all instances: 1 to 1,000,000.
+    pub requests: u32,
+    /// Path and query, from `/`.
+    #[serde(default = "root")]
+    pub path: String,
+}
+
+const fn thirty_seconds() -> Duration {
+    Duration::from_secs(30)
+}
+
+fn root() -> String {
+    "/".into()
 }
 
 /// What ends a pause.
@@ -61,13 +104,17 @@ pub struct StepAt {
 }
 
 impl StepSpec {
-    /// `weight`, `pause` or `gate`.
+    /// Its key in the configuration.
     #[must_use]
     pub const fn kind(&self) -> &'static str {
         match self {
             Self::Weight(_) => "weight",
             Self::Pause(_) => "pause",
             Self::Gate(_) => "gate",
+            Self::Check(_) => "check",
+            Self::Warm(_) => "warm",
+            Self::Scale(_) => "scale",
+            Self::Native(_) => "native",
         }
     }
 
@@ -80,6 +127,10 @@ impl StepSpec {
             Self::Pause(Pause::For(d)) => format!("pause {}", humantime::format_duration(*d)).into(),
             Self::Gate(Gates::All) => format!("gate({gates})").into(),
             Self::Gate(Gates::Named(names)) => format!("gate({})", names.len()).into(),
+            Self::Check(_) => "check".into(),
+            Self::Warm(warm) => format!("warm {}", warm.requests).into(),
+            Self::Scale(instances) => format!("scale {instances}").into(),
+            Self::Native(text) => text.clone(),
         }
     }
 }

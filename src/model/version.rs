@@ -7,6 +7,7 @@ use super::{
     ratio::Ratio,
     signal::{Signal, SignalId},
     text::Text,
+    time::Time,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -26,6 +27,9 @@ pub struct Version {
     /// Hash of the configuration it runs with.
     #[serde(default)]
     pub config: Option<Digest>,
+    /// Why going back from it is not safe (a migration, say), as its artifact says. Shown, never blocking.
+    #[serde(default)]
+    pub back_unsafe: Option<Text>,
 }
 
 /// One artifact of a version.
@@ -39,6 +43,9 @@ pub struct Part {
     /// What was verified to run.
     #[serde(default)]
     pub running: Option<Digest>,
+    /// Whether instances of this version run different digests of it.
+    #[serde(default)]
+    pub differs: bool,
 }
 
 /// Sealed content, or what stands for it.
@@ -82,6 +89,26 @@ pub struct Track {
     /// What is measured of it.
     #[serde(default)]
     pub signals: BTreeMap<SignalId, Signal>,
+    /// What is known of its artifact, where the runtime has it.
+    #[serde(default)]
+    pub about: Option<About>,
+}
+
+/// What is known of an artifact.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct About {
+    /// Its annotations.
+    #[serde(default)]
+    pub annotations: BTreeMap<Text, Text>,
+    /// Bytes of its content.
+    #[serde(default)]
+    pub size: Option<u64>,
+    /// Where it is kept.
+    #[serde(default)]
+    pub store: Option<Text>,
+    /// When it was sealed.
+    #[serde(default)]
+    pub sealed: Option<Time>,
 }
 
 /// A track's share of the traffic: said, done, seen.

@@ -62,7 +62,8 @@ pub(super) fn value(scene: &Scene<'_>, track: &Track, id: SignalId) -> (String, 
             Unit::Ratio => figure::percent_beside(v, limit),
             Unit::Millis => figure::millis(v),
             #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count; saturates")]
-            Unit::Count => compact(v as u64),
+            Unit::Count | Unit::Bytes => compact(v as u64),
+            Unit::Cores => format!("{v:.2}"),
         })
     };
     match &signal.reading {

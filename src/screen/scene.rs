@@ -136,6 +136,8 @@ impl<'a> Scene<'a> {
         match (track.role, self.rollout.strategy) {
             (Role::Stable, _) => "stable",
             (Role::Candidate, Strategy::Canary) => "canary",
+            (Role::Candidate, Strategy::BlueGreen) => "green",
+            (Role::Candidate, Strategy::Rolling | Strategy::Recreate) => "new",
             (Role::Superseded, _) if instances(track).is_some_and(|i| i.ready > 0) => "warm",
             (Role::Superseded, _) => "old",
             (Role::Experiment, _) => "trial",

@@ -45,6 +45,9 @@ fn place(scene: &Scene<'_>, long: bool) -> Row {
         Tone::Strong,
         match rollout.strategy {
             Strategy::Canary => "CANARY",
+            Strategy::BlueGreen => "BLUE/GREEN",
+            Strategy::Rolling => "ROLLING",
+            Strategy::Recreate => "RECREATE",
         },
     );
     let count = rollout.steps.len();
@@ -101,7 +104,7 @@ fn rank(scene: &Scene<'_>, hold: &Hold) -> u8 {
     match hold {
         Hold::Gate { gate, .. } if scene.rollout.gates.iter().any(|g| g.id == *gate && g.verdict.rank() == 0) => 0,
         Hold::Stopped { .. } | Hold::Backend { .. } => 1,
-        Hold::Manual { .. } => 2,
+        Hold::Manual { .. } | Hold::Freeze { .. } | Hold::Inconclusive { .. } => 2,
         Hold::Gate { .. } => 3,
         Hold::Step { .. } => 4,
     }
@@ -120,6 +123,8 @@ fn hold(scene: &Scene<'_>, hold: &Hold) -> Row {
         Hold::Manual { by, since } => row.plain(format!(" by {} since {}", scene.cut(by, 24), figure::since(scene.now, *since))),
         Hold::Step { until: Some(end), .. } => row.plain(format!(" pause, {} left", short(figure::left(until(scene.now, *end))))),
         Hold::Step { until: None, .. } => row.plain(" pause until a person steps"),
+        Hold::Freeze { reason, .. } => row.plain(format!(" frozen: {}", scene.cut(reason, 24))),
+        Hold::Inconclusive { reason, .. } => row.plain(format!(" inconclusive: {}", scene.cut(reason, 24))),
         Hold::Stopped { reason, .. } => row.plain(format!(" after {}", scene.cut(reason, 30))),
         Hold::Backend { reason, .. } => row.plain(format!(" {reason}")),
     }

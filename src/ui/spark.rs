@@ -82,7 +82,7 @@ impl Sum {
             SignalId::Slow => share(self.slow),
             SignalId::P50 => self.p50,
             SignalId::P99 => self.p99,
-            SignalId::Unavailable => None,
+            SignalId::P95 | SignalId::Unavailable | SignalId::Timeouts | SignalId::Restarts | SignalId::Cpu | SignalId::Memory => None,
         }
     }
 }

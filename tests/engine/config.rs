@@ -20,6 +20,7 @@ fn edit(host: &Host, from: &str, to: &str) {
 fn named(host: &Host) -> Option<String> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
+        cutover::tls::ready();
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
         let answer = client.get(format!("http://{}/", host.address)).send().await.unwrap();
         answer.headers().get("x-cutover-version").map(|v| v.to_str().unwrap().to_owned())

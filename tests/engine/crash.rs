@@ -116,7 +116,7 @@ fn deployed(label: &str) -> Deployed {
 fn obedient(life: &Life) -> Observed {
     let wanted = life.wanted();
     let pool = |d: &Deployed| PoolSeen { pool: d.pool(), desired: 1, ready: 1, trouble: None };
-    Observed { pools: wanted.pools.iter().map(pool).collect(), programmed: Some((wanted.candidate, wanted.weight)) }
+    Observed { pools: wanted.pools.iter().map(pool).collect(), programmed: Some((wanted.candidate, wanted.weight)), tasks: Vec::new() }
 }
 
 /// What is done to the life, in order.

@@ -101,6 +101,7 @@ async fn a_gate_goes_back_by_itself_while_the_disk_hangs() {
     host.disk.hang(true);
     let _pause = host.act(request("pause", Action::Pause, &seen)).await;
     host.until("stuck", |_| host.disk.is_stuck()).await;
+    cutover::tls::ready();
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
     let (url, asked) = (format!("http://{}/", host.host.address), Instant::now());
     while programmed(&host.rollout().await) != Some(0.0) {

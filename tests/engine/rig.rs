@@ -81,6 +81,7 @@ pub struct Http {
 
 impl Http {
     pub fn to(host: &Host) -> Self {
+        cutover::tls::ready();
         let client = reqwest::Client::builder().unix_socket(host.dir.join("host.sock")).no_proxy().build().unwrap();
         Self { client, runtime: tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap() }
     }

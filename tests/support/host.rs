@@ -150,6 +150,7 @@ impl Host {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let url = format!("http://{}{path}", self.address);
         runtime.block_on(async {
+            cutover::tls::ready();
             let client = reqwest::Client::builder().no_proxy().build().unwrap();
             let answer = client.get(url).send().await.unwrap();
             (answer.status().as_u16(), answer.text().await.unwrap())

@@ -38,8 +38,8 @@ pub fn key(service: &str) -> Key {
 
 pub fn version(label: &str) -> Version {
     let digest = Digest::of(label.as_bytes());
-    let part = Part { container: "".into(), declared: Artifact::Digest(digest), running: Some(digest) };
-    Version { id: VersionId::new(label), label: label.into(), revision: None, parts: vec![part], config: None }
+    let part = Part { container: "".into(), declared: Artifact::Digest(digest), running: Some(digest), differs: false };
+    Version { id: VersionId::new(label), label: label.into(), revision: None, parts: vec![part], config: None, back_unsafe: None }
 }
 
 fn track(role: Role, label: &str, bp: u16) -> Track {
@@ -52,11 +52,15 @@ fn track(role: Role, label: &str, bp: u16) -> Track {
         restarts: 0,
         reason: None,
         in_flight: 1,
+        node: None,
+        parts: Vec::new(),
+        usage: None,
+        sick: None,
     };
     let pool = Pool { name: "".into(), desired: 2, ready: 2, restarts: 0, instances: (0..2).map(instance).collect() };
     let declared = Weight::from_bp(bp).map(Into::into);
     let share = Share { declared, programmed: declared, seen: declared, basis: "requests".into() };
-    Track { role, slot: None, version: version(label), pools: vec![pool], share, signals: BTreeMap::new() }
+    Track { role, slot: None, version: version(label), pools: vec![pool], share, signals: BTreeMap::new(), about: None }
 }
 
 pub fn gate(verdict: Verdict) -> GateState {
@@ -99,6 +103,11 @@ pub fn rollout() -> Rollout {
         proof: None,
         last: None,
         findings: Vec::new(),
+        frozen: None,
+        versions: Vec::new(),
+        present: Vec::new(),
+        analyses: Vec::new(),
+        owner: None,
         seen: Seen { epoch: 1, rev: Rev(1), server_time: t0(), fresh_for: Duration::from_secs(1) },
     }
 }
@@ -139,7 +148,13 @@ impl Planner for Fake {
                 How::None { why } => return Err(Refusal::NotNow { why: why.clone() }),
                 _ => Weight::ZERO,
             },
-            Action::Step | Action::Resume | Action::Retry => now,
+            Action::Step
+            | Action::Resume
+            | Action::Retry
+            | Action::Undo { .. }
+            | Action::Freeze { .. }
+            | Action::Thaw
+            | Action::Taint { .. } => now,
         };
         let names =
             if matches!(ask.action, Action::Back { .. }) { &["run", "to"][..] } else { &["run", "step", "stable", "candidate"][..] };

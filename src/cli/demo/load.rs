@@ -35,6 +35,7 @@ const PATHS: [&str; 4] = ["/checkout", "/cart", "/orders/7f3a", "/price?sku=12"]
 /// When the rate is no rate.
 pub async fn run(args: LoadArgs) -> anyhow::Result<()> {
     let gaps = Exp::new(args.rate)?;
+    crate::tls::ready();
     let client = Client::builder().no_proxy().redirect(Policy::none()).timeout(Duration::from_secs(30)).build()?;
     let mut random = StdRng::seed_from_u64(args.seed);
     let open = Arc::new(Semaphore::new(OPEN));

@@ -64,7 +64,8 @@ fn hold(hold: &Hold) -> Value {
             (None, Some(until.map_or_else(|| "until a person steps".to_owned(), |t| format!("until {}", t.to_rfc3339()))))
         }
         Hold::Gate { gate, reason, .. } => (None, Some(format!("{}: {reason}", gate.text()))),
-        Hold::Stopped { reason, .. } | Hold::Backend { reason, .. } => (None, Some(reason.to_string())),
+        Hold::Freeze { by, reason, .. } => (Some(by.to_string()), Some(reason.to_string())),
+        Hold::Stopped { reason, .. } | Hold::Inconclusive { reason, .. } | Hold::Backend { reason, .. } => (None, Some(reason.to_string())),
     };
     json!({ "kind": hold.kind(), "since": hold.since(), "by": by, "reason": reason })
 }
@@ -113,6 +114,8 @@ fn signal(signal: &Signal) -> Value {
         Unit::Ratio => "ratio",
         Unit::Millis => "ms",
         Unit::Count => "count",
+        Unit::Cores => "cores",
+        Unit::Bytes => "bytes",
     };
     json!({
         "value": sample.and_then(|s| s.value()),

@@ -12,6 +12,8 @@ fn holds(w: &World) -> Vec<String> {
             Hold::Manual { by, .. } => format!("manual {by}"),
             Hold::Step { until, .. } => format!("step {}", until.map_or("a person".into(), |u| format!("{} s", (u - w.now).num_seconds()))),
             Hold::Gate { gate, reason, .. } => format!("gate {}: {reason}", gate.text()),
+            Hold::Inconclusive { reason, .. } => format!("inconclusive {reason}"),
+            Hold::Freeze { reason, .. } => format!("freeze {reason}"),
             Hold::Stopped { reason, .. } => format!("stopped {reason}"),
             Hold::Backend { reason, .. } => format!("backend {reason}"),
         })

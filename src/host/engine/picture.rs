@@ -33,8 +33,14 @@ pub(super) fn version(deployed: &Deployed) -> Version {
         id: deployed.id.clone(),
         label: deployed.label.clone(),
         revision: deployed.revision.clone(),
-        parts: vec![Part { container: "".into(), declared: Artifact::Digest(deployed.artifact), running: Some(deployed.artifact) }],
+        parts: vec![Part {
+            container: "".into(),
+            declared: Artifact::Digest(deployed.artifact),
+            running: Some(deployed.artifact),
+            differs: false,
+        }],
         config: Some(deployed.spec.runtime().hash()),
+        back_unsafe: None,
     }
 }
 
@@ -144,6 +150,11 @@ fn picture(key: &Key, service: &mut Service, state: &ServiceState, lamp: &lamp::
         proof,
         last: life.last.clone(),
         findings: service.findings.clone(),
+        frozen: None,
+        versions: Vec::new(),
+        present: Vec::new(),
+        analyses: Vec::new(),
+        owner: None,
         seen,
     }
 }
@@ -200,6 +211,7 @@ fn tracks(service: &Service, life: &Life, wanted: &Wanted, pools: &[PoolStatus])
                     basis: "requests".into(),
                 },
                 signals: measure::signals(window, &service.proxy.meter(&pool).totals()),
+                about: None,
             }
         })
         .collect()

@@ -301,7 +301,7 @@ pub(super) fn observed(service: &Service, pools: &[PoolStatus]) -> Observed {
         ready: u32::try_from(p.ready.len()).unwrap_or(u32::MAX),
         trouble: p.trouble.clone(),
     });
-    Observed { pools: seen.collect(), programmed: Some(service.proxy.programmed()) }
+    Observed { pools: seen.collect(), programmed: Some(service.proxy.programmed()), tasks: Vec::new() }
 }
 
 fn pool_plan(depot: &crate::host::deploy::Depot, service: &str, deployed: &Deployed) -> Option<PoolPlan> {

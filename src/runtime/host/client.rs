@@ -49,6 +49,7 @@ impl Client {
     /// When no HTTP client can be made.
     pub fn new(socket: PathBuf, clock: Arc<dyn Clock>) -> Result<Self, Fault> {
         let place: Text = socket.display().to_string().into();
+        crate::tls::ready();
         let http = reqwest::Client::builder()
             .unix_socket(socket)
             .redirect(reqwest::redirect::Policy::none())

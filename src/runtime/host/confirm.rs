@@ -40,6 +40,7 @@ pub fn confirm(plan: &Plan, rollout: &Rollout) -> Observation {
             }
         }
         Action::Promote => pending(&format!("{} of 100 % programmed", programmed(rollout).unwrap_or_default())),
+        Action::Undo { .. } | Action::Freeze { .. } | Action::Thaw | Action::Taint { .. } => pending("it is not known how to see it"),
         Action::SetWeight { weight } => match programmed(rollout) {
             Some(now) if now == *weight => Observation::Confirmed,
             Some(now) => pending(&format!("{now} programmed, {weight} wanted")),

@@ -41,6 +41,9 @@ pub fn plan(rollout: &Rollout, ask: &Ask) -> Result<Plan, Refusal> {
         Action::Promote => promote(rollout, ask),
         Action::SetWeight { weight } => set_weight(rollout, *weight, ask),
         Action::Retry => retry(rollout),
+        Action::Undo { .. } | Action::Freeze { .. } | Action::Thaw | Action::Taint { .. } => {
+            Err(Refusal::Unsupported { verb: ask.action.verb().into() })
+        }
     }?;
     Ok(draft.finish(rollout, ask))
 }
@@ -242,7 +245,7 @@ fn step(r: &Rollout, ask: &Ask) -> Result<Draft, Refusal> {
             converged(r)?;
             Vec::new()
         }
-        StepSpec::Pause(_) => Vec::new(),
+        StepSpec::Pause(_) | StepSpec::Check(_) | StepSpec::Warm(_) | StepSpec::Scale(_) | StepSpec::Native(_) => Vec::new(),
         StepSpec::Gate(gates) => not_passed(r, gates),
     };
     let next = match r.steps.get(at + 1).map(|s| &s.spec) {

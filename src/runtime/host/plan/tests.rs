@@ -31,10 +31,17 @@ fn w(bp: u16) -> Weight {
 }
 
 fn track(role: Role, label: &str, weight: Weight, ready: u32) -> Track {
-    let version = Version { id: VersionId::new(format!("id-{label}")), label: label.into(), revision: None, parts: vec![], config: None };
+    let version = Version {
+        id: VersionId::new(format!("id-{label}")),
+        label: label.into(),
+        revision: None,
+        parts: vec![],
+        config: None,
+        back_unsafe: None,
+    };
     let pool = Pool { desired: 4, ready, ..Pool::default() };
     let share = Share { declared: Some(weight.into()), programmed: Some(weight.into()), seen: None, basis: "requests".into() };
-    Track { role, slot: None, version, pools: vec![pool], share, signals: BTreeMap::new() }
+    Track { role, slot: None, version, pools: vec![pool], share, signals: BTreeMap::new(), about: None }
 }
 
 /// v42 replaces v41: 5 %, gate, 33.33 %, gate, pause, 50 %, pause; it waits at step 3 with 33.33 %.
@@ -69,6 +76,11 @@ pub fn rollout() -> Rollout {
         proof: None,
         last: None,
         findings: vec![],
+        frozen: None,
+        versions: Vec::new(),
+        present: Vec::new(),
+        analyses: Vec::new(),
+        owner: None,
         seen: Seen { epoch: 1, rev: Rev(9), server_time: at("03:12:09"), fresh_for: Duration::from_secs(1) },
     }
 }
