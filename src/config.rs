@@ -92,11 +92,28 @@ pub struct HostConfig {
     pub metrics_listen: Option<SocketAddr>,
     /// Bytes per second that the background check of unpacked artifacts reads.
     pub verify_rate: u64,
+    /// System users who may act, besides the host's own and root.
+    pub allow_users: Vec<String>,
+    /// A system group whose members may act.
+    pub allow_group: Option<String>,
+    /// System users who may look and not act.
+    pub read_users: Vec<String>,
 }
 
 impl Default for HostConfig {
     fn default() -> Self {
-        Self { socket: None, state: None, store: None, run: None, isolation: Isolation::Auto, metrics_listen: None, verify_rate: 8 << 20 }
+        Self {
+            socket: None,
+            state: None,
+            store: None,
+            run: None,
+            isolation: Isolation::Auto,
+            metrics_listen: None,
+            verify_rate: 8 << 20,
+            allow_users: Vec::new(),
+            allow_group: None,
+            read_users: Vec::new(),
+        }
     }
 }
 

@@ -11,6 +11,7 @@ pub mod commit;
 pub mod deploy;
 pub mod drift;
 pub mod engine;
+pub mod guests;
 pub mod instances;
 pub mod lamp;
 pub mod measure;

@@ -1,6 +1,7 @@
 //! The host's engine: disks that hang or forget, gates that go back, the control API, drift, deploys
 //! that fail, configuration that was edited, secrets.
 
+mod access;
 mod api;
 mod config;
 mod crash;

@@ -5,6 +5,7 @@ use crate::{
     clock::{Clock, SystemClock},
     config::{self, Env},
     host::{
+        api::Access,
         deploy::Reload,
         instances::{self, InstanceSettings},
         serve::{self, Settings},
@@ -98,7 +99,9 @@ fn settings(cx: &Context) -> Result<Settings, Exit> {
         config::private_dir(dir, cx.env.uid).map_err(Exit::usage)?;
     }
     let (paths, host) = (loaded.paths, loaded.config.host);
+    let access = Access::new(cx.env.uid, &host.allow_users, host.allow_group.as_deref(), &host.read_users).map_err(Exit::usage)?;
     Ok(Settings {
+        access,
         reload: reload(cx.global.config.clone(), cx.env.clone()),
         services: loaded.config.services,
         instances: InstanceSettings {

@@ -1,24 +1,31 @@
 //! The control API: JSON over a Unix socket. See [`wire`](crate::model::wire) for its table.
 //!
-//! Whoever can open the socket may act; the actor is the kernel's peer user, to which a claimed name
-//! is added. A body is at most 1 MiB; nothing here waits for a service.
+//! Who may look and who may act is [`Access`]'s to say; the actor is the kernel's peer user, to which a
+//! claimed name is added. A body is at most 1 MiB; nothing here waits for a service.
 
+mod access;
 mod peer;
 mod streams;
 
+pub use access::{Access, AccessError, Right};
 pub use peer::Peer;
 
 use super::{
     commit::{Refused, Reply},
     deploy::Depot,
     engine::Command,
+    guests::Guests,
     instances::LogHub,
     prometheus,
 };
-use crate::model::{
-    ident::ActionId,
-    text::Text,
-    wire::{ActionRequest, DeployRequest},
+use crate::{
+    clock::Clock,
+    model::{
+        action::Refusal,
+        ident::ActionId,
+        text::Text,
+        wire::{ActionRequest, DeployRequest, LookRequest},
+    },
 };
 use axum::{
     Json, Router,
@@ -26,13 +33,17 @@ use axum::{
     http::{StatusCode, header},
     middleware::{self, Next},
     response::{IntoResponse, Response},
-    routing::{get, post},
+    routing::{get, post, put},
 };
+use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 /// The largest body that is read.
 const BODY: usize = 1 << 20;
+
+/// Whoever may look may also say what they look at.
+const PRESENCE: &str = "/v1/presence";
 
 /// What the handlers share.
 #[derive(Clone)]
@@ -43,6 +54,12 @@ pub struct Api {
     pub depot: Depot,
     /// What the instances print.
     pub logs: LogHub,
+    /// Who may do what.
+    pub access: Arc<Access>,
+    /// Who looks at what.
+    pub guests: Guests,
+    /// Wall time.
+    pub clock: Arc<dyn Clock>,
     /// Ends the streams when the host ends.
     pub cancel: CancellationToken,
 }
@@ -52,6 +69,7 @@ pub fn control(api: Api) -> Router {
     Router::new()
         .route("/v1/watch", get(streams::watch))
         .route("/v1/logs", get(streams::logs))
+        .route(PRESENCE, put(presence))
         .route("/v1/rollouts", get(rollouts))
         .route("/v1/actions", post(act))
         .route("/v1/actions/{id}", get(action))
@@ -60,7 +78,7 @@ pub fn control(api: Api) -> Router {
         .fallback(|| async { Refused::new(404, "no such path").into_response() })
         .method_not_allowed_fallback(|| async { Refused::new(405, "no such method here").into_response() })
         .layer(DefaultBodyLimit::max(BODY))
-        .layer(middleware::from_fn(peers_only))
+        .layer(middleware::from_fn_with_state(api.clone(), peers_only))
         .with_state(api)
 }
 
@@ -70,11 +88,13 @@ pub fn metrics_only(api: Api) -> Router {
 }
 
 /// The socket's mode keeps others out; who got in all the same is refused by what the kernel says.
-async fn peers_only(ConnectInfo(peer): ConnectInfo<Peer>, request: Request, next: Next) -> Response {
-    if peer.may(rustix::process::geteuid().as_raw()) {
-        next.run(request).await
-    } else {
-        Refused::new(403, "this host is another user's").into_response()
+async fn peers_only(State(api): State<Api>, ConnectInfo(peer): ConnectInfo<Peer>, request: Request, next: Next) -> Response {
+    match api.access.right(&peer) {
+        Right::Act => next.run(request).await,
+        Right::Read if request.method().is_safe() || request.uri().path() == PRESENCE => next.run(request).await,
+        Right::Read => Refused::refusal(403, Refusal::Denied { what: format!("{} may look and not act here", peer.named(None)).into() })
+            .into_response(),
+        Right::Nothing => Refused::new(403, "this host is another user's").into_response(),
     }
 }
 
@@ -85,6 +105,16 @@ async fn act(State(api): State<Api>, ConnectInfo(peer): ConnectInfo<Peer>, body:
     };
     let by = peer.named(request.name.as_ref());
     ask(&api, |reply| Command::Act { request, by, reply }).await
+}
+
+async fn presence(State(api): State<Api>, body: Result<Json<LookRequest>, JsonRejection>) -> Response {
+    match body {
+        Ok(Json(look)) => {
+            api.guests.look(&look.console, look.service, api.clock.now());
+            StatusCode::NO_CONTENT.into_response()
+        }
+        Err(e) => unreadable(&e).into_response(),
+    }
 }
 
 /// 413 for a body that is too large, 415 for one that is not said to be JSON, else 400.

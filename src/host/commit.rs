@@ -6,7 +6,7 @@ use super::{
     state::HostState,
 };
 use crate::model::{
-    action::Action,
+    action::{Action, Refusal},
     ident::ActionId,
     text::Text,
     wire::{ActionRecord, ActionRequest, ApiError, DeployRequest},
@@ -38,6 +38,12 @@ impl Refused {
     #[must_use]
     pub fn new(status: u16, message: impl Into<Text>) -> Box<Self> {
         Box::new(Self { status, error: ApiError { message: message.into(), refusal: None, rollout: None } })
+    }
+
+    /// A refusal that clients understand.
+    #[must_use]
+    pub fn refusal(status: u16, refusal: Refusal) -> Box<Self> {
+        Box::new(Self { status, error: ApiError { message: refusal.to_string().into(), refusal: Some(refusal), rollout: None } })
     }
 }
 

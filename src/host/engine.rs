@@ -16,6 +16,7 @@ use super::{
     bus::{Bus, Subscription},
     commit::{OTHERS_WAIT, Order, Pending, Refused, Reply, What},
     deploy::{Depot, Prepared},
+    guests::Guests,
     instances::Instances,
     prometheus::ServiceMetrics,
     proxy::Proxy,
@@ -105,6 +106,8 @@ pub struct Parts {
     pub instances: Instances,
     /// Artifacts and configuration.
     pub depot: Depot,
+    /// Who looks at what.
+    pub guests: Guests,
     /// For the host's own reverts.
     pub journal: JournalHandle,
     /// Wall time.
@@ -128,6 +131,7 @@ pub struct Engine {
     plans_from: Instant,
     instances: Instances,
     depot: Depot,
+    guests: Guests,
     journal: JournalHandle,
     clock: Arc<dyn Clock>,
     trouble: watch::Receiver<Option<Text>>,
@@ -149,7 +153,7 @@ impl Engine {
     /// Takes up what was found on disk: unfinished rollouts are held, nothing is forgotten.
     #[must_use]
     pub fn new(parts: Parts) -> Self {
-        let Parts { mut state, saver, instances, depot, journal, clock, found } = parts;
+        let Parts { mut state, saver, instances, depot, guests, journal, clock, found } = parts;
         let now = clock.now();
         for service in state.services.values_mut() {
             for what in &found {
@@ -171,6 +175,7 @@ impl Engine {
             plans_from: Instant::now(),
             instances,
             depot,
+            guests,
             journal,
             clock,
             trouble,

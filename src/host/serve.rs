@@ -2,10 +2,11 @@
 //! be opened is one line.
 
 use super::{
-    api::{self, Api},
+    api::{self, Access, Api},
     deploy::{Depot, Reload},
     drift::Watchman,
     engine::{Engine, Parts},
+    guests::Guests,
     instances::{InstanceSettings, Instances},
     slots::{Saver, Slots, SlotsError},
     socket::{self, SocketError},
@@ -22,6 +23,8 @@ use tokio_util::sync::CancellationToken;
 
 /// What a host is started with; every path is resolved.
 pub struct Settings {
+    /// Who may use the control API besides the host's own user and root.
+    pub access: Access,
     /// Its services.
     pub services: Vec<ServiceSpec>,
     /// Reads them again at each deploy.
@@ -91,7 +94,7 @@ pub async fn serve(
     let (slots, loaded) = Slots::open(&settings.state_dir, MEMORY)?;
     let store = Arc::new(Store::open(&settings.store_dir)?);
     let journal = JournalHandle::start(Journal::open(&settings.journal)?, Arc::clone(&clock))?;
-    let listener = socket::listen(&settings.socket).await?;
+    let listener = socket::listen(&settings.socket, &settings.access).await?;
     let _place = Place(settings.socket.clone());
     let metrics = match settings.metrics_listen {
         Some(addr) => Some(TcpListener::bind(addr).await.map_err(|e| ServeError::Listen(at(addr, &e)))?),
@@ -100,6 +103,7 @@ pub async fn serve(
     let watchman = Watchman::new(Arc::clone(&clock));
     let depot = Depot::new(store, watchman.clone(), settings.reload);
     let (instances, leftovers) = Instances::start(settings.instances, Arc::clone(&clock)).map_err(ServeError::Instances)?;
+    let guests = Guests::default();
     let mut found = loaded.found;
     found.extend(leftovers.line());
     for line in &found {
@@ -110,8 +114,9 @@ pub async fn serve(
         saver: Saver::start(slots)?,
         instances: instances.clone(),
         depot: depot.clone(),
+        guests: guests.clone(),
         journal,
-        clock,
+        clock: Arc::clone(&clock),
         found,
     };
     let mut engine = Engine::new(parts);
@@ -119,7 +124,8 @@ pub async fn serve(
     watchman.patrol(settings.verify_rate, cancel.clone()).map_err(ServeError::Instances)?;
 
     let (commands, receive) = mpsc::channel(COMMANDS);
-    let api = Api { engine: commands, depot, logs: instances.logs(), cancel: cancel.clone() };
+    let api =
+        Api { engine: commands, depot, logs: instances.logs(), access: Arc::new(settings.access), guests, clock, cancel: cancel.clone() };
     if let Some(metrics) = metrics {
         let app = api::metrics_only(api.clone());
         let stop = cancel.clone();

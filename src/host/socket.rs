@@ -1,6 +1,7 @@
 //! The control socket: where it is, who may open it, and whether another host has it.
 
-use rustix::fs::{Mode, chmod};
+use super::api::Access;
+use rustix::fs::{Gid, Mode, chmod, chown};
 use std::{
     fs, io,
     os::unix::fs::{DirBuilderExt, FileTypeExt},
@@ -22,15 +23,17 @@ pub enum SocketError {
     Io(PathBuf, io::Error),
 }
 
-/// Listens on the socket: mode 0600, its directory made 0700 if it is missing, a dead host's socket
-/// replaced. Whether a directory that is there can be trusted is for whoever chose it to check.
+/// Listens on the socket, with the mode that follows from who may use it; its directory is made if it is
+/// missing, a dead host's socket replaced. Whether a directory that is there can be trusted is for whoever chose it to check.
 ///
 /// # Errors
 /// See [`SocketError`].
-pub async fn listen(path: &Path) -> Result<UnixListener, SocketError> {
+pub async fn listen(path: &Path, access: &Access) -> Result<UnixListener, SocketError> {
     let io = |e| SocketError::Io(path.to_owned(), e);
     if let Some(dir) = path.parent().filter(|dir| !dir.exists()) {
         fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(io)?;
+        let (_, group) = access.socket();
+        give(dir, access.directory(), group).map_err(io)?;
     }
     if let Ok(found) = fs::symlink_metadata(path) {
         if !found.file_type().is_socket() {
@@ -42,6 +45,15 @@ pub async fn listen(path: &Path) -> Result<UnixListener, SocketError> {
         fs::remove_file(path).map_err(io)?;
     }
     let listener = UnixListener::bind(path).map_err(io)?;
-    chmod(path, Mode::from_raw_mode(0o600)).map_err(|e| io(e.into()))?;
+    let (mode, group) = access.socket();
+    give(path, mode, group).map_err(io)?;
     Ok(listener)
+}
+
+/// The group first: until it has the mode, nobody else may open it.
+fn give(path: &Path, mode: Mode, group: Option<u32>) -> io::Result<()> {
+    if let Some(group) = group {
+        chown(path, None, Some(Gid::from_raw(group)))?;
+    }
+    Ok(chmod(path, mode)?)
 }

@@ -151,6 +151,9 @@ pub struct Presence {
     pub who: Text,
     /// Since when.
     pub since: Time,
+    /// Its own name: a console leaves itself out by it.
+    #[serde(default)]
+    pub console: Text,
 }
 
 /// An analysis of the runtime's own.

@@ -2,7 +2,8 @@
 //!
 //! | request | body | answer |
 //! |---|---|---|
-//! | `GET /v1/watch` | – | NDJSON of `Delta` |
+//! | `GET /v1/watch?console=&name=` | – | NDJSON of `Delta` |
+//! | `PUT /v1/presence` | [`LookRequest`] | – |
 //! | `GET /v1/rollouts` | – | `Vec<Rollout>` |
 //! | `GET /v1/logs?service=&track=&after=&last=&follow=` | – | NDJSON of `LogLine` |
 //! | `POST /v1/actions` | [`ActionRequest`] | [`ActionRecord`] |
@@ -44,6 +45,16 @@ pub struct ActionRequest {
     /// Only the fast way back is wanted.
     #[serde(default)]
     pub switch_only: bool,
+}
+
+/// `PUT /v1/presence`: what a console that watches has open.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct LookRequest {
+    /// The console, as it named itself when it began to watch.
+    pub console: Raw,
+    /// The service that is open; none on the fleet's screen.
+    #[serde(default)]
+    pub service: Option<Raw>,
 }
 
 /// `POST /v1/deploy`.

@@ -5,11 +5,12 @@ use crate::support::host::CUTOVER;
 use cutover::{
     artifact::Store,
     host::{
-        api::{self, Api, Peer},
+        api::{self, Access, Api, Peer},
         bus::Bus,
         deploy::Depot,
         drift::Watchman,
         engine::{Command, SELF},
+        guests::Guests,
         instances::{InstanceSettings, Instances},
     },
     model::{
@@ -36,7 +37,16 @@ async fn a_slow_watcher_holds_nobody_and_gets_a_fresh_picture() {
     let (engine, mut commands) = mpsc::channel(8);
     let cancel = CancellationToken::new();
     let depot = Depot::new(store, Watchman::new(clock()), Arc::new(|| Ok(Vec::new())));
-    let app = api::control(Api { engine, depot, logs: instances.logs(), cancel: cancel.clone() });
+    let access = Arc::new(Access::own(rustix::process::geteuid().as_raw()));
+    let app = api::control(Api {
+        engine,
+        depot,
+        logs: instances.logs(),
+        access,
+        guests: Guests::default(),
+        clock: clock(),
+        cancel: cancel.clone(),
+    });
     let socket = dir.path().join("sock");
     let listener = UnixListener::bind(&socket).unwrap();
     tokio::spawn(async move { axum::serve(listener, app.into_make_service_with_connect_info::<Peer>()).await });

@@ -9,6 +9,7 @@ use tokio::net::UnixListener;
 pub struct Peer {
     user: Text,
     uid: Option<u32>,
+    gid: Option<u32>,
 }
 
 impl Peer {
@@ -16,13 +17,19 @@ impl Peer {
     #[must_use]
     pub fn of_uid(uid: u32) -> Self {
         let name = nix::unistd::User::from_uid(uid.into()).ok().flatten().map(|u| u.name);
-        Self { user: name.unwrap_or_else(|| format!("uid {uid}")).into(), uid: Some(uid) }
+        Self { user: name.unwrap_or_else(|| format!("uid {uid}")).into(), uid: Some(uid), gid: None }
     }
 
-    /// Whether it may use the API of a host that runs as this user: that user, and root, who may everything.
+    /// The user id; `None` if the kernel does not say.
     #[must_use]
-    pub fn may(&self, host: u32) -> bool {
-        self.uid.is_some_and(|uid| uid == host || uid == 0)
+    pub const fn uid(&self) -> Option<u32> {
+        self.uid
+    }
+
+    /// The primary group, as the kernel says.
+    #[must_use]
+    pub const fn gid(&self) -> Option<u32> {
+        self.gid
     }
 
     /// The name to show: the kernel's user, and the claimed name in brackets if it says more.
@@ -38,8 +45,8 @@ impl Peer {
 impl Connected<IncomingStream<'_, UnixListener>> for Peer {
     fn connect_info(stream: IncomingStream<'_, UnixListener>) -> Self {
         match stream.io().peer_cred() {
-            Ok(cred) => Self::of_uid(cred.uid()),
-            Err(_) => Self { user: "unknown".into(), uid: None },
+            Ok(cred) => Self { gid: Some(cred.gid()), ..Self::of_uid(cred.uid()) },
+            Err(_) => Self { user: "unknown".into(), uid: None, gid: None },
         }
     }
 }
@@ -54,12 +61,5 @@ mod tests {
         assert_eq!(peer.named(None).as_str(), "root");
         assert_eq!(peer.named(Some(&"ana".into())).as_str(), "root (ana)");
         assert_eq!(peer.named(Some(&"root".into())).as_str(), "root");
-    }
-
-    #[test]
-    fn only_the_hosts_own_user_and_root_may_use_it() {
-        for (peer, host, may) in [(1000, 1000, true), (0, 1000, true), (1001, 1000, false), (1000, 0, false)] {
-            assert_eq!(Peer::of_uid(peer).may(host), may, "{peer} at {host}");
-        }
     }
 }

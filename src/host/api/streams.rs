@@ -1,13 +1,17 @@
 //! Answers that do not end: the watch and the logs, one JSON value a line.
 
-use super::{Api, Command, query};
+use super::{Api, Command, Peer, query};
 use crate::{
     host::{commit::Refused, instances::LogFilter},
-    model::{delta::Delta, ident::Role},
+    model::{
+        delta::Delta,
+        ident::Role,
+        text::{Raw, Text},
+    },
 };
 use axum::{
     body::{Body, Bytes},
-    extract::{Query, State},
+    extract::{ConnectInfo, Query, State},
     http::header,
     response::{IntoResponse, Response},
 };
@@ -21,9 +25,20 @@ const AHEAD: usize = 64;
 
 type Lines = mpsc::Sender<Result<Bytes, Infallible>>;
 
+/// How a watcher names itself.
+#[derive(Deserialize)]
+pub struct WatchQuery {
+    /// A console's own name, the same each time it connects; others watch without being told of.
+    console: Option<String>,
+    /// What the person calls themselves.
+    name: Option<String>,
+}
+
 /// `GET /v1/watch`.
-pub async fn watch(State(api): State<Api>) -> Response {
+pub async fn watch(State(api): State<Api>, ConnectInfo(peer): ConnectInfo<Peer>, Query(asked): Query<WatchQuery>) -> Response {
     ndjson(api.cancel.clone(), |lines| async move {
+        let name = asked.name.map(|name| Text::clean(&name));
+        let _stay = asked.console.map(|console| api.guests.enter(Raw::new(console), peer.named(name.as_ref()), api.clock.now()));
         // A watcher that falls too far behind gets a full picture again.
         while let Some(subscription) = query(&api, |reply| Command::Subscribe { reply }).await {
             for delta in &subscription.picture {

@@ -54,7 +54,8 @@ impl Engine {
             let state = self.state.services.get(name).unwrap_or(&empty);
             let lamp = lamp::Light { depot: &self.depot, pools, secrets: &self.secrets, trouble: self.trouble.borrow().clone(), now };
             let seen = Seen { epoch, rev: Rev(state.life.rev), server_time: now, fresh_for: FRESH_FOR };
-            let rollout = picture(&key, service, state, &lamp, seen, uptime);
+            let mut rollout = picture(&key, service, state, &lamp, seen, uptime);
+            rollout.present = self.guests.at(name);
             self.bus.events(&key, &state.events);
             tell_failed(&mut self.bus, &key, service);
             let same = service.told.as_ref().is_some_and(|told| Rollout { seen: told.seen, ..rollout.clone() } == *told);
