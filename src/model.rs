@@ -14,6 +14,7 @@ pub mod ident;
 pub mod instance;
 pub mod ratio;
 pub mod rollout;
+pub mod routing;
 pub mod signal;
 pub mod spec;
 pub mod step;

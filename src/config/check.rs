@@ -1,5 +1,7 @@
 //! What serde cannot know: values that do not fit each other or the world.
 
+mod routing;
+
 use super::{Config, Finding, parse::Places};
 use crate::model::{
     ratio::Weight,
@@ -78,7 +80,11 @@ impl Check<'_> {
         let services = config.services.iter().enumerate();
         let mut taken: Vec<(String, &str, SocketAddr)> =
             config.host.metrics_listen.map(|a| ("host.metrics_listen".into(), "metrics", a)).into_iter().collect();
-        for (path, name, address) in services.map(|(i, s)| (format!("service.{i}.listen"), s.name.as_str(), s.listen)) {
+        let listening = services.flat_map(|(i, s)| {
+            let preview = s.preview_listen.map(|a| (format!("service.{i}.preview_listen"), s.name.as_str(), a));
+            [(format!("service.{i}.listen"), s.name.as_str(), s.listen)].into_iter().chain(preview)
+        });
+        for (path, name, address) in listening {
             // Port 0 is chosen by the system, differently each time.
             let clash = taken.iter().find(|(_, _, other)| {
                 let everywhere = address.ip().is_unspecified() || other.ip().is_unspecified();
@@ -150,6 +156,7 @@ impl Check<'_> {
         if service.keep < 2 {
             self.say(&format!("{at}.keep"), "`keep` must be at least 2: the version that runs and the one to go back to");
         }
+        self.routing(at, service);
         self.gates(at, &service.gates);
         self.steps(at, service);
     }

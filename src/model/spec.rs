@@ -4,6 +4,7 @@ use super::{
     digest::Digest,
     ident::{GateId, VersionId},
     ratio::Weight,
+    routing::Routing,
     signal::SignalId,
     step::StepSpec,
     time::human,
@@ -20,6 +21,9 @@ pub struct ServiceSpec {
     /// Where the weighted proxy listens for the service's traffic. A change in the file is used from the
     /// first start of the host on that finds a version deployed with it stable.
     pub listen: SocketAddr,
+    /// Where a candidate without traffic is reached while the plan shows it; not counted as traffic.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preview_listen: Option<SocketAddr>,
     /// Program and arguments; relative paths start in the unpacked artifact, `{port}` is replaced.
     pub command: Vec<String>,
     /// The whole environment besides `PATH`, `HOME`, `TMPDIR` and `PORT`.
@@ -48,6 +52,9 @@ pub struct ServiceSpec {
     /// How requests are passed on.
     #[serde(default)]
     pub proxy: ProxySpec,
+    /// Who gets which version, beside the plain share.
+    #[serde(default)]
+    pub routing: Routing,
     /// How a candidate replaces stable.
     #[serde(default)]
     pub strategy: Strategy,

@@ -209,3 +209,28 @@ fn things_that_clash() {
         assert!(parse(&text, "c.toml").is_ok(), "{one} {two}");
     }
 }
+
+#[test]
+fn routing_and_preview() {
+    for (lines, message) in [
+        ("preview_listen = \"127.0.0.1:8080\"", "c.toml:8:18: port 8080 is taken by `checkout` in line 4: choose another one"),
+        (
+            "routing.sticky = { cookie = \"a b\" }",
+            "c.toml:8:18: `cookie` must be the name of a cookie: letters, digits, `-` and `_`, such as \"track\"",
+        ),
+        (
+            "routing.sticky = { header = \"\" }",
+            "c.toml:8:18: `header` must be the name of a header: letters, digits, `-` and `_`, such as \"x-user\"",
+        ),
+        ("routing.sticky = { header = \"Host\" }", "c.toml:8:18: the header `Host` belongs to HTTP itself: choose another one"),
+        ("routing.tester = { secret = { file = \"token\" } }", "c.toml:8:18: a path must be absolute, from `/`"),
+        ("routing.tester = { secret = { env = \"\" } }", "c.toml:8:18: `env` must name a variable of the host's environment"),
+        (
+            "routing.sticky = { header = \"X-Who\" }\nrouting.tester = { header = \"x-who\", secret = { env = \"T\" } }",
+            "c.toml:9:18: testers and sticky clients cannot be known by the same header: choose another one",
+        ),
+        ("routing.on_revert = { cut_after = \"40days\" }", "c.toml:8:21: `cut_after` must not be longer than 30days"),
+    ] {
+        assert_eq!(add(lines), message);
+    }
+}
