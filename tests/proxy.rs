@@ -2,6 +2,7 @@
 
 mod bodies;
 mod client;
+mod known;
 mod load;
 mod rig;
 mod routing;

@@ -11,6 +11,8 @@
 //!   only for idempotent requests without a body whose *reused* connection closed before any byte of an
 //!   answer. Everything else goes on a fresh connection and is never sent again, least of all to the
 //!   other version.
+//! - **Who gets which version:** by default each request is dealt anew; clients may be kept on theirs, and
+//!   testers let through, by the service's [`Routing`] (`who`).
 //! - **Trust:** `X-Forwarded-*` and `Forwarded` of peers that are not trusted are replaced. No `Via` is
 //!   added (common servers stop compressing when they see one), no version header unless configured.
 //!
@@ -25,15 +27,16 @@ mod pool;
 mod router;
 mod split;
 mod upgrade;
+mod who;
 mod wire;
 
 use crate::{
     clock::Clock,
     conductor::life::PoolId,
     host::meter::Meter,
-    model::{ident::InstanceId, ratio::Weight, spec::ProxySpec, text::Text, time::Time},
+    model::{digest::Digest, ident::InstanceId, ratio::Weight, routing::Routing, spec::ProxySpec, text::Text, time::Time},
 };
-use router::Router;
+use router::{Router, Settings};
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -64,6 +67,8 @@ pub struct Table {
     pub candidate: Option<Arm>,
     /// The candidate's share; without a candidate it means nothing.
     pub weight: Weight,
+    /// Whether testers reach the candidate whatever its share is; never after a way back.
+    pub testers: bool,
 }
 
 /// A request or upgraded connection that is not over.
@@ -97,7 +102,21 @@ impl Proxy {
     ///
     /// # Errors
     /// When the address cannot be listened on; the message names it and says whether the port is taken.
-    pub fn bind(service: Text, listen: SocketAddr, settings: ProxySpec, clock: Arc<dyn Clock>) -> io::Result<Self> {
+    pub fn bind(service: Text, listen: SocketAddr, spec: ProxySpec, clock: Arc<dyn Clock>) -> io::Result<Self> {
+        Self::open(service, listen, Settings { spec, closed: "no instance is ready", ..Settings::default() }, clock)
+    }
+
+    /// The same for a preview listener, which says that it is closed while nothing is shown there. What
+    /// arrives here has counters of its own.
+    ///
+    /// # Errors
+    /// Those of [`Proxy::bind`].
+    pub fn bind_preview(service: Text, listen: SocketAddr, spec: ProxySpec, clock: Arc<dyn Clock>) -> io::Result<Self> {
+        let closed = "no candidate is previewed now: this port answers while a plan shows one";
+        Self::open(service, listen, Settings { spec, closed, ..Settings::default() }, clock)
+    }
+
+    fn open(service: Text, listen: SocketAddr, settings: Settings, clock: Arc<dyn Clock>) -> io::Result<Self> {
         let listener = listen::open(listen)?;
         let proxy = Self {
             local: listener.local_addr()?,
@@ -124,8 +143,20 @@ impl Proxy {
     }
 
     /// Uses these settings from the next request on.
-    pub fn configure(&self, settings: ProxySpec) {
-        self.router.configure(settings);
+    pub fn configure(&self, spec: ProxySpec) {
+        self.router.configure(|settings| settings.spec = spec);
+    }
+
+    /// Tells clients apart by this from the next request on. `tester` is the digest of the value by which
+    /// testers are known; without it nobody is one, and their header still goes no further.
+    pub fn route(&self, routing: &Routing, tester: Option<Digest>) {
+        self.router.configure(|settings| settings.rules = who::Rules::new(routing, tester));
+    }
+
+    /// What testers asked of a pool, apart from its own counters; `None` if nobody did.
+    #[must_use]
+    pub fn tested(&self, pool: &PoolId) -> Option<Arc<Meter>> {
+        self.router.tested(pool)
     }
 
     /// Routes by this table. When it returns, no request starts by the old one any more.

@@ -125,7 +125,7 @@ async fn proxy() {
     let proxy = Proxy::bind("bench".into(), "127.0.0.1:0".parse().unwrap(), ProxySpec::default(), clock).unwrap();
     let pool = PoolId { version: VersionId::new("v1"), generation: 1 };
     let upstreams = vec![Upstream { instance: InstanceId::new("a"), addr: argument(1).parse().unwrap() }];
-    proxy.program(Table { stable: Some(Arm { pool, upstreams }), candidate: None, weight: Weight::ZERO });
+    proxy.program(Table { stable: Some(Arm { pool, upstreams }), candidate: None, weight: Weight::ZERO, testers: false });
     say(&proxy.local_addr().to_string());
     std::future::pending::<()>().await;
 }

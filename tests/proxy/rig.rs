@@ -39,11 +39,11 @@ pub fn arm(version: &str, instances: &[&Instance]) -> Arm {
 }
 
 pub fn only(stable: Arm) -> Table {
-    Table { stable: Some(stable), candidate: None, weight: Weight::ZERO }
+    Table { stable: Some(stable), candidate: None, weight: Weight::ZERO, testers: false }
 }
 
 pub fn both(stable: Arm, candidate: Arm, percent: f64) -> Table {
-    Table { stable: Some(stable), candidate: Some(candidate), weight: Weight::from_percent(percent).unwrap() }
+    Table { stable: Some(stable), candidate: Some(candidate), weight: Weight::from_percent(percent).unwrap(), testers: false }
 }
 
 /// Waits until it is so; fails after 30 s, which even a starved machine does not take.

@@ -325,7 +325,7 @@ fn table(wanted: &Wanted, pools: &[PoolStatus]) -> Table {
         let upstreams = ready.iter().map(|(instance, addr)| Upstream { instance: instance.clone(), addr: *addr }).collect();
         Some(Arm { pool, upstreams })
     };
-    Table { stable: arm(&wanted.stable), candidate: arm(&wanted.candidate), weight: wanted.weight }
+    Table { stable: arm(&wanted.stable), candidate: arm(&wanted.candidate), weight: wanted.weight, testers: false }
 }
 
 /// Pools that are no longer wanted finish their requests; then their instances end. Says what did not

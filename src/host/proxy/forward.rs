@@ -4,7 +4,7 @@ use super::{
     body::{Life, RequestBody, ResponseBody, Upload},
     headers,
     pool::Conn,
-    router::{Missed, Pick, Router, Ticket, shown_path},
+    router::{Missed, Pick, Router, Settings, Ticket, shown_path},
     upgrade,
     wire::Tap,
 };
@@ -16,7 +16,9 @@ use crate::{
 use hyper::{
     HeaderMap, Method, Request, Response, StatusCode, Uri, Version,
     body::{Body, Incoming},
-    header::{ALLOW, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, HOST, HeaderValue, RETRY_AFTER, TE, TRANSFER_ENCODING, UPGRADE},
+    header::{
+        ALLOW, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, HOST, HeaderValue, RETRY_AFTER, SET_COOKIE, TE, TRANSFER_ENCODING, UPGRADE,
+    },
     upgrade::OnUpgrade,
 };
 use std::{
@@ -80,11 +82,15 @@ impl Client {
             response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS, TRACE"));
             return response;
         }
-        let (pick, settings) = self.router.pick(request.method(), request.uri());
+        let settings = self.router.settings();
+        let who = settings.rules.who(request.headers());
+        settings.rules.hide(request.headers_mut());
+        let (pick, dealt) = self.router.pick(who, request.method(), request.uri());
         let ticket = match pick {
             Pick::Go(ticket) => ticket,
             Pick::Nowhere(missed) => return nowhere(missed, &settings, &request),
         };
+        let settings = &settings;
         let pool = ticket.instance.pool.clone();
         let upgrade = (request.version() == Version::HTTP_11).then(|| headers::upgrade(request.headers())).flatten();
         let upgrade = upgrade.map(|protocol| (protocol, hyper::upgrade::on(&mut request)));
@@ -97,9 +103,12 @@ impl Client {
             replayable: idempotent && upgrade.is_none() && request.body().is_end_stream(),
             upgrade,
         };
-        let (outgoing, body, upload) = self.outgoing(request, &incomer, &ticket, &settings);
-        let mut response = self.forward(incomer, outgoing, body, upload, ticket, &settings).await;
-        mark(&mut response, &pool, &settings);
+        let (outgoing, body, upload) = self.outgoing(request, &incomer, &ticket, &settings.spec);
+        let mut response = self.forward(incomer, outgoing, body, upload, ticket, &settings.spec).await;
+        mark(&mut response, &pool, &settings.spec);
+        if let Some(cookie) = dealt.and_then(|dealt| settings.rules.cookie(dealt)) {
+            response.headers_mut().append(SET_COOKIE, cookie);
+        }
         response
     }
 
@@ -300,9 +309,9 @@ async fn send(conn: &mut Conn, request: Request<RequestBody>) -> Result<Response
 }
 
 /// No instance is ready: the proxy answers.
-fn nowhere(missed: Option<Missed>, settings: &ProxySpec, request: &Request<Incoming>) -> Response<ResponseBody> {
+fn nowhere(missed: Option<Missed>, settings: &Settings, request: &Request<Incoming>) -> Response<ResponseBody> {
     let status = StatusCode::SERVICE_UNAVAILABLE;
-    let why = "no instance is ready";
+    let why = if missed.is_some() { "no instance is ready" } else { settings.closed };
     let mut response = own(status, why);
     response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
     if let Some(Missed { pool, meter, since }) = missed {
@@ -316,7 +325,7 @@ fn nowhere(missed: Option<Missed>, settings: &ProxySpec, request: &Request<Incom
             instance: None,
             error: Some(why.into()),
         });
-        mark(&mut response, &pool, settings);
+        mark(&mut response, &pool, &settings.spec);
     }
     response
 }

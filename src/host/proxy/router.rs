@@ -1,6 +1,11 @@
 //! The table, the instances behind it, and what each of them has in flight.
 
-use super::{Arm, Lingering, Table, Upstream, pool::Idle, split::Split};
+use super::{
+    Arm, Lingering, Table, Upstream,
+    pool::Idle,
+    split::Split,
+    who::{self, Dealt, Rules, Who},
+};
 use crate::{
     clock::Clock,
     conductor::life::PoolId,
@@ -28,12 +33,27 @@ pub struct Router {
     unrouted: AtomicU64,
 }
 
+/// How requests are told apart and passed on.
+#[derive(Clone, Default)]
+pub struct Settings {
+    pub spec: ProxySpec,
+    pub rules: Rules,
+    /// What is answered while there is no version at all.
+    pub closed: &'static str,
+}
+
 struct State {
-    settings: Arc<ProxySpec>,
+    settings: Arc<Settings>,
     stable: Option<Place>,
     candidate: Option<Place>,
     split: Split,
+    /// Whether testers reach the candidate.
+    testers: bool,
+    /// Which clients the candidate meets first.
+    salt: u64,
     meters: HashMap<PoolId, Arc<Meter>>,
+    /// What testers asked for, which nobody judges.
+    tested: HashMap<PoolId, Arc<Meter>>,
     /// Instances that left the table and still have requests.
     leaving: Vec<Arc<Instance>>,
     names: u64,
@@ -96,21 +116,31 @@ pub struct Ticket {
 }
 
 impl Router {
-    pub fn new(settings: ProxySpec, clock: Arc<dyn Clock>) -> Self {
+    pub fn new(settings: Settings, clock: Arc<dyn Clock>) -> Self {
         let state = State {
             settings: Arc::new(settings),
             stable: None,
             candidate: None,
             split: Split::new(),
+            testers: false,
+            salt: 0,
             meters: HashMap::new(),
+            tested: HashMap::new(),
             leaving: Vec::new(),
             names: 0,
         };
         Self { clock, state: Mutex::new(state), unrouted: AtomicU64::new(0) }
     }
 
-    pub fn configure(&self, settings: ProxySpec) {
-        self.state().settings = Arc::new(settings);
+    pub fn settings(&self) -> Arc<Settings> {
+        Arc::clone(&self.state().settings)
+    }
+
+    pub fn configure(&self, change: impl FnOnce(&mut Settings)) {
+        let mut state = self.state();
+        let mut settings = Settings::clone(&state.settings);
+        change(&mut settings);
+        state.settings = Arc::new(settings);
     }
 
     pub fn program(&self, table: Table) {
@@ -124,6 +154,8 @@ impl Router {
         state.stable = table.stable.map(|arm| Place::new(arm, &mut known, &mut state.meters));
         state.candidate = table.candidate.map(|arm| Place::new(arm, &mut known, &mut state.meters));
         state.split.set(weight);
+        state.testers = table.testers;
+        state.salt = state.candidate.as_ref().map_or(0, |place| who::salt(place.pool.version.as_str()));
         for instance in &known {
             instance.idle.retire(true);
         }
@@ -144,23 +176,46 @@ impl Router {
         let mut state = self.state();
         if !state.instances().any(|i| i.pool == *pool && i.load() > 0) && !state.places().any(|p| p.pool == *pool) {
             state.meters.remove(pool);
+            state.tested.remove(pool);
         }
+    }
+
+    pub fn tested(&self, pool: &PoolId) -> Option<Arc<Meter>> {
+        self.state().tested.get(pool).map(Arc::clone)
     }
 
     pub fn unrouted(&self) -> u64 {
         self.unrouted.load(Ordering::Relaxed)
     }
 
-    /// Picks a version and its least loaded instance, and counts the request in flight there.
-    pub fn pick(&self, method: &Method, uri: &Uri) -> (Pick, Arc<ProxySpec>) {
-        let mut state = self.state();
-        let settings = Arc::clone(&state.settings);
-        (self.pick_in(&mut state, method, uri), settings)
+    /// Picks a version and its least loaded instance, and counts the request in flight there. Says where
+    /// a client that was not known was dealt to.
+    pub fn pick(&self, who: Who, method: &Method, uri: &Uri) -> (Pick, Option<Dealt>) {
+        let mut guard = self.state();
+        let state = &mut *guard;
+        if who == Who::Tester
+            && let Some(ticket) = self.pick_tester(state, method, uri)
+        {
+            return (Pick::Go(ticket), None);
+        }
+        let (weight, salt) = (state.split.weight(), state.salt);
+        let candidate = match who {
+            Who::Client(client) => who::is_candidates(client, salt, weight),
+            Who::Anyone | Who::New | Who::Tester => state.split.deal(),
+        };
+        (self.pick_in(state, candidate, method, uri), (who == Who::New).then_some(Dealt { candidate, weight, salt }))
     }
 
-    fn pick_in(&self, state: &mut State, method: &Method, uri: &Uri) -> Pick {
+    /// A tester reaches a candidate that is ready, and is counted apart.
+    fn pick_tester(&self, state: &mut State, method: &Method, uri: &Uri) -> Option<Ticket> {
+        let candidate = state.candidate.as_mut().filter(|_| state.testers)?;
+        let instance = candidate.least_loaded(None)?;
+        let meter = meter(&mut state.tested, &candidate.pool);
+        Some(Ticket::new(instance, &meter, &mut state.names, method, uri, self.clock.now()))
+    }
+
+    fn pick_in(&self, state: &mut State, for_candidate: bool, method: &Method, uri: &Uri) -> Pick {
         let now = self.clock.now();
-        let for_candidate = state.split.deal();
         let mut meant = None;
         if for_candidate && let Some(candidate) = &mut state.candidate {
             if let Some(instance) = candidate.least_loaded(None) {
