@@ -2,6 +2,7 @@
 
 mod kill;
 mod life;
+mod scale;
 mod strict;
 
 use cutover::{

@@ -14,11 +14,13 @@
 
 mod cgroup;
 mod logs;
+mod once;
 mod order;
 mod prepare;
 mod probe;
 mod proc;
 mod records;
+mod scale;
 mod secrets;
 mod slot;
 mod spawn;
@@ -26,6 +28,8 @@ mod start;
 mod supervise;
 
 pub use logs::{LogFilter, LogHub};
+pub use once::Ran;
+pub use prepare::Beside;
 pub use records::{Leftover, Leftovers};
 pub use secrets::Lookup;
 pub use supervise::supervise;
@@ -56,6 +60,7 @@ use tokio::{
     sync::{Semaphore, watch},
     time,
 };
+use tokio_util::sync::CancellationToken;
 
 /// Nobody waits longer for an instance to end, whatever was asked for.
 const LONGEST_GRACE: Duration = Duration::from_secs(24 * 60 * 60);
@@ -132,6 +137,8 @@ pub struct PoolStatus {
     pub instances: Vec<Instance>,
     /// Who may get traffic, and where.
     pub ready: Vec<(InstanceId, SocketAddr)>,
+    /// Those there are too many of, which get no new traffic and were not told to end yet: see [`Instances::end`].
+    pub leaving: Vec<InstanceId>,
     /// Why instances do not start or are not ready, the worst reason.
     pub trouble: Option<Text>,
     /// Keyed hash of the secrets at the last start; `None` without secrets or before.
@@ -158,6 +165,8 @@ struct Inner {
     /// How many may look through `/proc` at once.
     scans: Semaphore,
     runtime: Handle,
+    /// Ends what runs once.
+    closing: CancellationToken,
     /// Held as long as we live: two hosts on one directory would end each other's instances.
     _lock: File,
 }
@@ -168,6 +177,8 @@ struct State {
     /// Handed out and not yet given back.
     ports: HashSet<u16>,
     closed: bool,
+    /// Commands that run once and have not ended.
+    once: usize,
 }
 
 struct Pool {
@@ -180,11 +191,16 @@ struct Pool {
 struct Entry {
     view: Instance,
     stop: watch::Sender<Option<Duration>>,
+    /// One too many: no new traffic.
+    leaving: bool,
+    /// Its process, while there is one.
+    leader: Option<records::Mark>,
 }
 
 impl Instances {
-    /// Sees to it that these instances run. Does nothing for a pool that is already there; a pool
-    /// that was stopped gets new instances. Must be called within the runtime.
+    /// Sees to it that these instances run. A pool that was stopped gets new ones; of one that runs
+    /// already only the number may differ: it grows by new instances, and of those that are too many the
+    /// newest get no new traffic and wait for [`Instances::end`]. Must be called within the runtime.
     pub fn ensure(&self, plan: PoolPlan) {
         let mut state = self.0.lock();
         if state.closed {
@@ -197,12 +213,12 @@ impl Instances {
             slots: Vec::new(),
             secrets: None,
         });
-        if !pool.stopped {
+        if !pool.stopped && pool.plan.runtime.instances == plan.runtime.instances {
             return;
         }
         pool.stopped = false;
         pool.plan = Arc::clone(&plan);
-        for _ in 0..plan.runtime.instances {
+        for _ in 0..pool.resize(plan.runtime.instances) {
             let number = self.0.hub.next_number(&plan.service);
             let id = logs::instance_id(plan.id.version.as_str(), plan.id.generation, number);
             let (stop, stopped) = watch::channel(None);
@@ -220,7 +236,7 @@ impl Instances {
                 usage: None,
                 sick: None,
             };
-            pool.slots.push(Entry { view, stop });
+            pool.slots.push(Entry { view, stop, leaving: false, leader: None });
             self.0.runtime.spawn(Slot::new(Arc::clone(&self.0), Arc::clone(&plan), id, stopped).run());
         }
         drop(state);
@@ -234,15 +250,9 @@ impl Instances {
         let mut state = self.0.lock();
         let Some(pool) = state.pools.get_mut(id) else { return };
         pool.stopped = true;
-        for slot in &pool.slots {
-            // A later call may shorten the grace, never lengthen it.
-            slot.stop.send_if_modified(|stop| {
-                let shorter = stop.is_none_or(|before| grace < before);
-                if shorter {
-                    *stop = Some(grace);
-                }
-                shorter
-            });
+        pool.slots.iter().for_each(|slot| slot.end(grace));
+        if pool.slots.is_empty() {
+            state.pools.remove(id);
         }
         drop(state);
         self.0.bump();
@@ -294,12 +304,17 @@ impl Instances {
         let pools: Vec<PoolId> = {
             let mut state = self.0.lock();
             state.closed = true;
+            self.0.closing.cancel();
             state.pools.keys().cloned().collect()
         };
         for pool in &pools {
             self.stop(pool, grace);
         }
-        let all_ended = async { while !self.0.lock().pools.is_empty() && changed.changed().await.is_ok() {} };
+        let left = || {
+            let state = self.0.lock();
+            !state.pools.is_empty() || state.once > 0
+        };
+        let all_ended = async { while left() && changed.changed().await.is_ok() {} };
         // Each slot has its own, shorter last resort; this one is for a disk that hangs.
         if time::timeout(grace.min(LONGEST_GRACE) + slot::LAST_RESORT * 2, all_ended).await.is_err() {
             tracing::warn!("some instances have not ended");
@@ -311,7 +326,7 @@ impl Instances {
 
 impl Pool {
     fn status(&self) -> PoolStatus {
-        let instances: Vec<Instance> = self.slots.iter().map(|s| s.view.clone()).collect();
+        let instances: Vec<Instance> = self.slots.iter().map(Entry::shown).collect();
         let at = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         let ready = instances.iter().filter(|i| i.state == InstanceState::Ready);
         let ready = ready.filter_map(|i| Some((i.id.clone(), at(i.port?)))).collect();
@@ -323,6 +338,7 @@ impl Pool {
             service: self.plan.service.clone(),
             desired,
             ready,
+            leaving: self.leaving(),
             trouble,
             secrets: self.secrets,
             instances,

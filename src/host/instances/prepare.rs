@@ -30,7 +30,7 @@ const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 pub struct Prepared {
     /// For the supervisor. Holds secrets.
     pub order: Order,
-    /// The port that was picked, to be given back.
+    /// The port that was picked, to be given back, or the one of the instance beside.
     pub port: u16,
     /// Keyed hash of the secrets in the order.
     pub secrets: Option<Digest>,
@@ -40,8 +40,16 @@ pub struct Prepared {
     pub record: Record,
 }
 
+/// A command that runs beside an instance, in place of the service's own.
+pub struct Beside {
+    /// Program and arguments; `{port}` is replaced.
+    pub command: Vec<String>,
+    /// The instance's port.
+    pub port: u16,
+}
+
 /// Prepares one start, or says in one line why there can be none.
-pub fn prepare(inner: &Inner, plan: &PoolPlan, log: &InstanceLog, name: &str) -> Result<Prepared, Text> {
+pub fn prepare(inner: &Inner, plan: &PoolPlan, log: &InstanceLog, name: &str, beside: Option<&Beside>) -> Result<Prepared, Text> {
     let runtime = &plan.runtime;
     log.make_file().map_err(|e| Text::from(format!("log file: {e}")))?;
     if !plan.root.is_dir() {
@@ -64,7 +72,11 @@ pub fn prepare(inner: &Inner, plan: &PoolPlan, log: &InstanceLog, name: &str) ->
         }
     });
 
-    let port = pick_port(inner).map_err(|e| Text::from(format!("no free port: {e}")))?;
+    let port = match beside {
+        Some(beside) => beside.port,
+        None => pick_port(inner).map_err(|e| Text::from(format!("no free port: {e}")))?,
+    };
+    let command = beside.map_or(&runtime.command, |b| &b.command);
     // In this order, later ones win: our places, what is declared, secrets, and the port in any case.
     let mut environment = BTreeMap::from([
         ("PATH".to_owned(), PATH.to_owned()),
@@ -78,7 +90,7 @@ pub fn prepare(inner: &Inner, plan: &PoolPlan, log: &InstanceLog, name: &str) ->
     let record =
         Record { boot: proc::boot_id(), service: plan.service.clone(), instance: name.into(), cgroup: group.clone(), ..Record::default() };
     let order = Order {
-        command: runtime.command.iter().map(|part| part.replace("{port}", &port.to_string())).collect(),
+        command: command.iter().map(|part| part.replace("{port}", &port.to_string())).collect(),
         environment: environment.into_iter().collect(),
         root: plan.root.clone(),
         user,
@@ -91,7 +103,7 @@ pub fn prepare(inner: &Inner, plan: &PoolPlan, log: &InstanceLog, name: &str) ->
 }
 
 /// Removes what [`prepare`] and the instance left. Whatever cannot be removed is removed by the next host.
-pub fn clean_up(inner: &Inner, file: &PathBuf, home: &std::path::Path, group: Option<&PathBuf>, port: u16) {
+pub fn clean_up(inner: &Inner, file: &PathBuf, home: &std::path::Path, group: Option<&PathBuf>, port: Option<u16>) {
     if let Some(group) = group {
         let _ = cgroup::sweep(group); // empty, unless the supervisor was killed
     }
@@ -102,7 +114,9 @@ pub fn clean_up(inner: &Inner, file: &PathBuf, home: &std::path::Path, group: Op
         tracing::warn!(%error, dir = %dir.display(), "cannot remove an instance's directory");
     }
     let _ = fs::remove_file(file);
-    inner.lock().ports.remove(&port);
+    if let Some(port) = port {
+        inner.lock().ports.remove(&port);
+    }
 }
 
 /// Whom to become; `None` if that is who we are.

@@ -11,7 +11,7 @@ use super::{
     logs::InstanceLog,
     order::Order,
     prepare::{self, Prepared},
-    records::Record,
+    records::{Mark, Record},
     spawn::Supervisor,
 };
 use crate::model::{
@@ -123,10 +123,19 @@ impl Slot {
         self.inner.update(&self.plan.id, &self.id, change);
     }
 
+    /// Its process from now on, for whoever looks whether it still is what was started.
+    fn leads(&self, leader: Option<Mark>) {
+        let mut state = self.inner.lock();
+        let slots = state.pools.get_mut(&self.plan.id).map(|pool| &mut pool.slots);
+        if let Some(slot) = slots.and_then(|slots| slots.iter_mut().find(|s| s.view.id == self.id)) {
+            slot.leader = leader;
+        }
+    }
+
     /// One start, up to the end of everything it started.
     async fn live(&mut self) -> Life {
         let (inner, plan, log, name) = (self.inner.clone(), self.plan.clone(), self.log.clone(), self.id.as_str().to_owned());
-        let prepared = match blocking(move || prepare::prepare(&inner, &plan, &log, &name)).await {
+        let prepared = match blocking(move || prepare::prepare(&inner, &plan, &log, &name, None)).await {
             Ok(prepared) => prepared,
             Err(why) => return Life::never_began(why),
         };
@@ -142,7 +151,7 @@ impl Slot {
         };
         let inner = Arc::clone(&self.inner);
         let _ = blocking(move || {
-            prepare::clean_up(&inner, &file, &home, group.as_ref(), port);
+            prepare::clean_up(&inner, &file, &home, group.as_ref(), Some(port));
             Ok(())
         })
         .await;
@@ -172,6 +181,7 @@ impl Slot {
             }
             Err(error) => End { failed: Some(format!("pipes to the supervisor: {error}").into()), ..End::default() },
         };
+        self.leads(None);
         // Its output has ended, so it has or is about to.
         let status = blocking(move || child.wait().map_err(|e| e.to_string().into())).await;
         let reason = end.reason(self.grace().is_some(), || match &status {

@@ -25,6 +25,7 @@ use tokio::{
     runtime::Handle,
     sync::{Semaphore, watch},
 };
+use tokio_util::sync::CancellationToken;
 
 /// How long a supervisor that only says whether it works may take.
 const PROBE: Timespec = Timespec { tv_sec: 10, tv_nsec: 0 };
@@ -76,6 +77,7 @@ impl Instances {
             changed: watch::Sender::new(0),
             scans: Semaphore::new(2),
             runtime,
+            closing: CancellationToken::new(),
             _lock: lock,
         };
         Ok((Self(Arc::new(inner)), leftovers))

@@ -177,8 +177,10 @@ impl<'a> Process<'a> {
                 let init = self.record.init.map(|init| init.pid);
                 let find = move || Ok(init.map_or_else(|| proc::process(inner), |init| proc::child_by_inner_pid(init, inner)));
                 if let Ok(Some(found)) = blocking(find).await {
-                    self.record.leader = Some(Mark { pid: found.pid, start: found.start });
+                    let mark = Mark { pid: found.pid, start: found.start };
+                    self.record.leader = Some(mark);
                     self.slot.update(|i| i.pid = Some(found.pid));
+                    self.slot.leads(Some(mark));
                     if self.save().await.is_err() {
                         self.order_stop(Duration::ZERO).await; // never traffic without a record
                     }
@@ -194,6 +196,7 @@ impl<'a> Process<'a> {
             }
             Report::Ended(ending) => {
                 self.end.ending = Some(ending);
+                self.slot.leads(None);
                 self.stop_probes();
                 let stopping = self.slot.grace().is_some();
                 let given_up = self.end.given_up.clone();
