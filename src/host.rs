@@ -24,3 +24,4 @@ pub mod serve;
 pub mod slots;
 pub mod socket;
 pub mod state;
+pub mod tasks;

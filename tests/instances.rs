@@ -4,6 +4,7 @@ mod kill;
 mod life;
 mod scale;
 mod strict;
+mod tasks;
 
 use cutover::{
     clock::SystemClock,
