@@ -7,8 +7,11 @@
 //! at most [`BACK_WAITS`](super::commit::BACK_WAITS), and what was pending is decided anew afterwards.
 
 mod acting;
+mod draining;
 mod opening;
 mod picture;
+mod preview;
+mod routing;
 mod service;
 mod turning;
 
@@ -23,6 +26,7 @@ use super::{
     secret_check::SecretCheck,
     slots::Saver,
     state::HostState,
+    tasks::Tasks,
 };
 use crate::{
     clock::Clock,
@@ -136,6 +140,8 @@ pub struct Engine {
     clock: Arc<dyn Clock>,
     trouble: watch::Receiver<Option<Text>>,
     secrets: SecretCheck,
+    testers: routing::TesterValues,
+    tasks: Tasks,
     bus: Bus,
 }
 
@@ -164,6 +170,7 @@ impl Engine {
         }
         let epoch = u64::try_from(now.timestamp_millis()).unwrap_or_default();
         let trouble = saver.trouble();
+        let tasks = Tasks::new(instances.clone());
         Self {
             state,
             saver,
@@ -180,6 +187,8 @@ impl Engine {
             clock,
             trouble,
             secrets: SecretCheck::default(),
+            testers: routing::TesterValues::default(),
+            tasks,
             bus: Bus::new(epoch),
         }
     }
@@ -189,6 +198,7 @@ impl Engine {
         let mut instances = self.instances.changed();
         let mut drift = self.depot.watchman.changed();
         let mut trouble = self.saver.trouble();
+        let mut tasks = self.tasks.changed();
         let mut second = self.next_second();
         self.adopt();
         self.turn();
@@ -202,6 +212,7 @@ impl Engine {
                 Ok(()) = instances.changed() => self.turn(),
                 Ok(()) = drift.changed() => self.turn(),
                 Ok(()) = trouble.changed() => self.turn(),
+                Ok(()) = tasks.changed() => self.turn(),
                 () = sleep_until(second) => {
                     second = self.next_second();
                     self.second();
@@ -284,6 +295,7 @@ impl Engine {
         let wanted = self.state.services.values().flat_map(|s| s.life.wanted().pools);
         let grace = wanted.map(|deployed| deployed.spec.drain).max();
         let grace = grace.unwrap_or(Duration::from_secs(5));
+        self.tasks.cancel();
         let proxies: Vec<Proxy> = std::mem::take(&mut self.services).into_values().map(Service::into_proxy).collect();
         futures::future::join_all(proxies.iter().map(|p| p.shutdown(grace))).await;
         self.instances.shutdown(grace).await;

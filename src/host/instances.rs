@@ -41,10 +41,11 @@ use crate::{
         digest::Digest,
         ident::{InstanceId, Role},
         instance::{Instance, InstanceState},
-        spec::RuntimeSpec,
+        spec::{RuntimeSpec, SecretSource},
         text::Text,
     },
 };
+use secrecy::SecretString;
 use slot::Slot;
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
@@ -295,6 +296,15 @@ impl Instances {
     pub async fn secrets_now(&self, runtime: &RuntimeSpec) -> Result<Option<Digest>, Text> {
         let (inner, runtime) = (Arc::clone(&self.0), runtime.clone());
         blocking(move || secrets::read(&runtime, &inner.settings.lookup, &inner.key).map(|s| s.hash)).await
+    }
+
+    /// One value that the host itself needs.
+    ///
+    /// # Errors
+    /// Why it cannot be had, by name and place.
+    pub async fn secret(&self, name: &str, source: &SecretSource) -> Result<SecretString, Text> {
+        let (inner, name, source) = (Arc::clone(&self.0), name.to_owned(), source.clone());
+        blocking(move || secrets::one(&name, &source, &inner.settings.lookup)).await
     }
 
     /// Ends every instance, each with this grace, and returns when nothing of ours is left. Nothing

@@ -123,7 +123,7 @@ impl Engine {
             switch_only: request.switch_only,
             fresh,
         };
-        let seen = turning::observed(service, &self.instances.status());
+        let seen = turning::observed(service, &self.instances.status(), self.tasks.seen(name));
         let record = |run: Option<RunId>, outcome| ActionRecord { id: request.id.clone(), by: by.clone(), run, outcome, at: now };
         match changed.life.act(&order, &seen, &service.gates, now) {
             Ok(Acted { changed: did, notes }) => {

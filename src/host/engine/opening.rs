@@ -1,7 +1,7 @@
 //! Where services listen. A service that was deployed listens where its stable version was configured
 //! to, whatever the file says by now; one that was not, where the file says.
 
-use super::{Engine, service::Service};
+use super::{Engine, preview::Preview, service::Service};
 use crate::{
     host::proxy::Proxy,
     model::{event::Level, spec::ServiceSpec},
@@ -80,7 +80,9 @@ impl Engine {
 
     fn bind(&self, spec: &ServiceSpec) -> io::Result<Service> {
         let proxy = Proxy::bind(spec.name.as_str().into(), spec.listen, spec.proxy.clone(), Arc::clone(&self.clock))?;
-        Ok(Service::new(proxy, spec.listen, spec.proxy.clone()))
+        let mut service = Service::new(proxy, spec.listen, spec.proxy.clone());
+        service.preview = spec.preview_listen.map(|listen| Preview::open(&spec.name, listen, spec, &self.clock));
+        Ok(service)
     }
 
     fn holder(&self, port: u16) -> Option<String> {

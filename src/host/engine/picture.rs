@@ -2,7 +2,7 @@
 
 use super::{Engine, service::Service, turning::observed};
 use crate::{
-    conductor::life::{Deployed, Life, PoolId, Run, RunState, Wanted},
+    conductor::life::{Deployed, Life, PoolId, Run, RunState, TaskSeen, Wanted},
     host::{
         instances::PoolStatus,
         lamp, measure,
@@ -54,7 +54,7 @@ impl Engine {
             let state = self.state.services.get(name).unwrap_or(&empty);
             let lamp = lamp::Light { depot: &self.depot, pools, secrets: &self.secrets, trouble: self.trouble.borrow().clone(), now };
             let seen = Seen { epoch, rev: Rev(state.life.rev), server_time: now, fresh_for: FRESH_FOR };
-            let mut rollout = picture(&key, service, state, &lamp, seen, uptime);
+            let mut rollout = picture(&key, service, state, self.tasks.seen(name), &lamp, seen, uptime);
             rollout.present = self.guests.at(name);
             self.bus.events(&key, &state.events);
             tell_failed(&mut self.bus, &key, service);
@@ -118,9 +118,17 @@ fn tell_failed(bus: &mut crate::host::bus::Bus, key: &Key, service: &mut Service
     service.failed_told.retain(|pool, _| service.known.contains_key(pool));
 }
 
-fn picture(key: &Key, service: &mut Service, state: &ServiceState, lamp: &lamp::Light<'_>, seen: Seen, uptime: Duration) -> Rollout {
+fn picture(
+    key: &Key,
+    service: &mut Service,
+    state: &ServiceState,
+    tasks: Vec<TaskSeen>,
+    lamp: &lamp::Light<'_>,
+    seen: Seen,
+    uptime: Duration,
+) -> Rollout {
     let (life, now) = (&state.life, lamp.now);
-    let observed = observed(service, lamp.pools);
+    let observed = observed(service, lamp.pools, tasks);
     let telling = life.view(&observed, &service.gates, now);
     let wanted = life.wanted();
     let proof = prove(service, life, now, uptime);

@@ -1,5 +1,6 @@
 //! What the host has in memory of one service, beside what it remembers on disk.
 
+use super::{preview::Preview, routing::Tested};
 use crate::{
     conductor::life::{Deployed, PoolId},
     host::{
@@ -9,15 +10,21 @@ use crate::{
     },
     journal,
     model::{
+        digest::Digest,
         gate::GateState,
-        ident::VersionId,
+        ident::{InstanceId, VersionId},
         rollout::{Finding, Rollout},
+        routing::Routing,
         spec::ProxySpec,
         text::Text,
         time::Time,
     },
 };
-use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::SocketAddr,
+    time::Duration,
+};
 
 /// See the module.
 pub struct Service {
@@ -37,6 +44,18 @@ pub struct Service {
     pub own_way_back: Option<journal::Entry>,
     /// Pools that are no longer wanted and finish what they have.
     pub drains: BTreeMap<PoolId, Drain>,
+    /// Instances that are too many and finish what they have.
+    pub surplus: BTreeMap<InstanceId, Drain>,
+    /// What a way back left is cut.
+    pub cut: Option<Cut>,
+    /// Where a candidate without traffic is reached.
+    pub preview: Option<Preview>,
+    /// Pools that the preview has counters of.
+    pub previewed: BTreeSet<PoolId>,
+    /// By what the listener was told to tell clients apart.
+    pub told_apart: Option<(Routing, Option<Digest>)>,
+    /// What was said of testers last.
+    pub tested: Option<Tested>,
     /// Versions that are measured, also when they are not routed any more, as long as they run or are told.
     pub known: BTreeMap<PoolId, Deployed>,
     /// Requests that were cut because they outlived a drain, since the host started.
@@ -47,6 +66,17 @@ pub struct Service {
     pub told: Option<Rollout>,
     /// The failed requests that were told last, by a counter of the meter.
     pub failed_told: BTreeMap<PoolId, u64>,
+}
+
+/// What is still in flight on a version that was left is cut.
+#[derive(Clone, Copy)]
+pub struct Cut {
+    /// When the way back was asked for.
+    pub asked: Time,
+    /// When it is cut, by the host's uptime.
+    pub due: Duration,
+    /// Whether it was.
+    pub done: bool,
 }
 
 /// A pool that finishes what it has.
@@ -78,6 +108,12 @@ impl Service {
             proof: None,
             own_way_back: None,
             drains: BTreeMap::new(),
+            surplus: BTreeMap::new(),
+            cut: None,
+            preview: None,
+            previewed: BTreeSet::new(),
+            told_apart: None,
+            tested: None,
             known: BTreeMap::new(),
             outlived: 0,
             findings: Vec::new(),
@@ -101,7 +137,22 @@ impl Service {
 
     /// When the next drain is over, by the host's uptime.
     pub fn next_drain_end(&self) -> Option<Duration> {
-        self.drains.values().filter(|d| !d.stopping).map(Drain::ends).min()
+        let drains = self.drains.values().filter(|d| !d.stopping).chain(self.surplus.values());
+        drains.map(Drain::ends).chain(self.cut.filter(|c| !c.done).map(|c| c.due)).min()
+    }
+
+    /// What a pool has in flight, upgraded connections and those of the preview included.
+    pub fn in_flight(&self, pool: &PoolId) -> u64 {
+        self.listeners().map(|p| p.in_flight(pool) + p.upgraded(pool)).sum()
+    }
+
+    /// The same of one instance.
+    pub fn in_flight_of(&self, instance: &InstanceId) -> u64 {
+        self.listeners().map(|p| p.in_flight_of(instance) + p.upgraded_of(instance)).sum()
+    }
+
+    fn listeners(&self) -> impl Iterator<Item = &Proxy> {
+        [Some(&self.proxy), self.preview.as_ref().and_then(Preview::proxy)].into_iter().flatten()
     }
 
     /// The last start of a version that is measured.

@@ -3,13 +3,15 @@
 use super::{
     Engine,
     acting::note_all,
-    service::{Drain, Service, outlived},
+    draining::{self, Moment},
+    preview, routing,
+    service::Service,
 };
 use crate::{
-    conductor::life::{Deployed, Life, Observed, PoolId, PoolSeen, Run, RunState, Wanted},
+    conductor::life::{Deployed, Life, Observed, PoolId, PoolSeen, Run, RunState, TaskSeen, Wanted},
     host::{
         commit::Pending,
-        instances::{Instances, PoolPlan, PoolStatus},
+        instances::{PoolPlan, PoolStatus},
         measure,
         meter::Meter,
         proof,
@@ -33,9 +35,6 @@ use std::{
     time::Duration,
 };
 use tokio::time::Instant;
-
-/// How long a service whose requests outlived the drain has between TERM and KILL.
-const LAST_WORDS: Duration = Duration::from_secs(5);
 
 impl Engine {
     /// What a fresh start must do before its first turn.
@@ -109,7 +108,7 @@ impl Engine {
         for (name, service) in &self.services {
             let Some(state) = next.services.get_mut(name) else { continue };
             let before = state.life.clone();
-            let seen = observed(service, pools);
+            let seen = observed(service, pools, self.tasks.seen(name));
             let notes = state.life.advance(&seen, &service.gates, now);
             measure_way_back(state, &before);
             freeze_threshold(service, state);
@@ -178,7 +177,7 @@ impl Engine {
                 service.drains.remove(&deployed.pool());
                 self.secrets.look(&self.instances, deployed, now, uptime);
                 roles.insert(deployed.pool(), role_of(&wanted, &deployed.pool()));
-                match pool_plan(&self.depot, name, deployed) {
+                match pool_plan(&self.depot, name, deployed, wanted.instances.get(&deployed.pool())) {
                     Some(plan) => self.instances.ensure(plan),
                     // Every byte is hashed first; that may take a while.
                     None => missing.extend(self.depot.unpack_soon(&deployed.artifact).map(|why| (deployed, why))),
@@ -191,9 +190,17 @@ impl Engine {
             if let Some(settings) = state.life.stable.as_ref().or(state.life.run.as_ref().map(|r| &r.candidate)) {
                 service.configure(&settings.spec.proxy);
             }
-            service.proxy.program(table(&wanted, pools));
-            let outlived = drain(service, &self.instances, &state.life, &wanted, pools, now, uptime);
-            self.news.extend(outlived.into_iter().map(|what| (name.clone(), Level::Warn, what)));
+            routing::keep(service, name, &state.life, &self.testers, &self.instances, now, uptime);
+            service.proxy.program(Table { testers: routing::lets_testers(&state.life), ..table(&wanted, pools) });
+            preview::keep(service, name, &state.life, arm(wanted.preview.as_ref(), pools), &self.clock, now);
+            let run = state.life.run.as_ref().map(|r| &r.id);
+            self.tasks.keep(name, run, wanted.task.as_ref(), pools);
+            let at = Moment { now, uptime };
+            let mut said = draining::pools(service, &self.instances, &state.life, &wanted, pools, at);
+            said.extend(draining::surplus(service, &self.instances, pools, at));
+            said.extend(draining::cut_after_way_back(service, &state.life, at));
+            self.news.extend(said.into_iter().map(|what| (name.clone(), Level::Warn, what)));
+            self.news.extend(routing::tested(service, &state.life, uptime).map(|what| (name.clone(), Level::Info, what)));
             let trouble = self.trouble.borrow().clone();
             service.finding("disk", trouble, now);
             service.finding("journal", self.journal.trouble().borrow().clone(), now);
@@ -228,7 +235,7 @@ fn role_of(wanted: &Wanted, pool: &PoolId) -> Role {
 }
 
 /// Versions whose traffic is told, whether they run or not.
-fn of_interest(life: &Life) -> impl Iterator<Item = &Deployed> {
+pub(super) fn of_interest(life: &Life) -> impl Iterator<Item = &Deployed> {
     life.stable.iter().chain(life.run.as_ref().map(|r| &r.candidate)).chain(life.warm.as_ref().map(|w| &w.deployed))
 }
 
@@ -294,85 +301,43 @@ fn not_yet(gate: &GateSpec, now: Time) -> GateState {
 }
 
 /// What the host sees of the machine, in the conductor's words.
-pub(super) fn observed(service: &Service, pools: &[PoolStatus]) -> Observed {
+pub(super) fn observed(service: &Service, pools: &[PoolStatus], tasks: Vec<TaskSeen>) -> Observed {
     let seen = pools.iter().map(|p| PoolSeen {
         pool: p.id.clone(),
         desired: p.desired,
         ready: u32::try_from(p.ready.len()).unwrap_or(u32::MAX),
         trouble: p.trouble.clone(),
     });
-    Observed { pools: seen.collect(), programmed: Some(service.proxy.programmed()), tasks: Vec::new() }
+    Observed { pools: seen.collect(), programmed: Some(service.proxy.programmed()), tasks }
 }
 
-fn pool_plan(depot: &crate::host::deploy::Depot, service: &str, deployed: &Deployed) -> Option<PoolPlan> {
+fn pool_plan(depot: &crate::host::deploy::Depot, service: &str, deployed: &Deployed, instances: Option<&u32>) -> Option<PoolPlan> {
     // What could not be unpacked was said when that was tried; it is not started.
     let root = depot.watchman.unpacked(&deployed.artifact)?.root().to_owned();
     let (watchman, digest) = (depot.watchman.clone(), deployed.artifact);
+    let mut runtime = deployed.spec.runtime();
+    runtime.instances = instances.copied().unwrap_or(runtime.instances);
     Some(PoolPlan {
         id: deployed.pool(),
         service: service.into(),
         label: deployed.label.clone(),
-        runtime: deployed.spec.runtime(),
+        runtime,
         root,
         verify: Arc::new(move || watchman.verify(&digest)),
     })
 }
 
 fn table(wanted: &Wanted, pools: &[PoolStatus]) -> Table {
-    let arm = |pool: &Option<PoolId>| {
-        let pool = pool.clone()?;
-        let ready = pools.iter().find(|p| p.id == pool).map(|p| p.ready.as_slice()).unwrap_or_default();
-        let upstreams = ready.iter().map(|(instance, addr)| Upstream { instance: instance.clone(), addr: *addr }).collect();
-        Some(Arm { pool, upstreams })
-    };
-    Table { stable: arm(&wanted.stable), candidate: arm(&wanted.candidate), weight: wanted.weight, testers: false }
+    let (stable, candidate) = (arm(wanted.stable.as_ref(), pools), arm(wanted.candidate.as_ref(), pools));
+    Table { stable, candidate, weight: wanted.weight, testers: false }
 }
 
-/// Pools that are no longer wanted finish their requests; then their instances end. Says what did not
-/// finish in time.
-fn drain(
-    service: &mut Service,
-    instances: &Instances,
-    life: &Life,
-    wanted: &Wanted,
-    pools: &[PoolStatus],
-    now: Time,
-    uptime: Duration,
-) -> Vec<Text> {
-    let mut said = Vec::new();
-    let leaving: Vec<Deployed> = service.known.values().filter(|d| !wanted.pools.iter().any(|w| w.pool() == d.pool())).cloned().collect();
-    for deployed in leaving {
-        let pool = deployed.pool();
-        if !pools.iter().any(|p| p.id == pool) {
-            service.drains.remove(&pool);
-            // What was cut stays to be read as long as its version is shown.
-            if !of_interest(life).any(|d| d.pool() == pool) {
-                service.finding(&format!("drain {pool}"), None, now);
-                service.known.remove(&pool);
-                service.proxy.forget(&pool);
-            }
-            continue;
-        }
-        let bound = deployed.spec.drain;
-        let drain = service.drains.entry(pool.clone()).or_insert(Drain { since: uptime, bound, stopping: false });
-        let in_flight = service.proxy.in_flight(&pool) + service.proxy.upgraded(&pool);
-        let over = uptime >= drain.ends();
-        if drain.stopping || (in_flight > 0 && !over) {
-            continue;
-        }
-        drain.stopping = true;
-        if in_flight > 0 {
-            let left = service.proxy.lingering(&pool);
-            let what = outlived(&deployed.label, bound, &left, now);
-            tracing::warn!("{what}");
-            service.outlived += left.len() as u64;
-            service.finding(&format!("drain {pool}"), Some(what.clone()), now);
-            said.push(what);
-        }
-        // The requests had their time; what is left is the service's own end.
-        instances.stop(&pool, if over { bound.min(LAST_WORDS) } else { bound });
-    }
-    said
+/// A pool's ready instances.
+fn arm(pool: Option<&PoolId>, pools: &[PoolStatus]) -> Option<Arm> {
+    let pool = pool?;
+    let ready = pools.iter().find(|p| p.id == *pool).map(|p| p.ready.as_slice()).unwrap_or_default();
+    let upstreams = ready.iter().map(|(instance, addr)| Upstream { instance: instance.clone(), addr: *addr }).collect();
+    Some(Arm { pool: pool.clone(), upstreams })
 }
 
 /// Whether traffic goes back, or went back.
