@@ -16,6 +16,7 @@ pub mod instances;
 pub mod lamp;
 pub mod measure;
 pub mod meter;
+pub mod preflight;
 pub mod prometheus;
 pub mod proof;
 pub mod proxy;

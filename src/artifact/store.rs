@@ -118,6 +118,12 @@ impl Store {
         self.discard(digest)
     }
 
+    /// Whether there is a copy of an artifact; whether it is sound is not looked at.
+    #[must_use]
+    pub fn has_copy(&self, digest: &Digest) -> bool {
+        self.copy_of(digest).exists()
+    }
+
     fn copy_of(&self, digest: &Digest) -> PathBuf {
         self.unpacked.join(digest.hex())
     }

@@ -93,7 +93,14 @@ pub fn fault(fault: &Fault) -> Exit {
 pub fn refused(refused: &Refused) -> Exit {
     match refused {
         Refused::Fault(e) => fault(e),
-        Refused::Said(error) => error.refusal.as_ref().map_or_else(|| Exit::usage(&error.message), Exit::refused),
+        Refused::Said(error) => match &error.refusal {
+            Some(_) if error.failures.len() > 1 => {
+                let lines: String = error.failures.iter().map(|line| format!("\n  {line}")).collect();
+                Exit::not_sent(format!("preflight: {} failures, nothing was started{lines}", error.failures.len()))
+            }
+            Some(refusal) => Exit::refused(refusal),
+            None => Exit::usage(&error.message),
+        },
     }
 }
 

@@ -37,7 +37,16 @@ impl Refused {
     /// A refusal of one line.
     #[must_use]
     pub fn new(status: u16, message: impl Into<Text>) -> Box<Self> {
-        Box::new(Self { status, error: ApiError { message: message.into(), refusal: None, rollout: None } })
+        Box::new(Self { status, error: ApiError { message: message.into(), refusal: None, failures: Vec::new(), rollout: None } })
+    }
+
+    /// What was looked at before a deploy is not as it must be: nothing was started.
+    #[must_use]
+    pub fn preflight(failures: Vec<Text>) -> Box<Self> {
+        let all: Vec<&str> = failures.iter().map(Text::as_str).collect();
+        let message = Text::from(format!("preflight: {}", all.join("; ")));
+        let refusal = Some(Refusal::NotNow { why: message.clone() });
+        Box::new(Self { status: 409, error: ApiError { message, refusal, failures, rollout: None } })
     }
 
     /// A refusal that clients understand.

@@ -1,13 +1,17 @@
 //! From a request to deploy to a version that can run: everything that can fail before anything moves.
 
-use super::{commit::Refused, drift::Watchman};
+use super::{
+    commit::Refused,
+    drift::Watchman,
+    preflight::{self, Machine},
+};
 use crate::{
-    artifact::{Described, Layout, Store, UnpackError},
+    artifact::{Described, Layout, LayoutError, Store, UnpackError},
     model::{digest::Digest, spec::ServiceSpec, text::Text, wire::DeployRequest},
 };
 use std::{
     collections::BTreeMap,
-    path::Path,
+    path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -39,6 +43,9 @@ pub struct Depot {
     /// One copy at a time is made, so that none is made anew under another's feet.
     making: Arc<Mutex<()>>,
     attempts: Arc<Mutex<BTreeMap<Digest, Attempt>>>,
+    /// One deploy at a time is prepared, so that what a failed one takes back is its own.
+    preparing: Arc<Mutex<()>>,
+    machine: Option<Machine>,
 }
 
 /// An artifact that is unpacked in the background, or could not be.
@@ -53,27 +60,67 @@ impl Depot {
     /// A depot of this store.
     #[must_use]
     pub fn new(store: Arc<Store>, watchman: Watchman, reload: Reload) -> Self {
-        Self { store, watchman, reload, making: Arc::default(), attempts: Arc::default() }
+        Self { store, watchman, reload, making: Arc::default(), attempts: Arc::default(), preparing: Arc::default(), machine: None }
     }
 
-    /// Blocking: imports, hashes and unpacks. Leaves nothing half-done: what fails here changed no service.
+    /// The same for candidates that are to run on this machine, which is looked at before each deploy.
+    #[must_use]
+    pub fn on(self, machine: Machine) -> Self {
+        Self { machine: Some(machine), ..self }
+    }
+
+    /// Blocking: imports, hashes, unpacks, and looks at everything that can be known before an instance is
+    /// started. Leaves nothing half-done: what fails here changed no service, and took back what it made.
     ///
     /// # Errors
-    /// One line: 404 for what is not there, 400 for what cannot be used.
+    /// 404 for what is not there, 400 for what cannot be read, in one line; 409 with every failure.
     pub fn prepare(&self, request: &DeployRequest) -> Result<Prepared, Box<Refused>> {
         let services = (self.reload)().map_err(|e| Refused::new(400, e))?;
         let name = request.service.as_str();
         let Some(spec) = services.iter().find(|s| s.name == name) else {
             return Err(Refused::new(404, unknown_service(name, &services)));
         };
-        if let Some(layout) = &request.layout {
-            let from = Layout::open(layout).map_err(|e| Refused::new(404, e.to_string()))?;
-            self.store.import(&from, &request.artifact).map_err(|e| Refused::new(400, e.to_string()))?;
+        let _preparing = self.preparing.lock().unwrap_or_else(PoisonError::into_inner);
+        let digest = &request.artifact;
+        let from = request.layout.as_deref().map(Layout::open).transpose().map_err(|e| Refused::new(404, e.to_string()))?;
+        let source = from.as_ref().unwrap_or(self.store.layout());
+        let described = source.describe(digest).map_err(|e| match e {
+            LayoutError::Damaged { .. } => Refused::preflight(vec![e.to_string().into()]),
+            _ => Refused::new(404, e.to_string()),
+        })?;
+        let (sealed, copied) = (self.store.layout().contains(digest), self.store.has_copy(digest));
+        let imports = from.as_ref().filter(|_| !sealed);
+        let mut failures = self.machine.as_ref().map(|m| m.check(spec, &self.store)).unwrap_or_default();
+        let room = preflight::room(&self.store, digest, described.bytes, u64::from(imports.is_some()) + u64::from(!copied));
+        if let Some(why) = room {
+            failures.push(why);
+        } else if let Err(why) = self.unpack_from(from.as_ref(), digest).and_then(|root| preflight::command(spec, &root)) {
+            failures.push(why);
         }
-        let described = self.store.layout().describe(&request.artifact).map_err(|e| Refused::new(404, e.to_string()))?;
-        let root = self.unpack(&request.artifact).map_err(|e| Refused::new(400, e))?;
-        command_found(spec, &root).map_err(|e| Refused::new(400, e))?;
-        Ok(Prepared { spec: spec.clone(), described })
+        if failures.is_empty() {
+            return Ok(Prepared { spec: spec.clone(), described });
+        }
+        if !sealed || !copied {
+            self.take_back(digest, sealed);
+        }
+        Err(Refused::preflight(failures))
+    }
+
+    fn unpack_from(&self, from: Option<&Layout>, digest: &Digest) -> Result<PathBuf, Text> {
+        if let Some(from) = from {
+            self.store.import(from, digest).map_err(|e| Text::from(e.to_string()))?;
+        }
+        self.unpack(digest)
+    }
+
+    /// Removes what a deploy that cannot be has made.
+    fn take_back(&self, digest: &Digest, sealed: bool) {
+        let _making = self.making.lock().unwrap_or_else(PoisonError::into_inner);
+        self.watchman.retain(|other| other != digest);
+        let removed = if sealed { self.store.discard(digest) } else { self.store.remove(digest) };
+        if let Err(e) = removed {
+            tracing::warn!("{} cannot be removed again: {e}", digest.short());
+        }
     }
 
     /// Unpacks an artifact and hashes every byte, unless it is under watch already. A copy that
@@ -81,7 +128,7 @@ impl Depot {
     ///
     /// # Errors
     /// Why it cannot run, in one line.
-    pub fn unpack(&self, digest: &Digest) -> Result<std::path::PathBuf, Text> {
+    pub fn unpack(&self, digest: &Digest) -> Result<PathBuf, Text> {
         let _making = self.making.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(drift) = self.watchman.drift(digest) {
             return Err(format!("{}: drift: {drift}", digest.short()).into());
@@ -144,13 +191,4 @@ fn list(services: &[ServiceSpec]) -> String {
         return "none".into();
     }
     services.iter().map(|s| s.name.as_str()).collect::<Vec<_>>().join(", ")
-}
-
-/// A program with a slash must be in the artifact; one without is looked up when it starts.
-fn command_found(spec: &ServiceSpec, root: &Path) -> Result<(), String> {
-    let Some(program) = spec.command.first() else { return Err("the service has no command".into()) };
-    if !program.contains('/') || Path::new(program).is_absolute() || root.join(program).exists() {
-        return Ok(());
-    }
-    Err(format!("command `{program}` of service `{}` is not in the artifact", spec.name))
 }

@@ -16,6 +16,7 @@ mod cgroup;
 mod logs;
 mod once;
 mod order;
+mod preflight;
 mod prepare;
 mod probe;
 mod proc;
@@ -45,6 +46,7 @@ use crate::{
         text::Text,
     },
 };
+use proc::Listener;
 use secrecy::SecretString;
 use slot::Slot;
 use std::{
@@ -200,8 +202,8 @@ struct Entry {
 
 impl Instances {
     /// Sees to it that these instances run. A pool that was stopped gets new ones; of one that runs
-    /// already only the number may differ: it grows by new instances, and of those that are too many the
-    /// newest get no new traffic and wait for [`Instances::end`]. Must be called within the runtime.
+    /// already only the number may differ: it grows by new instances, and those that are too many, first
+    /// those that are not ready, then the newest, get no new traffic and wait for [`Instances::end`]. Must be called within the runtime.
     pub fn ensure(&self, plan: PoolPlan) {
         let mut state = self.0.lock();
         if state.closed {

@@ -36,6 +36,7 @@ use crate::{
     host::meter::Meter,
     model::{digest::Digest, ident::InstanceId, ratio::Weight, routing::Routing, spec::ProxySpec, text::Text, time::Time},
 };
+pub use listen::not_listening;
 use router::{Router, Settings};
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};

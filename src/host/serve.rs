@@ -8,6 +8,7 @@ use super::{
     engine::{Engine, Parts},
     guests::Guests,
     instances::{InstanceSettings, Instances},
+    preflight::Machine,
     slots::{Saver, Slots, SlotsError},
     socket::{self, SocketError},
 };
@@ -101,9 +102,10 @@ pub async fn serve(
         None => None,
     };
     let watchman = Watchman::new(Arc::clone(&clock));
-    let depot = Depot::new(store, watchman.clone(), settings.reload);
     let (instances, leftovers) = Instances::start(settings.instances, Arc::clone(&clock)).map_err(ServeError::Instances)?;
     let guests = Guests::default();
+    let machine = Machine { instances: instances.clone(), writes: vec![settings.state_dir] };
+    let depot = Depot::new(store, watchman.clone(), settings.reload).on(machine);
     let mut found = loaded.found;
     found.extend(leftovers.line());
     for line in &found {

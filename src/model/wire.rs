@@ -101,6 +101,9 @@ pub struct ApiError {
     /// Set when an action was refused.
     #[serde(default)]
     pub refusal: Option<Refusal>,
+    /// Every failure, where several things were looked at: one line each.
+    #[serde(default)]
+    pub failures: Vec<Text>,
     /// The fresh state, so that whoever was refused can look again.
     #[serde(default)]
     pub rollout: Option<Box<Rollout>>,

@@ -98,7 +98,7 @@ fn a_service_that_is_new_in_the_file_does_not_keep_the_host_from_starting() {
     assert_eq!(host.get("/").0, 200);
     assert!(host.log().contains("service new cannot be opened"), "{}", host.log());
     let said = host.verb(&["deploy", "new", &version(&host, "v2", "")]);
-    assert!(said.status.code() == Some(2) && String::from_utf8_lossy(&said.stderr).contains("port taken"), "{said:?}");
+    assert!(said.status.code() == Some(4) && String::from_utf8_lossy(&said.stderr).contains("port taken"), "{said:?}");
     // In one file it is refused at once.
     edit(&host, &two.to_string(), &one.to_string());
     let said = host.verb(&["config", "check"]);

@@ -47,7 +47,7 @@ fn a_deploy_that_cannot_be_changes_nothing() {
     let config = fs::read_to_string(host.config()).unwrap();
     let v2 = version(&host, "v2", "");
     fs::write(host.config(), config.replace(&format!("[\"{CUTOVER}\", "), "[\"./serve\", ")).unwrap();
-    let said = refused(&host, &["deploy", "web", &v2], 2);
+    let said = refused(&host, &["deploy", "web", &v2], 4);
     assert!(said.contains("`./serve`") && said.contains("not in the artifact"), "{said}");
     assert_eq!(host.get("/").0, 200);
 
@@ -55,8 +55,11 @@ fn a_deploy_that_cannot_be_changes_nothing() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let other = sample("other", "").replace("127.0.0.1:0", &taken.local_addr().unwrap().to_string());
     fs::write(host.config(), format!("{config}{other}")).unwrap();
-    let said = refused(&host, &["deploy", "other", &v2], 2);
-    assert!(said.contains("port taken"), "{said}");
+    let said = refused(&host, &["deploy", "other", &v2], 4);
+    assert!(
+        said.contains("listen: port ") && said.contains(&format!("is taken by another process (pid {})", std::process::id())),
+        "{said}"
+    );
     assert!(!host.ok(&["get", "-o", "json"]).contains("\"other\""), "it must not be there at all");
     drop(taken);
     deploy(&host, "other", &v2, "completed");
@@ -122,7 +125,7 @@ fn a_full_disk_refuses_a_deploy_and_leaves_no_pieces() {
     fill(small.path());
     let body = serde_json::json!({ "id": "x", "service": "web", "artifact": digest, "layout": layout }).to_string();
     let (status, said) = super::rig::Http::to(&host).post("/v1/deploy", body);
-    assert!(status == 400 && said.contains("No space left"), "{status} {said}");
+    assert!(status == 409 && said.contains("disk: artifact ") && said.contains(" MiB are free"), "{status} {said}");
     assert_eq!(listed(), before);
     assert_eq!(host.get("/").0, 200);
     fs::remove_file(small.path().join("filler")).unwrap();
@@ -151,4 +154,51 @@ fn the_last_artifacts_are_kept_and_no_others() {
     deploy(&host, "web", &all[2], "completed");
     assert_eq!(host.get("/").0, 200);
     host.stop();
+}
+
+#[test]
+fn everything_that_is_wrong_is_said_at_once_and_nothing_is_left_of_it() {
+    let host = Host::start(&sample("web", ""));
+    deploy(&host, "web", &version(&host, "v1", ""), "completed");
+    let before = unpacked(&host);
+    let blobs = || fs::read_dir(host.dir.join("store/oci/blobs/sha256")).unwrap().count();
+    let (taken, held) = (TcpListener::bind("127.0.0.1:0").unwrap(), blobs());
+
+    // From another layout: what a deploy that cannot be brings along goes with it.
+    let source = host.dir.join("other-source");
+    fs::create_dir(&source).unwrap();
+    fs::write(source.join("behaviour.toml"), "# v2\n").unwrap();
+    let layout = host.dir.join("layout");
+    let sealed = Command::new(CUTOVER).args(["seal", "--to"]).arg(&layout).arg(&source).arg("-c").arg(host.config()).output().unwrap();
+    let artifact = format!("oci:{}@{}", layout.display(), String::from_utf8(sealed.stdout).unwrap().trim());
+    let config = fs::read_to_string(host.config()).unwrap();
+    let wrong = format!(
+        "preview_listen = \"{}\"\nuser = \"nobody-of-that-name\"\nrouting.tester = {{ secret = {{ env = \"CUTOVER_NO_TESTER\" }} }}\n\
+         secrets = {{ ONE = {{ file = \"/no/such/file\" }}, TWO = {{ env = \"CUTOVER_NO_SUCH\" }} }}\n",
+        taken.local_addr().unwrap()
+    );
+    let edited = config.replace("drain = ", &format!("{wrong}drain = ")).replace(&format!("[\"{CUTOVER}\", "), "[\"./serve\", ");
+    fs::write(host.config(), edited).unwrap();
+    let done = host.verb(&["deploy", "web", &artifact]);
+    let said = String::from_utf8(done.stderr).unwrap();
+    assert_eq!(done.status.code(), Some(4), "{said}");
+    let lines: Vec<&str> = said.trim().lines().collect();
+    assert_eq!(lines[0], "cutover: preflight: 6 failures, nothing was started");
+    for expected in [
+        "user nobody-of-that-name does not exist",
+        "secret ONE: file /no/such/file: not found",
+        "secret TWO: variable CUTOVER_NO_SUCH is not in the host's environment",
+        "secret tester: variable CUTOVER_NO_TESTER is not in the host's environment",
+        &format!("preview_listen: port {} is taken by another process (pid {})", taken.local_addr().unwrap().port(), std::process::id()),
+        "command `./serve` of service `web` is not in the artifact",
+    ] {
+        assert!(lines[1..].contains(&format!("  {expected}").as_str()), "{expected}: {said}");
+    }
+    assert_eq!((unpacked(&host), blobs()), (before, held), "nothing of it is left");
+    assert_eq!(host.rollout().run.unwrap().as_str(), "1");
+    // Put right, it goes.
+    drop(taken);
+    fs::write(host.config(), config).unwrap();
+    deploy(&host, "web", &artifact, "paused");
+    assert_eq!(host.get("/").0, 200);
 }

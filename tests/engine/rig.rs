@@ -12,6 +12,7 @@ use cutover::{
         engine::{Command, Engine, Parts},
         guests::Guests,
         instances::{InstanceSettings, Instances},
+        preflight::Machine,
         slots::{FilePort, Saver, Slots},
         state::HostState,
     },
@@ -235,6 +236,7 @@ impl Inner {
         let reload = move || config::load(Some(&path), &env).map(|l| l.config.services).map_err(|e| Text::from(e.to_string()));
         let store = Arc::new(Store::open(&dir.join("store")).unwrap());
         let depot = Depot::new(store, Watchman::new(Arc::clone(&clock)), Arc::new(reload));
+        let depot = depot.on(Machine { instances: instances.clone(), writes: vec![dir.to_owned()] });
         let journal = Journal::open(&dir.join("journal.jsonl")).unwrap();
         let mut engine = Engine::new(Parts {
             state: found.state.unwrap_or_default(),

@@ -147,7 +147,10 @@ impl Engine {
     /// 409 with the fresh state.
     fn refused(&self, name: &str, refusal: Refusal) -> Box<Refused> {
         let rollout = self.bus.rollout(&Self::key(name)).cloned().map(Box::new);
-        Box::new(Refused { status: 409, error: ApiError { message: refusal.to_string().into(), refusal: Some(refusal), rollout } })
+        Box::new(Refused {
+            status: 409,
+            error: ApiError { message: refusal.to_string().into(), refusal: Some(refusal), failures: Vec::new(), rollout },
+        })
     }
 
     /// A rollout starts from what was prepared.
@@ -157,7 +160,7 @@ impl Engine {
             return Err(Box::new(Ok(answered)));
         }
         let name = prepared.spec.name.clone();
-        self.open_for(&prepared.spec).map_err(|e| Box::new(Err(Refused::new(400, e.to_string()))))?;
+        self.open_for(&prepared.spec).map_err(|e| Box::new(Err(Refused::preflight(vec![e.to_string().into()]))))?;
         let mut next = self.state.clone();
         let state = next.services.entry(name.clone()).or_default();
         let (described, spec) = (prepared.described.clone(), prepared.spec.clone());

@@ -9,7 +9,10 @@ use super::{
     records::Record,
     secrets, start,
 };
-use crate::model::{digest::Digest, text::Text};
+use crate::{
+    host::preflight::PATH,
+    model::{digest::Digest, text::Text},
+};
 use nix::unistd::User;
 use rand::RngExt as _;
 use secrecy::ExposeSecret as _;
@@ -22,9 +25,6 @@ use std::{
     os::unix::fs::{DirBuilderExt as _, chown},
     path::PathBuf,
 };
-
-/// What services find programs in unless they declare it.
-const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// One start, ready to go.
 pub struct Prepared {
@@ -120,7 +120,7 @@ pub fn clean_up(inner: &Inner, file: &PathBuf, home: &std::path::Path, group: Op
 }
 
 /// Whom to become; `None` if that is who we are.
-fn resolve(name: &str) -> Result<Option<Identity>, Text> {
+pub fn resolve(name: &str) -> Result<Option<Identity>, Text> {
     let user = match User::from_name(name) {
         Ok(Some(user)) => user,
         Ok(None) => return Err(format!("user {name} does not exist").into()),

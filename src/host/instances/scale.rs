@@ -9,17 +9,19 @@ use std::{
 };
 
 impl Pool {
-    /// Marks which instances are too many, the newest first, takes back those that are not any more,
+    /// Marks which instances are too many, first those that are not ready, then the newest, takes back those that are not any more,
     /// and says how many are missing.
     pub(super) fn resize(&mut self, wanted: u32) -> usize {
         let wanted = wanted as usize;
         // Those that were told to end do so, whatever is wanted by now.
-        let mut staying = 0;
-        for slot in self.slots.iter_mut().filter(|slot| slot.stop.borrow().is_none()) {
-            slot.leaving = staying >= wanted;
-            staying += usize::from(!slot.leaving);
+        let mut rest: Vec<&mut Entry> = self.slots.iter_mut().filter(|slot| slot.stop.borrow().is_none()).collect();
+        // Stable: of equals the oldest stay.
+        rest.sort_by_key(|slot| slot.view.state != InstanceState::Ready);
+        let staying = rest.len().min(wanted);
+        for (place, slot) in rest.into_iter().enumerate() {
+            slot.leaving = place >= wanted;
         }
-        wanted.saturating_sub(staying)
+        wanted - staying
     }
 
     /// Those that are too many and were not told to end yet.

@@ -43,9 +43,6 @@ pub fn read(runtime: &RuntimeSpec, lookup: &Lookup, key: &[u8; 32]) -> Result<Se
     let mut secrets = Secrets::default();
     for (name, source) in &runtime.secrets {
         let value = one(name, source, lookup)?;
-        if value.expose_secret().contains('\0') {
-            return Err(format!("secret {name}: holds a zero byte, which no environment variable can").into());
-        }
         secrets.values.push((name.clone(), value));
     }
     secrets.hash = hash(&secrets.values, key);
@@ -57,12 +54,18 @@ pub fn read(runtime: &RuntimeSpec, lookup: &Lookup, key: &[u8; 32]) -> Result<Se
 /// # Errors
 /// Why it cannot be had, by name and place.
 pub fn one(name: &str, source: &SecretSource, lookup: &Lookup) -> Result<SecretString, Text> {
-    match source {
-        SecretSource::File(path) => from_file(path).map_err(|e| format!("secret {name}: file {}: {}", path.display(), describe(&e)).into()),
-        SecretSource::Env(variable) => {
-            lookup(variable).ok_or_else(|| format!("secret {name}: variable {variable} is not in the host's environment").into())
+    let value = match source {
+        SecretSource::File(path) => {
+            from_file(path).map_err(|e| Text::from(format!("secret {name}: file {}: {}", path.display(), describe(&e))))?
         }
+        SecretSource::Env(variable) => {
+            lookup(variable).ok_or_else(|| Text::from(format!("secret {name}: variable {variable} is not in the host's environment")))?
+        }
+    };
+    if value.expose_secret().contains('\0') {
+        return Err(format!("secret {name}: holds a zero byte, which no environment variable can").into());
     }
+    Ok(value)
 }
 
 fn from_file(path: &Path) -> io::Result<SecretString> {

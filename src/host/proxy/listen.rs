@@ -32,15 +32,18 @@ pub fn open(listen: SocketAddr) -> io::Result<TcpListener> {
         socket.bind(listen)?;
         socket.listen(BACKLOG)
     };
-    socket.and_then(open).map_err(|e| {
-        let why = match e.kind() {
-            io::ErrorKind::AddrInUse => "port taken: another program listens there".to_owned(),
-            io::ErrorKind::AddrNotAvailable => "no such address on this machine".to_owned(),
-            io::ErrorKind::PermissionDenied => "permission denied: ports below 1024 need CAP_NET_BIND_SERVICE".to_owned(),
-            _ => e.to_string(),
-        };
-        io::Error::new(e.kind(), format!("cannot listen on {listen}: {why}"))
-    })
+    socket.and_then(open).map_err(|e| io::Error::new(e.kind(), not_listening(listen, &e)))
+}
+
+/// Why an address cannot be listened on, in words.
+pub fn not_listening(listen: SocketAddr, e: &io::Error) -> String {
+    let why = match e.kind() {
+        io::ErrorKind::AddrInUse => "port taken: another program listens there".to_owned(),
+        io::ErrorKind::AddrNotAvailable => "no such address on this machine".to_owned(),
+        io::ErrorKind::PermissionDenied => "permission denied: ports below 1024 need CAP_NET_BIND_SERVICE".to_owned(),
+        _ => e.to_string(),
+    };
+    format!("cannot listen on {listen}: {why}")
 }
 
 /// The loop that accepts.
