@@ -52,7 +52,7 @@ mod unpack;
 pub use breach::{Breach, Fault};
 pub use copy::Unpacked;
 pub use drift::{Change, Drift};
-pub use layout::{Described, Layout, LayoutError};
+pub use layout::{ANNOTATION_REVERT, Described, Layout, LayoutError, back_unsafe};
 pub use seal::{Prepared, SealError, SealOptions, Sealed, prepare, seal};
 pub use secrets::{SecretFinding, SecretKind};
 pub use store::Store;

@@ -10,7 +10,7 @@ use super::{
     layer::Hasher,
     shown,
 };
-use crate::model::{digest::Digest, text::Text};
+use crate::model::{digest::Digest, text::Text, time::Time, version::About};
 use oci_spec::image::{
     ANNOTATION_CREATED, ANNOTATION_REF_NAME, ANNOTATION_REVISION, ANNOTATION_SOURCE, ANNOTATION_VERSION, Descriptor, ImageIndex,
     ImageIndexBuilder, MediaType, OciLayout, OciLayoutBuilder, SCHEMA_VERSION,
@@ -27,7 +27,14 @@ const MAX_JSON: u64 = 4 << 20;
 
 /// Annotations that say where an artifact came from; the only ones that are copied or written,
 /// besides the name by which `skopeo copy oci:DIR:sha256:…` finds one of several.
-pub(super) const ORIGIN: [&str; 4] = [ANNOTATION_VERSION, ANNOTATION_REVISION, ANNOTATION_CREATED, ANNOTATION_SOURCE];
+pub(super) const ORIGIN: [&str; 5] = [ANNOTATION_VERSION, ANNOTATION_REVISION, ANNOTATION_CREATED, ANNOTATION_SOURCE, ANNOTATION_REVERT];
+
+/// Says `unsafe: <why>` where going back from an artifact is not safe. Like the others it stands in the
+/// index entry, beside the content: it can be added when that becomes known.
+pub const ANNOTATION_REVERT: &str = "cutover.revert";
+
+/// How the value of [`ANNOTATION_REVERT`] begins.
+pub(super) const UNSAFE: &str = "unsafe: ";
 
 /// An OCI image layout.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,8 +55,29 @@ pub struct Described {
     pub created: Option<Text>,
     /// Where its source is.
     pub source: Option<Text>,
+    /// Why going back from it is not safe.
+    pub back_unsafe: Option<Text>,
     /// Size of its layer in bytes.
     pub bytes: u64,
+    /// Everything of the above that its entry says, by its name there.
+    pub annotations: BTreeMap<Text, Text>,
+    /// When it came here; where it was sealed, that is when.
+    pub stored: Option<Time>,
+}
+
+impl Described {
+    /// What is shown of it; `store` is where it is kept.
+    #[must_use]
+    pub fn about(&self, store: &Layout) -> About {
+        About { annotations: self.annotations.clone(), size: Some(self.bytes), store: Some(shown(store.dir())), sealed: self.stored }
+    }
+}
+
+/// Why going back is not safe, as annotations say it.
+#[must_use]
+pub fn back_unsafe(annotations: &BTreeMap<Text, Text>) -> Option<Text> {
+    let value = annotations.get(&Text::from(ANNOTATION_REVERT))?;
+    value.as_str().strip_prefix(UNSAFE.trim_end()).map(|why| why.trim().into())
 }
 
 /// Why a layout could not be read or written.
@@ -201,7 +229,7 @@ impl Layout {
     pub fn describe(&self, digest: &Digest) -> Result<Described, LayoutError> {
         let entry = self.entry(digest)?;
         let image = self.image(digest)?;
-        Ok(describe(&entry, &image))
+        Ok(self.described(&entry, &image))
     }
 
     /// Every artifact, in the order they were sealed. What cannot be described is left out: images of
@@ -213,7 +241,7 @@ impl Layout {
         let entries = self.index()?.manifests().clone();
         let described = entries.iter().filter_map(|entry| {
             let image = self.image(&sha256(entry)?).ok()?;
-            Some(describe(entry, &image))
+            Some(self.described(entry, &image))
         });
         Ok(described.collect())
     }
@@ -350,6 +378,24 @@ impl Layout {
         Ok(all.into_iter().filter(|(name, _)| ORIGIN.contains(&name.as_str())).collect())
     }
 
+    fn described(&self, entry: &Descriptor, image: &Image) -> Described {
+        let all = entry.annotations().clone().unwrap_or_default();
+        let known = all.iter().filter(|(name, _)| ORIGIN.contains(&name.as_str()));
+        let annotations: BTreeMap<Text, Text> = known.map(|(name, value)| (Text::clean(name), Text::clean(value))).collect();
+        let claim = |name: &str| annotations.get(&Text::from(name)).cloned();
+        Described {
+            digest: image.manifest.digest,
+            version: claim(ANNOTATION_VERSION),
+            revision: claim(ANNOTATION_REVISION),
+            created: claim(ANNOTATION_CREATED),
+            source: claim(ANNOTATION_SOURCE),
+            back_unsafe: back_unsafe(&annotations),
+            bytes: image.layer.size,
+            stored: fs::metadata(self.blob_path(&image.manifest.digest)).and_then(|m| m.modified()).ok().map(Time::from),
+            annotations,
+        }
+    }
+
     /// A damaged blob of an artifact.
     pub(super) fn damaged(&self, image: &Image, blob: Blob, what: &'static str) -> LayoutError {
         LayoutError::Damaged { artifact: image.manifest.digest, blob: blob.digest, dir: shown(&self.dir), what }
@@ -422,18 +468,6 @@ impl<R: Read> Read for Hashing<R> {
         let read = self.inner.read(buffer)?;
         self.hasher.add(buffer.get(..read).unwrap_or_default());
         Ok(read)
-    }
-}
-
-fn describe(entry: &Descriptor, image: &Image) -> Described {
-    let claim = |name: &str| entry.annotations().as_ref()?.get(name).map(|value| Text::clean(value));
-    Described {
-        digest: image.manifest.digest,
-        version: claim(ANNOTATION_VERSION),
-        revision: claim(ANNOTATION_REVISION),
-        created: claim(ANNOTATION_CREATED),
-        source: claim(ANNOTATION_SOURCE),
-        bytes: image.layer.size,
     }
 }
 

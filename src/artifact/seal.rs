@@ -8,7 +8,7 @@ use super::{
     breach::Breach,
     image::{Blob, Image, image},
     layer::{Broken, Hasher, Part, stream},
-    layout::{Layout, LayoutError, failed},
+    layout::{ANNOTATION_REVERT, Layout, LayoutError, UNSAFE, failed},
     secrets::{MAX_FINDINGS, Scanner, SecretFinding},
     shown,
     tree::{Kind, Tree, WalkError},
@@ -34,6 +34,8 @@ pub struct SealOptions {
     pub created: Option<Time>,
     /// Where its source is.
     pub source: Option<String>,
+    /// Why going back from it is not safe.
+    pub revert_unsafe: Option<String>,
     /// Seal although secrets were found.
     pub allow_secrets: bool,
 }
@@ -285,6 +287,7 @@ fn annotations(options: &SealOptions) -> Result<BTreeMap<String, String>, SealEr
         ("revision", ANNOTATION_REVISION, &options.revision),
         ("created", ANNOTATION_CREATED, &created),
         ("source", ANNOTATION_SOURCE, &options.source),
+        ("revert-unsafe", ANNOTATION_REVERT, &options.revert_unsafe),
     ];
     let mut all = BTreeMap::new();
     for (name, key, value) in given {
@@ -298,7 +301,8 @@ fn annotations(options: &SealOptions) -> Result<BTreeMap<String, String>, SealEr
         if let Some(why) = wrong {
             return Err(SealError::Annotation { name, why });
         }
-        all.insert(key.to_owned(), value.clone());
+        let value = if key == ANNOTATION_REVERT { format!("{UNSAFE}{value}") } else { value.clone() };
+        all.insert(key.to_owned(), value);
     }
     Ok(all)
 }

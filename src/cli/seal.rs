@@ -30,6 +30,9 @@ pub struct SealArgs {
     /// Where its source is.
     #[arg(long, value_name = "URL")]
     pub source: Option<String>,
+    /// Why going back from it is not safe, such as "migration 0042": shown, never blocking.
+    #[arg(long, value_name = "WHY")]
+    pub revert_unsafe: Option<String>,
     /// Seal although files look like secrets; whoever can read the artifact can read them.
     #[arg(long)]
     pub allow_secrets: bool,
@@ -63,6 +66,7 @@ pub fn run(args: &SealArgs, default_store: &Path, out: &mut impl Write, err: &mu
         revision: args.revision.clone(),
         created: args.created,
         source: args.source.clone(),
+        revert_unsafe: args.revert_unsafe.clone(),
         allow_secrets: args.allow_secrets,
     };
     // The directory first: if it cannot be sealed, no layout is made for it.

@@ -59,12 +59,17 @@ fn sealing_again_changes_nothing_but_annotations() {
         revision: Some("9f2c41a".into()),
         created: Some("2026-08-14T03:12:09Z".parse().unwrap()),
         source: Some("https://example.org/checkout".into()),
+        revert_unsafe: Some("migration 0042".into()),
         allow_secrets: false,
     };
     assert!(seal(&source, &layout, &named).unwrap().already);
     seal(&source, &layout, &SealOptions { version: Some("v42.1".into()), ..SealOptions::default() }).unwrap();
     let described = layout.describe(&first.digest).unwrap();
     assert!(layout.list().unwrap().iter().eq([&described]));
+    assert_eq!(described.back_unsafe.as_ref().unwrap().as_str(), "migration 0042");
+    assert_eq!(described.annotations.len(), 5);
+    assert_eq!(described.annotations[&"cutover.revert".into()].as_str(), "unsafe: migration 0042");
+    assert!(described.stored.is_some());
     let texts = [described.version, described.revision, described.created, described.source].map(|t| t.unwrap().to_string());
     assert_eq!(texts, ["v42.1", "9f2c41a", "2026-08-14T03:12:09Z", "https://example.org/checkout"]);
 
