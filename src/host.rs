@@ -6,6 +6,7 @@
 //! [`instances`] and [`proxy`] make it so; [`api`] tells it and takes orders; [`serve`] joins them.
 
 pub mod api;
+pub mod availability;
 pub mod bus;
 pub mod commit;
 pub mod deploy;

@@ -3,6 +3,7 @@
 
 mod access;
 mod api;
+mod availability;
 mod config;
 mod crash;
 mod deploys;

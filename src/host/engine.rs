@@ -8,6 +8,7 @@
 
 mod acting;
 mod draining;
+mod looking;
 mod opening;
 mod picture;
 mod preview;
@@ -16,6 +17,7 @@ mod service;
 mod turning;
 
 use super::{
+    availability::Availability,
     bus::{Bus, Subscription},
     commit::{OTHERS_WAIT, Order, Pending, Refused, Reply, What},
     deploy::{Depot, Prepared},
@@ -118,6 +120,8 @@ pub struct Parts {
     pub clock: Arc<dyn Clock>,
     /// What a start of the host says it found, for every timeline.
     pub found: Vec<Text>,
+    /// How often it is looked whether what may be needed is still there.
+    pub look_every: Duration,
 }
 
 /// See the module.
@@ -142,6 +146,10 @@ pub struct Engine {
     secrets: SecretCheck,
     testers: routing::TesterValues,
     tasks: Tasks,
+    availability: Availability,
+    look_every: Duration,
+    /// When it is looked next, by the uptime.
+    look_at: Duration,
     bus: Bus,
 }
 
@@ -159,7 +167,7 @@ impl Engine {
     /// Takes up what was found on disk: unfinished rollouts are held, nothing is forgotten.
     #[must_use]
     pub fn new(parts: Parts) -> Self {
-        let Parts { mut state, saver, instances, depot, guests, journal, clock, found } = parts;
+        let Parts { mut state, saver, instances, depot, guests, journal, clock, found, look_every } = parts;
         let now = clock.now();
         for service in state.services.values_mut() {
             for what in &found {
@@ -189,6 +197,9 @@ impl Engine {
             secrets: SecretCheck::default(),
             testers: routing::TesterValues::default(),
             tasks,
+            availability: Availability::default(),
+            look_every,
+            look_at: Duration::ZERO,
             bus: Bus::new(epoch),
         }
     }
@@ -199,6 +210,7 @@ impl Engine {
         let mut drift = self.depot.watchman.changed();
         let mut trouble = self.saver.trouble();
         let mut tasks = self.tasks.changed();
+        let mut looked = self.availability.changed();
         let mut second = self.next_second();
         self.adopt();
         self.turn();
@@ -213,6 +225,7 @@ impl Engine {
                 Ok(()) = drift.changed() => self.turn(),
                 Ok(()) = trouble.changed() => self.turn(),
                 Ok(()) = tasks.changed() => self.turn(),
+                Ok(()) = looked.changed() => self.turn(),
                 () = sleep_until(second) => {
                     second = self.next_second();
                     self.second();

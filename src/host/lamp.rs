@@ -1,6 +1,6 @@
 //! `BACK READY`: what the way back needs, looked at all the time, before it is needed.
 
-use super::{deploy::Depot, instances::PoolStatus, secret_check::SecretCheck};
+use super::{availability::Found, deploy::Depot, instances::PoolStatus, secret_check::SecretCheck};
 use crate::{
     conductor::life::Deployed,
     model::{
@@ -14,6 +14,8 @@ use crate::{
 pub struct Light<'a> {
     /// Artifacts.
     pub depot: &'a Depot,
+    /// What was found in the store.
+    pub found: &'a Found,
     /// Instances.
     pub pools: &'a [PoolStatus],
     /// Secrets.
@@ -29,7 +31,8 @@ impl Light<'_> {
     #[must_use]
     pub fn checks(&self, to: &Deployed) -> Vec<Check> {
         let pool = self.pools.iter().find(|p| p.id == to.pool());
-        let mut checks = vec![self.instances(pool), self.artifact(to)];
+        let mut checks = vec![self.instances(pool, to), self.artifact(to)];
+        checks.extend(self.store(to));
         checks.extend(self.secrets(to, pool));
         checks.push(match &self.trouble {
             None => self.check("disk", CheckState::Ok, "state is on disk"),
@@ -38,11 +41,24 @@ impl Light<'_> {
         checks
     }
 
-    fn instances(&self, pool: Option<&PoolStatus>) -> Check {
+    /// As many as the version needs for all the traffic, however few there should be now.
+    fn instances(&self, pool: Option<&PoolStatus>, to: &Deployed) -> Check {
         let Some(pool) = pool else { return self.check("instances", CheckState::Bad, "none run") };
-        let ready = pool.ready.len();
-        let state = if ready > 0 && ready >= pool.desired as usize { CheckState::Ok } else { CheckState::Bad };
-        self.check("instances", state, &format!("{ready}/{} warm", pool.desired))
+        let (ready, enough) = (pool.ready.len(), pool.desired.max(to.spec.instances));
+        let state = if ready > 0 && ready >= enough as usize { CheckState::Ok } else { CheckState::Bad };
+        self.check("instances", state, &format!("{ready}/{enough} warm"))
+    }
+
+    /// Whether it could be started again.
+    fn store(&self, to: &Deployed) -> Option<Check> {
+        let at = self.found.at?;
+        let (state, detail) = match self.found.gone.get(&to.artifact) {
+            Some(why) => (CheckState::Bad, why.clone()),
+            None if self.found.about.contains_key(&to.artifact) => (CheckState::Ok, "sealed artifact is there".into()),
+            // Deployed after the last look.
+            None => return None,
+        };
+        Some(Check { name: "store".into(), state, detail, at })
     }
 
     fn artifact(&self, to: &Deployed) -> Check {

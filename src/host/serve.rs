@@ -3,6 +3,7 @@
 
 use super::{
     api::{self, Access, Api},
+    availability,
     deploy::{Depot, Reload},
     drift::Watchman,
     engine::{Engine, Parts},
@@ -120,6 +121,7 @@ pub async fn serve(
         journal,
         clock: Arc::clone(&clock),
         found,
+        look_every: availability::EVERY,
     };
     let mut engine = Engine::new(parts);
     let open = engine.open(&settings.services).map_err(ServeError::Listen)?;

@@ -8,6 +8,7 @@ use crate::{
         ident::{ActionId, RunId},
         text::Text,
         time::{Time, millis},
+        version::About,
         wire::ActionRecord,
     },
 };
@@ -34,6 +35,9 @@ pub struct ServiceState {
     /// Artifacts that were deployed and are in the store, newest first.
     #[serde(default)]
     pub artifacts: Vec<Digest>,
+    /// What the store said of them when they were deployed.
+    #[serde(default)]
+    pub sealed: BTreeMap<Digest, About>,
     /// Runs so far; names the next one.
     pub runs: u64,
     /// Stable's p99 when the current run started: slower requests are slow.
@@ -94,8 +98,9 @@ impl ServiceState {
         keep_last(&mut self.events, EVENTS);
     }
 
-    /// Notes that an artifact is deployed now.
-    pub fn deploys(&mut self, artifact: Digest) {
+    /// Notes that an artifact is deployed now, and what the store says of it.
+    pub fn deploys(&mut self, artifact: Digest, about: About) {
+        self.sealed.insert(artifact, about);
         self.artifacts.retain(|known| *known != artifact);
         self.artifacts.insert(0, artifact);
     }
@@ -109,6 +114,7 @@ impl ServiceState {
             place += 1;
             place <= keep || needed(artifact)
         });
+        self.sealed.retain(|artifact, _| self.artifacts.contains(artifact));
     }
 
     /// Every artifact that a version of this service could still be started from.

@@ -247,6 +247,7 @@ impl Inner {
             journal: JournalHandle::start(journal, Arc::clone(&clock)).unwrap(),
             clock,
             found: Vec::new(),
+            look_every: Duration::from_millis(200),
         });
         let open = engine.open(&loaded.config.services).unwrap();
         host.address = open[0].1.to_string();

@@ -169,8 +169,9 @@ impl Engine {
             .map(|from| format!("listen {from} → {}: once this version is stable, from the next start of the host on", spec.listen).into());
         let id = spec.runtime().version(&name, &described.digest);
         let label = described.version.clone().unwrap_or_else(|| described.digest.short().into());
-        let candidate = Deployed { id, generation: 0, artifact: described.digest, label, revision: described.revision, spec, at: now };
-        state.deploys(described.digest);
+        let candidate =
+            Deployed { id, generation: 0, artifact: described.digest, label, revision: described.revision.clone(), spec, at: now };
+        state.deploys(described.digest, described.about(self.depot.store.layout()));
         let run = state.next_run();
         state.slow_from = None;
         let notes = match state.life.deploy(NewRun { id: run.clone(), candidate, by: by.clone(), now }) {
@@ -272,7 +273,7 @@ impl Engine {
     /// Starts the proof of the way back that was just ordered.
     fn watch_way_back(&mut self, name: &str) {
         let (Some(service), Some(state)) = (self.services.get_mut(name), self.state.services.get(name)) else { return };
-        service.proof = turning::proof_of(&state.life);
+        service.proof = turning::proof_of(state);
     }
 
     /// What the host does by itself is journaled like what a person does.

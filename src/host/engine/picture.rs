@@ -1,7 +1,8 @@
 //! The rollout as it is told to watchers: the conductor's words, the proxy's counts, the lamp, the proof.
 
-use super::{Engine, service::Service, turning::observed};
+use super::{Engine, looking::about, service::Service, turning::observed};
 use crate::{
+    artifact::back_unsafe,
     conductor::life::{Deployed, Life, PoolId, Run, RunState, TaskSeen, Wanted},
     host::{
         instances::PoolStatus,
@@ -19,7 +20,7 @@ use crate::{
         ratio::{Ratio, Weight},
         rollout::{Bad, Rollout, Seen},
         time::Time,
-        version::{Artifact, Part, Share, Track, Version},
+        version::{About, Artifact, Part, Share, Track, Version},
     },
 };
 use std::time::Duration;
@@ -28,7 +29,7 @@ use std::time::Duration;
 const FRESH_FOR: Duration = Duration::from_secs(1);
 
 /// A deployed version as it is shown.
-pub(super) fn version(deployed: &Deployed) -> Version {
+pub(super) fn version(deployed: &Deployed, about: Option<&About>) -> Version {
     Version {
         id: deployed.id.clone(),
         label: deployed.label.clone(),
@@ -40,7 +41,7 @@ pub(super) fn version(deployed: &Deployed) -> Version {
             differs: false,
         }],
         config: Some(deployed.spec.runtime().hash()),
-        back_unsafe: None,
+        back_unsafe: about.and_then(|about| back_unsafe(&about.annotations)),
     }
 }
 
@@ -48,11 +49,19 @@ impl Engine {
     /// Tells watchers what changed since the last turn, or everything.
     pub(super) fn tell(&mut self, pools: &[PoolStatus], now: Time, everything: bool) {
         let (epoch, uptime) = (self.bus.epoch(), self.clock.uptime());
+        let found = self.availability.found();
         for (name, service) in &mut self.services {
             let key = Self::key(name);
             let empty = ServiceState::default();
             let state = self.state.services.get(name).unwrap_or(&empty);
-            let lamp = lamp::Light { depot: &self.depot, pools, secrets: &self.secrets, trouble: self.trouble.borrow().clone(), now };
+            let lamp = lamp::Light {
+                depot: &self.depot,
+                pools,
+                found: &found,
+                secrets: &self.secrets,
+                trouble: self.trouble.borrow().clone(),
+                now,
+            };
             let seen = Seen { epoch, rev: Rev(state.life.rev), server_time: now, fresh_for: FRESH_FOR };
             let mut rollout = picture(&key, service, state, self.tasks.seen(name), &lamp, seen, uptime);
             rollout.present = self.guests.at(name);
@@ -132,7 +141,7 @@ fn picture(
     let telling = life.view(&observed, &service.gates, now);
     let wanted = life.wanted();
     let proof = prove(service, life, now, uptime);
-    let tracks = tracks(service, life, &wanted, lamp.pools);
+    let tracks = tracks(service, state, &wanted, lamp);
     let target = telling.to.as_ref();
     Rollout {
         key: key.clone(),
@@ -151,7 +160,7 @@ fn picture(
         verdict: judge::summary(&service.gates),
         gates: service.gates.clone(),
         back: WayBack {
-            to: target.map(version),
+            to: target.map(|to| version(to, about(state, lamp.found, &to.artifact).as_ref())),
             how: telling.how,
             checks: target.map(|t| lamp.checks(t)).unwrap_or_default(),
             measured: measured(state),
@@ -179,7 +188,8 @@ fn measured(state: &ServiceState) -> Option<Measured> {
     })
 }
 
-fn tracks(service: &Service, life: &Life, wanted: &Wanted, pools: &[PoolStatus]) -> Vec<Track> {
+fn tracks(service: &Service, state: &ServiceState, wanted: &Wanted, lamp: &lamp::Light<'_>) -> Vec<Track> {
+    let (life, pools) = (&state.life, lamp.pools);
     let window = |pool: &PoolId| service.proxy.meter(pool).window();
     let mut shown: Vec<(Role, &Deployed)> = Vec::new();
     if let Some(stable) = &life.stable {
@@ -208,10 +218,11 @@ fn tracks(service: &Service, life: &Life, wanted: &Wanted, pools: &[PoolStatus])
             let pool = deployed.pool();
             let declared = share_of(wanted.candidate.as_ref(), wanted.stable.as_ref(), wanted.weight, &pool);
             let done = share_of(programmed_pool.as_ref(), wanted.stable.as_ref(), programmed, &pool);
+            let about = about(state, lamp.found, &deployed.artifact);
             Track {
                 role: *role,
                 slot: None,
-                version: version(deployed),
+                version: version(deployed, about.as_ref()),
                 pools: pools.iter().filter(|p| p.id == pool).map(|p| pool_shown(service, p)).collect(),
                 share: Share {
                     declared: Some(declared.into()),
@@ -220,7 +231,7 @@ fn tracks(service: &Service, life: &Life, wanted: &Wanted, pools: &[PoolStatus])
                     basis: "requests".into(),
                 },
                 signals: measure::signals(window, &service.proxy.meter(&pool).totals()),
-                about: None,
+                about,
             }
         })
         .collect()

@@ -40,7 +40,7 @@ impl Engine {
     /// What a fresh start must do before its first turn.
     pub(super) fn adopt(&mut self) {
         for (name, state) in &self.state.services {
-            if let (Some(service), Some(watch)) = (self.services.get_mut(name), proof_of(&state.life)) {
+            if let (Some(service), Some(watch)) = (self.services.get_mut(name), proof_of(state)) {
                 service.proof = Some(watch);
             }
         }
@@ -67,6 +67,7 @@ impl Engine {
                 }
             }
         }
+        self.look(now, self.clock.uptime());
         self.turn_and_tell(true);
     }
 
@@ -76,6 +77,7 @@ impl Engine {
         self.judge_all(now);
         self.move_plans(&pools, now);
         self.make_so(&pools, now);
+        self.take_up_found(now);
         if self.state.services.values().any(|s| is_reverting(&s.life) && !is_reverted(&s.life)) {
             // The router was told just now: whether it went back is known without waiting for the next turn.
             self.move_plans(&pools, self.clock.now());
@@ -207,9 +209,7 @@ impl Engine {
             for (kind, found) in [("drift", drifted), ("artifact", missing)] {
                 let lines: Vec<String> = found.iter().map(|(d, why)| format!("{} cannot be started: {why}", d.label)).collect();
                 let what = (!lines.is_empty()).then(|| Text::from(lines.join("; ")));
-                if service.finding(kind, what.clone(), now) {
-                    self.news.extend(what.map(|what| (name.clone(), Level::Bad, what)));
-                }
+                self.news.extend(service.change(kind, what, now).map(|(level, what)| (name.clone(), level, what)));
             }
         }
         for (pool, deployed) in self.services.values().flat_map(|s| &s.known) {
@@ -362,11 +362,11 @@ fn measure_way_back(state: &mut ServiceState, before: &Life) {
 }
 
 /// The proof of a way back that was under way or done when the host was started again.
-pub(super) fn proof_of(life: &Life) -> Option<proof::Watch> {
-    let run = life.run.as_ref()?;
+pub(super) fn proof_of(state: &ServiceState) -> Option<proof::Watch> {
+    let run = state.life.run.as_ref()?;
     let asked = match &run.state {
         RunState::Reverting { asked, .. } | RunState::Reverted { asked, .. } => *asked,
         _ => return None,
     };
-    Some(proof::Watch::new(super::picture::version(&run.candidate), asked))
+    Some(proof::Watch::new(super::picture::version(&run.candidate, state.sealed.get(&run.candidate.artifact)), asked))
 }
