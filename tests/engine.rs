@@ -10,6 +10,8 @@ mod deploys;
 mod disk;
 mod drift;
 mod gate;
+mod others;
 mod rig;
+mod routing;
 mod secrets;
 mod streams;
