@@ -10,6 +10,7 @@ mod deploys;
 mod disk;
 mod drift;
 mod gate;
+mod killed;
 mod others;
 mod rig;
 mod routing;

@@ -1,0 +1,200 @@
+//! The host is killed in every phase of every strategy, with processes of services that hide as well as
+//! they can: nothing of them is left, the next host serves again, and the way back works.
+
+use super::rig::until;
+use crate::support::{
+    host::{Host, marked},
+    need,
+};
+use cutover::model::rollout::{Phase, Rollout};
+use std::{
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+/// How long anything of a dead host may live on.
+const GONE: Duration = Duration::from_secs(5);
+
+/// Leaves a grandchild in a session of its own; becomes slow to start where its artifact says so.
+const SERVE: &str = r#"#!/bin/sh
+setsid sh -c '(sleep 4713 &)'
+test -e slow && sleep 2
+exec python3 serve.py "$PORT"
+"#;
+
+/// Serves the artifact's files, and `/slow` slowly.
+const PYTHON: &str = r#"import sys, time
+from http.server import *
+class H(SimpleHTTPRequestHandler):
+    def do_GET(self):
+        if self.path == "/slow":
+            time.sleep(8)
+            self.path = "/version"
+        super().do_GET()
+ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), H).serve_forever()
+"#;
+
+/// What is under way when the host is killed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Under {
+    /// Instances of the candidate are loading.
+    Starting,
+    /// The plan waits for a person.
+    Paused,
+    /// Somebody just asked for the way back.
+    GoingBack,
+    /// It arrived; what was left finishes its requests.
+    Draining,
+    /// Somebody just promoted it.
+    Promoting,
+    /// It is stable, and the old version still warm.
+    Warm,
+    /// Back by a switch from a version that was promoted.
+    SwitchedBack,
+}
+
+const PHASES: [Under; 7] =
+    [Under::Starting, Under::Paused, Under::GoingBack, Under::Draining, Under::Promoting, Under::Warm, Under::SwitchedBack];
+
+struct Rig {
+    host: Host,
+    mark: String,
+    /// Requests that are open, and end by themselves or with the host.
+    open: Vec<Child>,
+}
+
+impl Rig {
+    fn start(strategy: &str, steps: &str) -> Self {
+        let mark = format!("cutover-killed-{strategy}-{}", std::process::id());
+        let host = Host::start(&format!(
+            "[[service]]\nname = \"web\"\nlisten = \"127.0.0.1:0\"\ncommand = [\"./serve\"]\ninstances = 2\nstrategy = \"{strategy}\"\n\
+             readiness = {{ path = \"/version\", interval = \"50ms\" }}\nsteps = {steps}\ndrain = \"2s\"\nkeep_warm = \"10m\"\n\
+             environment = {{ MARK = \"{mark}\" }}\n"
+        ));
+        let rig = Self { host, mark, open: Vec::new() };
+        rig.host.ok(&["deploy", "web", &rig.version("v0", false)]);
+        rig.host.ok(&["wait", "web", "--for", "completed", "--timeout", "60s"]);
+        rig
+    }
+
+    fn version(&self, label: &str, slow: bool) -> String {
+        let mut files = vec![("version", label), ("serve", SERVE), ("serve.py", PYTHON)];
+        if slow {
+            files.push(("slow", "yes"));
+        }
+        self.host.seal(label, &files)
+    }
+
+    /// Brings the host there.
+    fn reach(&mut self, under: Under, label: &str) {
+        let host = &self.host;
+        host.ok(&["deploy", "web", &self.version(label, under == Under::Starting)]);
+        if under == Under::Starting {
+            std::thread::sleep(Duration::from_millis(300));
+            return;
+        }
+        host.until("held", |r| r.phase == Phase::Held);
+        match under {
+            Under::Starting | Under::Paused => {}
+            Under::GoingBack => drop(host.ok(&["revert", "web"])),
+            Under::Draining => {
+                for _ in 0..4 {
+                    let url = format!("http://{}/slow", host.address);
+                    let slow = Command::new("curl").args(["-s", "-m", "20", "-o", "/dev/null", &url]).stdin(Stdio::null()).spawn();
+                    self.open.push(slow.unwrap());
+                }
+                std::thread::sleep(Duration::from_millis(200));
+                host.ok(&["revert", "web"]);
+                host.until("back", |r| r.phase == Phase::Reverted);
+            }
+            Under::Promoting => drop(host.ok(&["promote", "web", "--yes"])),
+            Under::Warm | Under::SwitchedBack => {
+                host.ok(&["promote", "web", "--yes"]);
+                host.until("completed", |r| r.phase == Phase::Completed);
+                if under == Under::SwitchedBack {
+                    host.ok(&["revert", "web"]);
+                }
+            }
+        }
+    }
+
+    fn kill(&mut self, what: &str) {
+        self.host.kill();
+        let killed = Instant::now();
+        while !marked(&self.mark).is_empty() {
+            assert!(killed.elapsed() < GONE, "{what}: {:?} live on", marked(&self.mark));
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        for mut open in self.open.drain(..) {
+            let _ = open.kill();
+            let _ = open.wait();
+        }
+        self.host.run();
+    }
+
+    fn serves(&self, what: &str) -> String {
+        until(&format!("{what}: serving\n{}", self.host.log()), || {
+            let (status, body) = self.host.get("/version");
+            (status == 200).then_some(body)
+        })
+    }
+}
+
+fn label(rollout: &Rollout) -> String {
+    rollout.stable().map(|t| t.version.label.as_str().to_owned()).unwrap_or_default()
+}
+
+fn every_phase(strategy: &str, steps: &str) {
+    if !need("python3") {
+        return;
+    }
+    let mut rig = Rig::start(strategy, steps);
+    for (round, under) in PHASES.into_iter().enumerate() {
+        let (what, fresh) = (format!("{strategy} {under:?}"), format!("v{}", round + 1));
+        let before = label(&rig.host.rollout());
+        rig.reach(under, &fresh);
+        rig.kill(&what);
+        let found = rig.host.rollout();
+        assert_ne!(found.phase, Phase::Failed, "{what}");
+        let stable = label(&found);
+        match under {
+            Under::Warm => assert_eq!(stable, fresh, "{what}"),
+            // It may have been on the disk or not.
+            Under::Promoting => assert!(stable == fresh || stable == before, "{what}: {stable}"),
+            _ => assert_eq!(stable, before, "{what}"),
+        }
+        // Nothing went further by itself, and whoever is there can go back.
+        if matches!(found.phase, Phase::Held | Phase::Progressing) {
+            rig.host.ok(&["revert", "web"]);
+        }
+        let back = rig.host.until(&format!("{what}: at rest"), |r| matches!(r.phase, Phase::Reverted | Phase::Completed));
+        let serving = label(&back);
+        // At first also the candidate of a promotion that goes on.
+        until(&format!("{what}: only {serving} serves"), || (rig.serves(&what) == serving).then_some(()));
+        assert!((0..10).all(|_| rig.serves(&what) == serving), "{what}");
+        let all = |r: &Rollout| r.stable().is_some_and(|t| t.pools.iter().any(|p| p.ready == 2));
+        rig.host.until(&format!("{what}: whole"), all);
+    }
+    rig.host.stop();
+    assert_eq!(marked(&rig.mark), Vec::<i32>::new());
+}
+
+#[test]
+fn canary() {
+    every_phase("canary", "[{ weight = 50 }, { pause = \"manual\" }]");
+}
+
+#[test]
+fn blue_green() {
+    every_phase("blue-green", "[{ pause = \"manual\" }]");
+}
+
+#[test]
+fn rolling() {
+    every_phase("rolling", "[{ pause = \"manual\" }]");
+}
+
+#[test]
+fn recreate() {
+    every_phase("recreate", "[{ pause = \"manual\" }]");
+}
