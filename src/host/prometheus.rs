@@ -46,6 +46,8 @@ pub struct VersionMetrics {
     pub id: VersionId,
     /// Its counters.
     pub totals: Totals,
+    /// Requests of testers, which are in none of them.
+    pub tested: u64,
     /// Its latencies.
     pub latencies: Latencies,
     /// Its share as the plan says.
@@ -59,7 +61,7 @@ pub struct VersionMetrics {
 }
 
 const PHASES: [&str; 8] = ["idle", "progressing", "held", "reverting", "reverted", "completed", "failed", "unknown"];
-const HOLDS: [&str; 5] = ["manual", "step", "gate", "stopped", "backend"];
+const HOLDS: [&str; 6] = ["manual", "step", "gate", "stopped", "freeze", "backend"];
 const VERDICTS: [&str; 4] = ["pass", "fail", "wait", "blind"];
 const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
 
@@ -137,6 +139,10 @@ pub fn render(services: &[ServiceMetrics]) -> String {
         for (class, count) in CLASSES.iter().zip(v.totals.class) {
             page.version("cutover_requests_total", s, v, Some(("class", class)), count);
         }
+    }
+    page.family("cutover_tester_requests_total", "counter", "Requests of testers; they are in no other figure.");
+    for (s, v) in versions() {
+        page.version("cutover_tester_requests_total", s, v, None, v.tested);
     }
     for (name, help, value) in COUNTERS {
         page.family(name, "counter", help);

@@ -1,12 +1,16 @@
 //! What may be needed is looked at before it is: the sealed artifact of the way back, and what artifacts say.
 
 use super::rig::{Inner, deploy, sample, version};
-use crate::support::host::{CUTOVER, Host};
+use crate::support::host::{CUTOVER, Host, PATIENCE};
 use cutover::model::{
     back::CheckState,
     rollout::{Phase, Rollout},
 };
-use std::{fs, process::Command};
+use std::{
+    fs,
+    process::Command,
+    time::{Duration, Instant},
+};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_way_back_that_could_not_be_started_again_opens_and_closes() {
@@ -34,9 +38,18 @@ async fn a_way_back_that_could_not_be_started_again_opens_and_closes() {
     assert_eq!(opened.phase, Phase::Held, "what runs goes on");
     fs::rename(&kept, &manifest).unwrap();
     inner.until("closed", |r| r.findings.is_empty() && store(r) == Some(CheckState::Ok)).await;
-    let said: Vec<String> = inner.disk.state().services["web"].events.iter().map(|e| e.what.as_str().to_owned()).collect();
-    let opened = said.iter().position(|what| what.starts_with("way back: v1 could not be started again")).expect("opened is told");
-    assert!(said[opened..].iter().any(|what| what.starts_with("way back is as it should be again, after ")), "{said:?}");
+    // News are written with the next state.
+    let told = || -> Vec<String> { inner.disk.state().services["web"].events.iter().map(|e| e.what.as_str().to_owned()).collect() };
+    let end = Instant::now() + PATIENCE;
+    loop {
+        let said = told();
+        let opened = said.iter().position(|what| what.starts_with("way back: v1 could not be started again"));
+        if opened.is_some_and(|at| said[at..].iter().any(|what| what.starts_with("way back is as it should be again, after "))) {
+            break;
+        }
+        assert!(Instant::now() < end, "opened and closed are told: {said:?}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
     inner.end().await;
 }
 
@@ -70,4 +83,26 @@ fn what_an_artifact_says_is_shown_and_kept_over_a_restart() {
     host.run();
     assert_eq!(says(&host.rollout()), before);
     host.stop();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_instance_that_runs_from_another_copy_opens_and_closes() {
+    let dir = tempfile::tempdir().unwrap();
+    // A version whose artifact says so leaves for the copy of another one.
+    let command = format!(
+        "[\"/bin/sh\", \"-c\", \"grep -q stray behaviour.toml && cd $(ls -d ../*/ | grep -v $(basename $PWD) | head -n 1); \
+         exec {CUTOVER} sample --port {{port}} --behaviour behaviour.toml\"]"
+    );
+    let service = sample("web", "");
+    let line = service.lines().find(|l| l.starts_with("command = ")).unwrap().to_owned();
+    let inner = Inner::start(dir.path(), &service.replace(&line, &format!("command = {command}")));
+    let canary = inner.canary("# stray").await;
+    let instance = canary.candidate().unwrap().pools[0].instances[0].id.text();
+    let opened = inner.until("opened", |r| r.findings.iter().any(|f| f.kind.as_str() == "instance")).await;
+    let what = opened.findings[0].what.as_str();
+    assert!(what.starts_with(&format!("{instance} of v2: its directory is in another copy: ")), "{what}");
+    let reply = inner.act(super::rig::back("back", &opened)).await;
+    reply.await.unwrap().unwrap();
+    inner.until("closed", |r| r.phase == Phase::Reverted && r.findings.is_empty()).await;
+    inner.end().await;
 }

@@ -103,6 +103,7 @@ fn version_metrics(service: &Service, track: &Track) -> VersionMetrics {
         label: track.version.label.clone(),
         id: track.version.id.clone(),
         totals: meter.as_ref().map(|m| m.totals()).unwrap_or_default(),
+        tested: pool.and_then(|pool| service.proxy.tested(pool)).map_or(0, |m| m.totals().requests),
         latencies: meter.as_ref().map(|m| m.latencies()).unwrap_or_default(),
         declared: weight(track.share.declared),
         programmed: weight(track.share.programmed),
