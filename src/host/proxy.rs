@@ -171,6 +171,12 @@ impl Proxy {
         self.router.programmed()
     }
 
+    /// The pool in stable's place.
+    #[must_use]
+    pub fn programmed_stable(&self) -> Option<PoolId> {
+        self.router.stable()
+    }
+
     /// The counters of a pool, made on first use.
     #[must_use]
     pub fn meter(&self, pool: &PoolId) -> Arc<Meter> {

@@ -281,9 +281,11 @@ fn prove(service: &mut Service, life: &Life, now: Time, uptime: Duration) -> Opt
     let left = service.proxy.meter(&run.candidate.pool());
     let stable = service.proxy.meter(&life.stable.as_ref()?.pool());
     let (candidate, weight) = service.proxy.programmed();
+    let programmed_stable = service.proxy.programmed_stable();
     let (left_now, stable_now) = (left.totals(), stable.totals());
     let counted = Counted {
-        programmed: if candidate == Some(run.candidate.pool()) { weight } else { Weight::ZERO },
+        // Also while another version has the candidate's place and this one what that does not get.
+        programmed: share_of(candidate.as_ref(), programmed_stable.as_ref(), weight, &run.candidate.pool()),
         left_started: left_now.started,
         left_last: left_now.last_start,
         in_flight: service.proxy.in_flight(&run.candidate.pool()),

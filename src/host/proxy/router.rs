@@ -168,6 +168,10 @@ impl Router {
         (state.candidate.as_ref().map(|p| p.pool.clone()), state.split.weight())
     }
 
+    pub fn stable(&self) -> Option<PoolId> {
+        self.state().stable.as_ref().map(|p| p.pool.clone())
+    }
+
     pub fn meter(&self, pool: &PoolId) -> Arc<Meter> {
         meter(&mut self.state().meters, pool)
     }
