@@ -21,6 +21,7 @@ pub mod preflight;
 pub mod prometheus;
 pub mod proof;
 pub mod proxy;
+pub mod recent;
 pub mod secret_check;
 pub mod serve;
 pub mod slots;
