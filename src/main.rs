@@ -5,8 +5,13 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     let mut args = std::env::args_os().skip(1);
     // The parent of a service: single-threaded, before anything else is set up.
-    if args.next().is_some_and(|verb| verb == "supervise") {
+    let verb = args.next();
+    if verb.as_ref().is_some_and(|verb| verb == "supervise") {
         return cutover::host::instances::supervise(args);
+    }
+    // What becomes a credential plugin, away from our terminal.
+    if verb.is_some_and(|verb| verb == cutover::runtime::argo::connect::plugin::APART) {
+        return cutover::runtime::argo::connect::plugin::apart(args);
     }
     cutover::cli::main(std::env::args_os(), cutover::config::Env::from_process())
 }

@@ -3,6 +3,7 @@
 //! A runtime only watches, plans, applies and confirms. It never sleeps, retries or reconnects
 //! itself: `supervise` wraps every source alike and says how it is connected as data.
 
+pub mod argo;
 pub mod host;
 pub mod supervise;
 
@@ -108,6 +109,38 @@ pub enum Fault {
         /// What.
         what: Text,
     },
+    /// What is known of it does not lead there: its configuration is wrong.
+    #[error("{place} cannot be used: {what}")]
+    Unusable {
+        /// Context or address.
+        place: Text,
+        /// What is wrong, and what to do.
+        what: Text,
+    },
+    /// There is nothing to prove who we are with.
+    #[error("no credential for {place}: {what}")]
+    NoCredential {
+        /// Context or address.
+        place: Text,
+        /// Why.
+        what: Text,
+    },
+    /// It cannot prove that it is what we look for, or we cannot to it.
+    #[error("{place} is not trusted: {why}")]
+    Untrusted {
+        /// Context or address.
+        place: Text,
+        /// Why.
+        why: Text,
+    },
+    /// It does not have what we look for.
+    #[error("{place} has no {what}")]
+    Lacks {
+        /// Context or address.
+        place: Text,
+        /// What.
+        what: Text,
+    },
     /// The source closed the stream.
     #[error("{place} closed the connection")]
     Closed {
@@ -119,12 +152,14 @@ pub enum Fault {
 impl Fault {
     /// What a person can do about it, if anything.
     #[must_use]
-    pub const fn hint(&self) -> Option<&'static str> {
+    pub fn hint(&self) -> Option<&'static str> {
+        let is_host = |place: &Text| place.as_str().starts_with('/');
         match self {
+            Self::Unreachable { place, .. } | Self::Denied { place, .. } | Self::Protocol { place, .. } if !is_host(place) => None,
             Self::Unreachable { .. } => Some("is the host running? start it with `cutover host`, or try `cutover demo`"),
             Self::Denied { .. } => Some("run as the user who runs the host"),
             Self::Protocol { .. } => Some("is the host of another version?"),
-            Self::Silent { .. } | Self::Closed { .. } => None,
+            _ => None,
         }
     }
 }

@@ -1,0 +1,3 @@
+//! Argo Rollouts, through the Kubernetes API of a cluster.
+
+pub mod connect;

@@ -1,0 +1,72 @@
+//! Why a client of `kube` has no answer, in one line for a person.
+
+use crate::{model::text::Text, runtime::Fault};
+use std::error::Error;
+
+/// The fault behind an error.
+#[must_use]
+pub fn fault(place: &Text, error: &kube::Error) -> Fault {
+    let unusable = |what: String| Fault::Unusable { place: place.clone(), what: what.into() };
+    match error {
+        kube::Error::ProxyProtocolUnsupported { .. } | kube::Error::ProxyProtocolDisabled { .. } => {
+            return unusable("its proxy must be http, https or socks5".into());
+        }
+        // The client certificate or key of the kubeconfig.
+        kube::Error::RustlsTls(e) => return unusable(format!("its certificates cannot be used: {}", innermost(e))),
+        kube::Error::Auth(e) => return Fault::NoCredential { place: place.clone(), what: innermost(e).into() },
+        _ => {}
+    }
+    if let Some(tls) = find::<rustls::Error>(error) {
+        return Fault::Untrusted { place: place.clone(), why: tls_words(tls).into() };
+    }
+    Fault::Unreachable { place: place.clone(), why: innermost(error).into() }
+}
+
+fn tls_words(error: &rustls::Error) -> String {
+    use rustls::{AlertDescription, CertificateError, Error::*};
+    match error {
+        InvalidCertificate(CertificateError::UnknownIssuer) => {
+            "its certificate is signed by somebody unknown: is `certificate-authority` of the cluster missing or old?".into()
+        }
+        InvalidCertificate(CertificateError::Expired | CertificateError::ExpiredContext { .. }) => "its certificate has expired".into(),
+        InvalidCertificate(CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. }) => {
+            "its certificate is for another name: is `server` or `tls-server-name` of the cluster right?".into()
+        }
+        AlertReceived(AlertDescription::CertificateRequired | AlertDescription::HandshakeFailure) => {
+            "it wants a client certificate that we do not have".into()
+        }
+        AlertReceived(AlertDescription::BadCertificate | AlertDescription::UnknownCA | AlertDescription::CertificateExpired) => {
+            "it does not accept our client certificate: expired, or of another cluster".into()
+        }
+        InvalidMessage(_) => "it does not speak TLS: is `server` of the cluster http, or another port?".into(),
+        other => other.to_string(),
+    }
+}
+
+/// The first error of this type in a chain, also inside an I/O error.
+fn find<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a E> {
+    let mut next = Some(error);
+    while let Some(e) = next {
+        if let Some(found) = e.downcast_ref::<E>() {
+            return Some(found);
+        }
+        let inside = e.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        next = match inside {
+            Some(inside) => Some(inside),
+            None => e.source(),
+        };
+    }
+    None
+}
+
+/// What the system says, without what was wrapped around it.
+fn innermost(error: &(dyn Error + 'static)) -> String {
+    let mut error = error;
+    loop {
+        let inside = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        error = match inside.map_or_else(|| error.source(), |inside| Some(inside as &(dyn Error + 'static))) {
+            Some(source) => source,
+            None => return error.to_string(),
+        };
+    }
+}
