@@ -10,9 +10,9 @@ pub mod why;
 use crate::{
     clock::Clock,
     model::{ident::TargetId, text::Text, time::Time},
-    runtime::Fault,
+    runtime::{Fault, argo::time::ServerTime},
 };
-use hyper::{Request, Response, StatusCode};
+use hyper::{Request, Response, StatusCode, header};
 use kube::{Client, client::Body};
 use kubeconfig::{Resolved, Source};
 use plugin::Credential;
@@ -67,6 +67,7 @@ impl Settings {
 pub struct Session {
     settings: Settings,
     clock: Arc<dyn Clock>,
+    time: ServerTime,
     state: Mutex<State>,
 }
 
@@ -91,7 +92,13 @@ impl Session {
     /// Nothing is read, run or connected yet.
     #[must_use]
     pub fn new(settings: Settings, clock: Arc<dyn Clock>) -> Self {
-        Self { settings, clock, state: Mutex::default() }
+        Self { settings, clock, time: ServerTime::default(), state: Mutex::default() }
+    }
+
+    /// The server's clock now, as far as its answers told.
+    #[must_use]
+    pub fn now(&self) -> Time {
+        self.time.at(self.clock.now())
     }
 
     /// What it was made from.
@@ -142,8 +149,14 @@ impl Session {
     async fn once(&self, live: &Live, path: &str) -> Result<Response<Body>, Fault> {
         let request = Request::get(path).header("accept", "application/json").header("accept-encoding", "identity");
         let request = request.body(Body::empty()).map_err(|e| self.unusable(&format!("no such path: {e}")))?;
+        let sent = self.clock.now();
         match tokio::time::timeout(ANSWER, live.client.send(request)).await {
-            Ok(Ok(response)) => Ok(response),
+            Ok(Ok(response)) => {
+                if let Some(date) = response.headers().get(header::DATE).and_then(|date| date.to_str().ok()) {
+                    self.time.heard(date, sent, self.clock.now());
+                }
+                Ok(response)
+            }
             Ok(Err(error)) => Err(why::fault(&self.place().await, &error)),
             Err(_) => Err(Fault::Silent { place: self.place().await, seconds: ANSWER.as_secs() }),
         }
