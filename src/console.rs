@@ -80,6 +80,8 @@ pub struct Console {
     /// The journal is still read for what was sent before.
     reading: Option<Receiver<Vec<Entry>>>,
     effects: Vec<run::Effect>,
+    /// What the targets were told to be open.
+    focus: Option<Key>,
     now: Time,
     uptime: Duration,
     dirty: bool,
@@ -102,6 +104,7 @@ impl Console {
             journal_trouble: None,
             reading: None,
             effects: Vec::new(),
+            focus: None,
             now: setup.now,
             uptime: Duration::ZERO,
             dirty: true,
@@ -131,6 +134,15 @@ impl Console {
         let effects = update(&mut self.state, msg, self.now, self.uptime, &self.places);
         for effect in effects {
             self.perform(effect);
+        }
+        self.focus();
+    }
+
+    /// Tells the targets what is open, when that is another one.
+    fn focus(&mut self) {
+        if self.focus != self.state.shared.open {
+            self.focus.clone_from(&self.state.shared.open);
+            self.places.focus(self.focus.as_ref());
         }
     }
 
@@ -190,6 +202,7 @@ impl Console {
         if shared.open.is_none() {
             shared.open = shared.rollouts.keys().next().cloned();
         }
+        self.focus();
     }
 
     /// Says that the journal cannot be written, once.

@@ -49,6 +49,9 @@ pub trait Runtime: Send + Sync + 'static {
         supervise::Policy::default()
     }
 
+    /// This rollout is open, and no other: what belongs to it is worth looking at.
+    fn focus(&self, _key: Option<&Key>) {}
+
     /// What the instances of a rollout print, from after line `after` (all that is kept without it) on.
     /// Nothing where the runtime has none. Ends with the fault that ended it.
     fn logs(&self, _key: &Key, _after: Option<u64>) -> impl Stream<Item = Result<LogLine, Fault>> + Send + 'static {

@@ -67,13 +67,14 @@ impl State {
         }
     }
 
-    /// What forbids an action whatever the rollout is like. Nothing but `--read-only` forbids the way back.
+    /// What forbids an action whatever the rollout is like. Nothing forbids the way back: where nothing may
+    /// be sent, its preview says so.
     fn forbidden(&self, key: &Key, action: &Action) -> Option<Refusal> {
-        if self.read_only {
-            return Some(Refusal::ReadOnly);
-        }
         if matches!(action, Action::Back { .. }) {
             return None;
+        }
+        if self.read_only {
+            return Some(Refusal::ReadOnly);
         }
         if self.desk.gone.contains_key(key) {
             return Some(Refusal::NotNow { why: format!("{} is gone from {}", key.service.text(), key.target.text()).into() });

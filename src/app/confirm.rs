@@ -52,6 +52,7 @@ impl State {
         let enter = is_plain(press.key, Code::Enter);
         let again = || Verdict::Stay(Some(format!("too fast: press {} once", press.key)));
         let verdict = match &mut preview.confirm {
+            Confirm::Never => Verdict::Close,
             Confirm::Key { letter, pending } => {
                 let second = *letter && desk.keymap.is("revert", press.key);
                 if !enter && !second {
@@ -196,7 +197,11 @@ impl State {
         }
         let Overlay::Preview(preview) = std::mem::replace(&mut self.overlay, Overlay::None) else { return };
         let Some(draft) = self.desk.draft.take() else { return };
-        let Preview { key, plan, .. } = *preview;
+        let Preview { key, plan, confirm, .. } = *preview;
+        // Nothing that is shown only gets here; should it ever, it is not sent.
+        if confirm == Confirm::Never {
+            return;
+        }
         let evidence = self.shared.rollouts.get(&key).and_then(|w| w.rollout.verdict.clone());
         let at = self.shared.now;
         let (name, reason) = (draft.ask.name, draft.ask.reason);

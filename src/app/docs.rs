@@ -31,8 +31,12 @@ pub fn footer(state: &State) -> Vec<Hint> {
                 Confirm::Typed { expected, .. } => format!("after typing {expected} sends it"),
                 Confirm::Reason { then_typed: Some(_), .. } => "takes the reason".to_owned(),
                 Confirm::Reason { .. } => "sends it with the reason".to_owned(),
+                Confirm::Never => String::new(),
             };
-            hints.extend([Hint::new("enter", enter, 0), Hint::new(&key("close"), "close, nothing is sent", 1)]);
+            if !enter.is_empty() {
+                hints.push(Hint::new("enter", enter, 0));
+            }
+            hints.push(Hint::new(&key("close"), "close, nothing is sent", 1));
         }
         Overlay::Weight(_) => hints.extend([Hint::new("enter", "shows the plan", 0), Hint::new(&key("close"), "close", 1)]),
         Overlay::None if state.focus == Focus::Panel => {

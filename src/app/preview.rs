@@ -27,7 +27,7 @@ impl State {
     /// Shows a plan. It is confirmed by keys that come after a frame with it was written.
     pub(super) fn show(&mut self, plan: Plan, ask: Ask, rollout: &Rollout, opened_by: Option<KeyPress>) {
         let key = rollout.key.clone();
-        let confirm = confirm_for(&plan, &ask, rollout);
+        let confirm = self.confirm_for(&plan, &ask, rollout);
         let meanwhile = self.meanwhile(rollout);
         let said = meanwhile.as_ref().map(|m| sentence(m, self.shared.now));
         self.desk.draft = Some(Draft { ask, opened_by, since: self.shared.uptime, waiting: None, meanwhile });
@@ -50,6 +50,9 @@ impl State {
                     plan.notes.push(format!("gate {name} {}: {}", gate.verdict.word(), gate.verdict.reason()).into());
                 }
             }
+        }
+        if preview.confirm == Confirm::Never {
+            plan.warns.push("this target is read-only: nothing is sent".into());
         }
         plan.warns.extend(self.silence(&preview.key));
         if self.desk.gone.contains_key(&preview.key) {
@@ -119,7 +122,7 @@ impl State {
             self.dress(p);
             // What the way back does is fixed by what it guards: it never has to be read twice.
             if other && !back {
-                p.confirm = confirm_for(&p.plan, ask, rollout);
+                p.confirm = self.confirm_for(&p.plan, ask, rollout);
                 p.painted = None;
                 p.hint = Some("the plan changed: read it again".into());
                 if let Some(draft) = &mut self.desk.draft {
@@ -151,7 +154,7 @@ impl State {
             done = same_deed(&p.plan, &plan) && !matches!(&p.confirm, Confirm::Reason { then_typed: Some(_), .. });
             p.plan = plan;
             self.dress(p);
-            p.confirm = confirm_for(&p.plan, &ask, &rollout);
+            p.confirm = self.confirm_for(&p.plan, &ask, &rollout);
             p.hint = None;
             if !done {
                 p.painted = None;
@@ -171,6 +174,11 @@ impl State {
             p.hint = None;
         }
         self.forget_waiting();
+    }
+
+    /// Where nothing may be sent, and where there is nothing to send, nothing confirms.
+    fn confirm_for(&self, plan: &Plan, ask: &Ask, rollout: &Rollout) -> Confirm {
+        if self.read_only || plan.calls.is_empty() { Confirm::Never } else { confirm_for(plan, ask, rollout) }
     }
 
     /// Ages in the second line move on.

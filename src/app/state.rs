@@ -217,6 +217,8 @@ pub enum Confirm {
         /// For a promotion over a gate: what must be typed after the reason.
         then_typed: Option<(String, String)>,
     },
+    /// By nothing: it is shown only. Any key closes it.
+    Never,
 }
 
 /// One line for the person.

@@ -84,6 +84,10 @@ impl Port for Journaled {
         self.inner.confirm(plan, rollout)
     }
 
+    fn focus(&self, key: Option<&Key>) {
+        self.inner.focus(key);
+    }
+
     fn logs(&self, key: &Key, after: Option<u64>) -> BoxStream<'static, Result<LogLine, Fault>> {
         self.inner.logs(key, after)
     }

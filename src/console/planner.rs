@@ -4,7 +4,7 @@ use crate::{
     app::msg::Planner,
     model::{
         action::{Observation, Plan, Refusal},
-        ident::TargetId,
+        ident::{Key, TargetId},
         rollout::Rollout,
     },
     run::port::{Place, Port},
@@ -19,6 +19,15 @@ impl Places {
     /// By target.
     pub fn new(places: Vec<Place>) -> Self {
         Self(places.into_iter().map(|p| (p.target, p.port)).collect())
+    }
+}
+
+impl Places {
+    /// Tells every target what is open.
+    pub fn focus(&self, key: Option<&Key>) {
+        for (target, port) in &self.0 {
+            port.focus(key.filter(|key| key.target == *target));
+        }
     }
 }
 

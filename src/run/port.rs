@@ -43,6 +43,8 @@ pub trait Port: Send + Sync {
     fn resolve(self: Arc<Self>, id: ActionId) -> BoxFuture<'static, Result<Option<ActionRecord>, Fault>>;
     /// See [`Runtime::confirm`].
     fn confirm(&self, plan: &Plan, rollout: &Rollout) -> Observation;
+    /// See [`Runtime::focus`].
+    fn focus(&self, key: Option<&Key>);
     /// See [`Runtime::logs`].
     fn logs(&self, key: &Key, after: Option<u64>) -> BoxStream<'static, Result<LogLine, Fault>>;
 }
@@ -70,6 +72,10 @@ impl<R: Runtime> Port for R {
 
     fn confirm(&self, plan: &Plan, rollout: &Rollout) -> Observation {
         Runtime::confirm(self, plan, rollout)
+    }
+
+    fn focus(&self, key: Option<&Key>) {
+        Runtime::focus(self, key);
     }
 
     fn logs(&self, key: &Key, after: Option<u64>) -> BoxStream<'static, Result<LogLine, Fault>> {

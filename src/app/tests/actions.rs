@@ -2,7 +2,10 @@
 
 use super::*;
 use crate::{
-    app::{docs, state::Focus},
+    app::{
+        docs,
+        state::{Confirm, Focus},
+    },
     model::{
         action::{Action, Observation, Refusal},
         back::How,
@@ -69,12 +72,22 @@ fn without_a_connection_only_the_way_back_is_planned() {
 fn read_only_acts_on_nothing() {
     let mut console = Console::new();
     console.state.read_only = true;
-    for key in ["R", "s", "p", "P", "w", "t", "c"] {
+    for key in ["s", "p", "P", "w", "t", "c"] {
         console.keys(&format!("{key} +300ms enter +300ms"));
         assert!(console.sent().is_empty() && console.preview().is_none(), "{key}");
     }
-    console.keys("R");
+    console.keys("s");
     assert_eq!(refused(&console), "this target is read-only");
+    // The way back is shown, with everything that would be done, and nothing sends it.
+    for confirms in ["R", "enter", "x"] {
+        console.keys("+300ms esc +300ms R");
+        let preview = console.preview().unwrap();
+        assert_eq!(preview.confirm, Confirm::Never);
+        assert!(!preview.plan.calls.is_empty());
+        assert!(preview.plan.warns.iter().any(|w| w.as_str() == "this target is read-only: nothing is sent"));
+        console.keys(&format!("+300ms {confirms} +300ms"));
+        assert!(console.sent().is_empty() && console.preview().is_none(), "{confirms}");
+    }
 }
 
 #[test]

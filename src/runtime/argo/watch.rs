@@ -70,7 +70,7 @@ pub struct Name {
 }
 
 /// What is known of the objects of a cluster, and what it means for a person.
-pub trait Objects: Default + Send + 'static {
+pub trait Objects: Default + Send + Sync + 'static {
     /// These are all objects of a kind, in this namespace or everywhere.
     fn swap(&mut self, kind: Kind, namespace: Option<&str>, objects: &[Box<RawValue>]);
     /// An object is there, or otherwise than it was.

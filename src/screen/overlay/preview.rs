@@ -107,6 +107,9 @@ fn confirm(state: &State, extras: &Extras<'_>, preview: &Preview, width: usize) 
             let keys = if *letter { format!("{} again, or enter, sends it", extras.back_key) } else { "enter sends it".into() };
             lines.extend(wrapped(state, Tone::Strong, &format!("{here} {keys}; any other key: nothing is sent"), 2, width));
         }
+        Confirm::Never => {
+            lines.extend(wrapped(state, Tone::Strong, "this target is read-only: nothing can be sent; any key closes", 2, width))
+        }
         Confirm::Typed { expected, typed } => lines.extend(typing(state, expected, typed, width)),
         Confirm::Reason { ready, chosen, typed, then_typed } => {
             lines.extend(wrapped(state, Tone::Strong, "why?", 2, width));
