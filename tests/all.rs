@@ -11,6 +11,7 @@
 )]
 
 mod architecture;
+mod argo;
 mod artifact;
 mod console;
 mod docs;
@@ -21,6 +22,9 @@ mod instances;
 mod journal;
 mod json;
 mod proxy;
+#[path = "replay/library.rs"]
+#[allow(dead_code, reason = "shared with a program of its own")]
+mod replay;
 mod screens;
 mod slots;
 mod support;

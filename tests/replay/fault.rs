@@ -79,6 +79,13 @@ impl Rule {
         self.after = Some(lines);
         self
     }
+
+    /// So many requests go right first.
+    #[must_use]
+    pub const fn skip(mut self, requests: usize) -> Self {
+        self.skip = requests;
+        self
+    }
 }
 
 impl FromStr for Rule {

@@ -43,6 +43,8 @@ fn field(object: &Value, requirement: &str) -> bool {
             None => return false,
         },
     };
+    // The one name that does not lead to where the value is.
+    let path = if path == "source" { "source.component" } else { path };
     let value = path.split('.').fold(object, |value, key| &value[key]).as_str().unwrap_or_default();
     (value == is) == wanted
 }

@@ -1,0 +1,6 @@
+//! Argo Rollouts, against a server that replays and goes wrong.
+
+mod access;
+mod counts;
+mod faults;
+mod rig;
