@@ -52,7 +52,10 @@ impl Refused {
     /// A refusal that clients understand.
     #[must_use]
     pub fn refusal(status: u16, refusal: Refusal) -> Box<Self> {
-        Box::new(Self { status, error: ApiError { message: refusal.to_string().into(), refusal: Some(refusal), rollout: None } })
+        Box::new(Self {
+            status,
+            error: ApiError { message: refusal.to_string().into(), refusal: Some(refusal), rollout: None, failures: Vec::new() },
+        })
     }
 }
 
