@@ -20,5 +20,6 @@ pub mod spec;
 pub mod step;
 pub mod text;
 pub mod time;
+pub mod urgency;
 pub mod version;
 pub mod wire;
