@@ -12,6 +12,7 @@ pub mod gate;
 pub mod history;
 pub mod ident;
 pub mod instance;
+pub mod naming;
 pub mod ratio;
 pub mod rollout;
 pub mod routing;

@@ -264,7 +264,7 @@ pub fn paused() -> (Rollout, Pasts) {
     r.gates[0].verdict = wait("340 requests", Some(17));
     r.holds = vec![
         Hold::Gate { gate: GateId::new("errors"), since: ago(10), reason: "340 requests".into() },
-        Hold::Manual { by: "ben (ops@bastion-3)".into(), since: ago(3_480) },
+        Hold::Manual { by: "ben (ops@bastion-3)".into(), since: ago(3_480), weight: None },
     ];
     r.at = Some(StepAt { index: 2, since: ago(10), ends: None });
     r.next = Next { what: "paused by ben 02:14: c resumes; gates still go back".into(), at: None, by: "a person".into() };
@@ -627,7 +627,7 @@ pub fn drawn() -> (Rollout, Pasts) {
     r.at = Some(StepAt { index: 4, since: ago(14 * 60 + 20), ends: None });
     let name = "http-5xx-ratio-by-route";
     r.holds = vec![
-        Hold::Manual { by: "ben".into(), since: ago(300) },
+        Hold::Manual { by: "ben".into(), since: ago(300), weight: None },
         Hold::Gate { gate: GateId::new(name), since: ago(480), reason: "100.00 % > 1.00 %".into() },
         Hold::Backend { since: ago(60), reason: "canary 412/600 ready".into() },
     ];

@@ -26,6 +26,9 @@ pub struct DeployArgs {
     pub service: String,
     /// `sha256:…` of the host's store, or `oci:DIR@sha256:…`.
     pub artifact: ArtifactRef,
+    /// When a rollout is in progress, go back first and then start this one.
+    #[arg(long)]
+    pub replace: bool,
     /// Why; it goes to the timeline.
     #[arg(long, value_name = "TEXT")]
     pub reason: Option<String>,
@@ -56,6 +59,7 @@ pub fn run(args: &DeployArgs, cx: &Context, out: &mut impl Write) -> Result<(), 
         service: Raw::new(&args.service),
         artifact,
         layout,
+        replace: args.replace,
         name: cx.env.user.as_deref().map(Into::into),
         reason: args.reason.as_deref().map(Into::into),
     };

@@ -252,7 +252,7 @@ fn holds(run: &Run, sight: &Sight<'_>) -> Vec<Hold> {
         holds.push(Hold::Gate { gate: gate.clone(), since: stop.since, reason: stop.why.clone() });
     }
     if let Some(manual) = &run.manual {
-        holds.push(Hold::Manual { by: manual.by.clone(), since: manual.since });
+        holds.push(Hold::Manual { by: manual.by.clone(), since: manual.since, weight: manual.weight });
     }
     if let Some(stop) = stopped.filter(|s| s.gate.is_none()) {
         holds.push(Hold::Stopped { since: stop.since, reason: stop.why.clone() });

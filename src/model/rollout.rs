@@ -5,6 +5,7 @@ use super::{
     back::{Proof, WayBack},
     gate::GateState,
     ident::{GateId, Key, Rev, Role, RunId},
+    ratio::Weight,
     spec::Strategy,
     step::{Step, StepAt},
     text::Text,
@@ -274,6 +275,9 @@ pub enum Hold {
         by: Text,
         /// Since when.
         since: Time,
+        /// The share that was set by hand; `None` for a pause.
+        #[serde(default)]
+        weight: Option<Weight>,
     },
     /// The plan pauses here.
     Step {

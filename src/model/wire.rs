@@ -66,6 +66,9 @@ pub struct DeployRequest {
     pub service: Raw,
     /// Which artifact.
     pub artifact: Digest,
+    /// Whether a rollout in progress goes back first instead of refusing this one.
+    #[serde(default)]
+    pub replace: bool,
     /// An OCI image layout to take it from; the host's own store when absent.
     #[serde(default)]
     pub layout: Option<PathBuf>,

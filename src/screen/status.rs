@@ -120,7 +120,7 @@ fn hold(scene: &Scene<'_>, hold: &Hold) -> Row {
             let row = row.plain(if held { " gate " } else { " waits for gate " });
             row.name(Tone::Plain, gate.text().as_str(), if scene.roomy { 40 } else { 21 })
         }
-        Hold::Manual { by, since } => row.plain(format!(" by {} since {}", scene.cut(by, 24), figure::since(scene.now, *since))),
+        Hold::Manual { by, since, .. } => row.plain(format!(" by {} since {}", scene.cut(by, 24), figure::since(scene.now, *since))),
         Hold::Step { until: Some(end), .. } => row.plain(format!(" pause, {} left", short(figure::left(until(scene.now, *end))))),
         Hold::Step { until: None, .. } => row.plain(" pause until a person steps"),
         Hold::Freeze { reason, .. } => row.plain(format!(" frozen: {}", scene.cut(reason, 24))),

@@ -19,7 +19,7 @@ fn pause_resume_step_weight_and_promote() {
     pty.shows("already paused by ");
     pty.presses("s");
     pty.shows("step: not now");
-    pty.shows("c resumes");
+    pty.shows("resume lifts it");
     pty.presses("\x1b");
 
     pty.presses("c");

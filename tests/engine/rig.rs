@@ -288,6 +288,7 @@ impl Inner {
             id: ActionId::new(format!("deploy {label}")),
             service: Raw::new("web"),
             artifact: digest.parse().unwrap(),
+            replace: false,
             layout: None,
             name: None,
             reason: None,

@@ -95,7 +95,7 @@ fn there_are_no_toggles_and_what_is_so_already_is_said() {
     let console = Console::typed("c");
     assert_eq!((console.notice(), console.preview()), ("nothing paused by hand; s skips the gate", None));
     let mut console = Console::new();
-    console.change(|r| r.holds.push(Hold::Manual { by: "ana".into(), since: t0() }));
+    console.change(|r| r.holds.push(Hold::Manual { by: "ana".into(), since: t0(), weight: None }));
     console.keys("p");
     assert_eq!(console.notice(), "already paused by ana 02:14");
     console.keys("+200ms s");
@@ -224,7 +224,7 @@ fn somebody_else_who_acted_is_named() {
     console.answer(Outcome::Accepted { changed: true, at });
     console.change(|r| {
         r.last = by("ana", Action::Pause, at);
-        r.holds.push(Hold::Manual { by: "ana".into(), since: at });
+        r.holds.push(Hold::Manual { by: "ana".into(), since: at, weight: None });
     });
     console.keys("+1s R");
     assert_eq!(console.preview().unwrap().meanwhile, None);
@@ -279,7 +279,7 @@ fn a_lost_answer_is_asked_for_and_never_sent_again() {
     assert_eq!(resolves(&console), 3);
     assert_eq!(console.sent().len(), 1);
     // Seen to have taken effect: known again, and written down.
-    console.change(|r| r.holds.push(Hold::Manual { by: "ana".into(), since: t0() }));
+    console.change(|r| r.holds.push(Hold::Manual { by: "ana".into(), since: t0(), weight: None }));
     assert!(matches!(console.fx.last(), Some(Effect::Journal(r)) if matches!(&**r, Record::Observed { .. })));
     // Or never arrived.
     let mut console = Console::typed("p +300ms enter");

@@ -89,7 +89,7 @@ fn change(r: &mut Rollout, n: u8) {
     match n % 9 {
         0 => r.at.as_mut().unwrap().index = usize::from(n) % 5,
         1 => r.run = Some(RunId::new(format!("{}", n / 128))),
-        2 => r.holds = vec![Hold::Manual { by: "ben".into(), since: t0() }],
+        2 => r.holds = vec![Hold::Manual { by: "ben".into(), since: t0(), weight: None }],
         3 => r.holds.clear(),
         4 => r.gates = vec![fixture::gate(Verdict::Wait { missing: "more".into(), eta: None })],
         5 => r.gates = vec![fixture::gate(Verdict::Fail { who: Arm::Candidate, why: "9 %".into() })],

@@ -148,6 +148,7 @@ impl Stage {
             id: ActionId::new(format!("demo-{}", artifact.short())),
             service: Raw::new(&scenario.service),
             artifact,
+            replace: false,
             layout: Some(layout.dir().to_owned()),
             name: cx.env.user.as_deref().map(Into::into),
             reason: None,

@@ -39,7 +39,7 @@ fn page() -> String {
     render(&[ServiceMetrics {
         service: "shop".into(),
         phase: Phase::Held,
-        holds: vec![Hold::Manual { by: "ana".into(), since: at }, Hold::Manual { by: "ben".into(), since: at }],
+        holds: vec![Hold::Manual { by: "ana".into(), since: at, weight: None }, Hold::Manual { by: "ben".into(), since: at, weight: None }],
         gates: vec![(GateId::new("errors"), Verdict::Fail { who: Arm::Candidate, why: "5 > 1".into() })],
         unrouted: 4,
         outlived: 2,

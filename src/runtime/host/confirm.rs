@@ -4,8 +4,9 @@ use crate::model::{
     action::{Action, Observation, Plan},
     ident::VersionId,
     ratio::{Ratio, Weight},
-    rollout::{Hold, Phase, Rollout},
+    rollout::{Hold, Phase, Rollout, Standing},
     text::Text,
+    time::Time,
 };
 
 /// See [`Runtime::confirm`](crate::runtime::Runtime::confirm).
@@ -14,6 +15,13 @@ pub fn confirm(plan: &Plan, rollout: &Rollout) -> Observation {
     let same_run = rollout.run == plan.belief.run;
     match &plan.action {
         Action::Back { to } => back(plan, rollout, to),
+        Action::Undo { to } => undo(plan, rollout, to),
+        Action::Freeze { until } => freeze(plan, rollout, *until),
+        Action::Thaw => match &rollout.frozen {
+            None => Observation::Confirmed,
+            Some(freeze) => another(plan, rollout).unwrap_or_else(|| pending(&format!("still frozen by {}", freeze.by))),
+        },
+        Action::Taint { version } => taint(rollout, version),
         Action::Retry if !same_run || matches!(rollout.phase, Phase::Progressing | Phase::Held) => Observation::Confirmed,
         Action::Retry => pending("the run has not begun again"),
         _ if !same_run => by_starting(rollout),
@@ -40,7 +48,6 @@ pub fn confirm(plan: &Plan, rollout: &Rollout) -> Observation {
             }
         }
         Action::Promote => pending(&format!("{} of 100 % programmed", programmed(rollout).unwrap_or_default())),
-        Action::Undo { .. } | Action::Freeze { .. } | Action::Thaw | Action::Taint { .. } => pending("it is not known how to see it"),
         Action::SetWeight { weight } => match programmed(rollout) {
             Some(now) if now == *weight => Observation::Confirmed,
             Some(now) => pending(&format!("{now} programmed, {weight} wanted")),
@@ -71,6 +78,43 @@ fn back(plan: &Plan, r: &Rollout, to: &VersionId) -> Observation {
             pending(&format!("{} has no traffic yet, {ready}/{desired} ready", track.version.label))
         }
         Some(_) => pending("the host has not confirmed it"),
+    }
+}
+
+/// A new run has the version as its candidate, or has brought it to all the traffic already. What then
+/// becomes of the run is another matter.
+fn undo(plan: &Plan, r: &Rollout, to: &VersionId) -> Observation {
+    if r.run == plan.belief.run {
+        pending("no new run has begun")
+    } else if r.tracks.iter().any(|t| t.version.id == *to) {
+        Observation::Confirmed
+    } else {
+        by_starting(r)
+    }
+}
+
+fn freeze(plan: &Plan, r: &Rollout, until: Option<Time>) -> Observation {
+    match &r.frozen {
+        Some(freeze) if freeze.until == until => Observation::Confirmed,
+        // One that is short may be over before it is seen.
+        None if until.is_some_and(|until| until <= r.seen.server_time) => Observation::Confirmed,
+        Some(_) => another(plan, r).unwrap_or_else(|| pending("the freeze before it is still in force")),
+        None => another(plan, r).unwrap_or_else(|| pending("it is not frozen yet")),
+    }
+}
+
+/// Whether somebody froze or thawed it otherwise since the plan was made.
+fn another(plan: &Plan, r: &Rollout) -> Option<Observation> {
+    let last = r.last.as_ref().filter(|_| r.seen.rev > plan.belief.rev)?;
+    let other = matches!(last.action, Action::Freeze { .. } | Action::Thaw) && last.action != plan.action;
+    other.then(|| Observation::Contradicted { by: format!("{} {}", last.by, last.action.past()).into() })
+}
+
+fn taint(r: &Rollout, version: &VersionId) -> Observation {
+    match r.known(version).map(|k| &k.standing) {
+        Some(Standing::Tainted { .. }) => Observation::Confirmed,
+        Some(standing) => pending(&format!("it is still called {}", standing.word())),
+        None => pending("the version is not remembered any more"),
     }
 }
 

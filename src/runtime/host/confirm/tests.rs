@@ -3,13 +3,14 @@ use crate::{
     model::{
         action::{Action, Observation},
         back::How,
+        ident::Rev,
         ident::{RunId, VersionId},
         ratio::{Ratio, Weight},
-        rollout::{Hold, LastAction, Phase, Rollout, Started},
+        rollout::{Hold, LastAction, Phase, Rollout, Standing, Started},
     },
     runtime::host::plan::{
         plan,
-        tests::{ask, at, rollout},
+        tests::{ask, at, freeze, rollout, versions},
     },
 };
 
@@ -39,7 +40,7 @@ fn back() -> Action {
 }
 
 fn manual(r: &mut Rollout) {
-    r.holds = vec![Hold::Manual { by: "ben".into(), since: at("02:14:00") }];
+    r.holds = vec![Hold::Manual { by: "ben".into(), since: at("02:14:00"), weight: None }];
 }
 
 fn other_run(r: &mut Rollout) {
@@ -101,4 +102,49 @@ fn retry() {
     assert_eq!(seen(Action::Retry, reverted, NOTHING), "pending: the run has not begun again");
     assert_eq!(seen(Action::Retry, reverted, other_run), "confirmed");
     assert_eq!(seen(Action::Retry, reverted, |r| r.phase = Phase::Progressing), "confirmed");
+}
+
+#[test]
+fn undo() {
+    let undo = || Action::Undo { to: VersionId::new("id-v37") };
+    let over = |r: &mut Rollout| {
+        r.phase = Phase::Reverted;
+        r.versions = versions();
+    };
+    assert_eq!(seen(undo(), over, NOTHING), "pending: no new run has begun");
+    assert_eq!(seen(undo(), over, other_run), "contradicted: eve started run r2");
+    let begun = |r: &mut Rollout| {
+        other_run(r);
+        r.tracks[1].version.id = VersionId::new("id-v37");
+        r.phase = Phase::Progressing;
+    };
+    assert_eq!(seen(undo(), over, begun), "confirmed");
+}
+
+#[test]
+fn freeze_thaw_and_taint() {
+    let freezing = || Action::Freeze { until: Some(at("06:00:00")) };
+    assert_eq!(seen(freezing(), NOTHING, NOTHING), "pending: it is not frozen yet");
+    assert_eq!(seen(freezing(), NOTHING, |r| r.frozen = Some(freeze())), "confirmed");
+    assert_eq!(seen(freezing(), NOTHING, |r| r.seen.server_time = at("06:00:00")), "confirmed", "it was short");
+    let longer = Action::Freeze { until: Some(at("08:00:00")) };
+    let frozen = |r: &mut Rollout| r.frozen = Some(freeze());
+    assert_eq!(seen(longer.clone(), frozen, NOTHING), "pending: the freeze before it is still in force");
+    let by_eve = |action: Action| {
+        move |r: &mut Rollout| {
+            r.last = Some(LastAction { by: "eve".into(), action, at: at("03:13:00"), effect: "".into() });
+            r.seen.rev = Rev(10);
+        }
+    };
+    assert_eq!(seen(longer, frozen, by_eve(Action::Freeze { until: None })), "contradicted: eve stopped the line");
+    assert_eq!(seen(freezing(), NOTHING, by_eve(Action::Thaw)), "contradicted: eve lifted the freeze");
+    assert_eq!(seen(Action::Thaw, frozen, NOTHING), "pending: still frozen by ana");
+    assert_eq!(seen(Action::Thaw, frozen, |r| r.frozen = None), "confirmed");
+    assert_eq!(seen(Action::Thaw, frozen, by_eve(freezing())), "contradicted: eve stopped the line");
+
+    let taint = || Action::Taint { version: VersionId::new("id-v41") };
+    let known = |r: &mut Rollout| r.versions = versions();
+    assert_eq!(seen(taint(), known, NOTHING), "pending: it is still called good");
+    let tainted = Standing::Tainted { by: "eve".into(), reason: "x".into() };
+    assert_eq!(seen(taint(), known, |r| r.versions[1].standing = tainted), "confirmed");
 }

@@ -1,13 +1,17 @@
-use super::{percent, plan, seconds};
+use super::{
+    facts::{percent, seconds},
+    plan,
+};
 use crate::{
     model::{
         action::{Action, Plan, Refusal},
         back::{Check, CheckState, How, Measured, WayBack},
+        digest::Digest,
         gate::{Arm, Evidence, GateState, Verdict},
         ident::{ActionId, GateId, Key, Rev, Role, RunId, TargetId, VersionId},
         instance::Pool,
         ratio::{Ratio, Weight},
-        rollout::{Hold, Next, Phase, Rollout, Seen},
+        rollout::{Freeze, Hold, Known, Next, Phase, Rollout, Seen, Standing},
         signal::{Sample, SignalId},
         spec::{OnFail, Strategy},
         step::{Gates, Pause, Step, StepAt, StepSpec},
@@ -106,7 +110,36 @@ fn wait() -> Verdict {
 }
 
 fn manual() -> Hold {
-    Hold::Manual { by: "ben".into(), since: at("02:14:00") }
+    by_hand(None)
+}
+
+fn by_hand(weight: Option<Weight>) -> Hold {
+    Hold::Manual { by: "ben".into(), since: at("02:14:00"), weight }
+}
+
+/// Ana stopped the line for the peak hour.
+pub fn freeze() -> Freeze {
+    Freeze { by: "ana".into(), reason: "peak hour".into(), since: at("02:14:00"), until: Some(at("06:00:00")) }
+}
+
+/// v42 is new, v41 good, v40 tainted, v39 left, v38 gone, v37 good.
+pub fn versions() -> Vec<Known> {
+    let known = |label: &str, standing| Known {
+        version: Version { config: Some(Digest::of(b"config")), ..track(Role::Stable, label, Weight::ZERO, 0).version },
+        standing,
+        proven: Duration::from_secs(26 * 3600),
+        error_ratio: Some(0.000_2),
+        until: None,
+        available: label != "v38",
+    };
+    vec![
+        known("v42", Standing::Unproven),
+        known("v41", Standing::Good),
+        known("v40", Standing::Tainted { by: "ana".into(), reason: "leaks memory".into() }),
+        known("v39", Standing::Left { reason: "errors FAIL".into() }),
+        known("v38", Standing::Good),
+        known("v37", Standing::Good),
+    ]
 }
 
 pub fn ask(action: Action) -> Ask {
@@ -204,8 +237,8 @@ fn pause_and_resume_are_no_toggles() {
     assert_eq!(said(Action::Pause, |_| {}), "PAUSE at 33.33 %, step 3 of 7");
     assert_eq!(said(Action::Pause, |r| r.holds = vec![manual()]), "already_so: already paused by ben 02:14");
     assert_eq!(said(Action::Resume, |r| r.holds = vec![manual()]), "RESUME: stays at 33.33 %, step 3 of 7, paused by ben 02:14");
-    assert_eq!(said(Action::Resume, |r| r.at.as_mut().unwrap().index = 3), "not_now: nothing paused by hand; s skips the gate");
-    assert_eq!(said(Action::Resume, |r| r.at.as_mut().unwrap().index = 4), "not_now: nothing paused by hand; s ends the pause");
+    assert_eq!(said(Action::Resume, |r| r.at.as_mut().unwrap().index = 3), "not_now: nothing paused by hand; step skips the gate");
+    assert_eq!(said(Action::Resume, |r| r.at.as_mut().unwrap().index = 4), "not_now: nothing paused by hand; step ends the pause");
     let by_hand = planned(Action::Resume, |r| {
         r.holds = vec![manual()];
         r.tracks[1].share.declared = Some(w(100).into());
@@ -271,7 +304,7 @@ fn a_gate_that_only_advises_stops_nothing() {
 
 #[test]
 fn step_is_off_while_a_person_has_paused() {
-    assert_eq!(said(Action::Step, |r| r.holds = vec![manual()]), "not_now: paused by ben, c resumes");
+    assert_eq!(said(Action::Step, |r| r.holds = vec![manual()]), "not_now: paused by ben 02:14; resume lifts it");
     let hold = || Hold::Backend { since: at("03:00:00"), reason: "split is bad: 33.33 % declared, 5 % seen".into() };
     assert_eq!(said(Action::Step, |r| r.holds = vec![hold()]), "not_now: split is bad: 33.33 % declared, 5 % seen");
 }
@@ -280,7 +313,7 @@ fn step_is_off_while_a_person_has_paused() {
 fn promote_says_what_it_skips() {
     let promote = planned(Action::Promote, |_| {});
     assert_eq!(promote.title.as_str(), "PROMOTE v42: 33.33 → 100 %");
-    assert_eq!(promote.notes[0].as_str(), "PROMOTE skips 5 steps, 33.33 → 100 %; s = next step only");
+    assert_eq!(promote.notes[0].as_str(), "PROMOTE skips 5 steps, 33.33 → 100 %; step = next step only");
     assert_eq!(weights(&promote), ["v41 66.67 % → 0 %", "v42 33.33 % → 100 %"]);
     assert!(planned(Action::Promote, |r| r.gates = vec![gate("errors", wait())]).needs_reason);
     assert!(said(Action::Promote, |r| r.gates = vec![gate("errors", fail(Arm::Candidate))]).starts_with("guarded:"));
@@ -295,12 +328,18 @@ fn a_weight_is_held_and_an_increase_obeys_the_gates() {
     assert_eq!(said(set(100), |r| r.gates = vec![gate("errors", fail(Arm::Candidate))]), "WEIGHT: 33.33 → 1 % and hold there");
     assert!(said(set(5000), |r| r.gates = vec![gate("errors", fail(Arm::Candidate))]).starts_with("guarded:"));
     assert!(planned(set(5000), |r| r.gates = vec![gate("errors", wait())]).needs_reason);
-    assert_eq!(said(set(3333), |r| r.holds = vec![manual()]), "already_so: already held at 33.33 % by ben 02:14");
+    let held = |r: &mut Rollout| r.holds = vec![by_hand(Some(w(3333)))];
+    assert_eq!(said(set(3333), held), "already_so: already held at 33.33 % by ben 02:14");
+    assert_eq!(said(set(5000), held), "WEIGHT: 33.33 → 50 % and hold there", "what was set by hand may be set again");
+    let paused = |r: &mut Rollout| r.holds = vec![by_hand(None)];
+    assert_eq!(said(set(3333), paused), "WEIGHT: stays at 33.33 % and hold there");
+    assert_eq!(said(set(5000), paused), "not_now: paused by ben 02:14; resume lifts it");
+    assert_eq!(said(set(100), paused), "WEIGHT: 33.33 → 1 % and hold there", "less is always allowed");
 }
 
 #[test]
 fn retry_only_after_the_end() {
-    assert_eq!(said(Action::Retry, |_| {}), "not_now: the run goes on; R goes back first");
+    assert_eq!(said(Action::Retry, |_| {}), "not_now: the run goes on; revert goes back first");
     assert_eq!(said(Action::Retry, |r| r.phase = Phase::Reverted), "RETRY v42 from step 1");
     assert_eq!(said(Action::Retry, |r| r.phase = Phase::Reverting), "not_now: traffic is on its way back");
     assert!(said(Action::Retry, |r| r.phase = Phase::Completed).starts_with("not_now: the run is completed"));
@@ -312,11 +351,14 @@ fn figures_are_never_rounded_to_nothing() {
     assert_eq!([1, 90, 400, 1_940, 40_000].map(|ms| seconds(Duration::from_millis(ms))), ["1 ms", "90 ms", "0.4 s", "1.9 s", "40 s"]);
 }
 
+mod fleet;
+
 proptest! {
     /// Whatever the rollout is like: no panic, weights before and after sum to 100 %, and the way back
     /// is planned whenever there is one.
     #[test]
-    fn any_rollout(index in 0usize..10, bp in 0u16..=10_000, ready in 0u32..6, phase in 0usize..8, verdict in 0usize..5, hold in any::<bool>(), verb in 0usize..7) {
+    fn any_rollout(index in 0usize..10, bp in 0u16..=10_000, ready in 0u32..6, phase in 0usize..8, verdict in 0usize..5, hold in any::<bool>(), frozen in any::<bool>(), strategy in 0usize..4, verb in 0usize..12) {
+        let strategies = [Strategy::Canary, Strategy::BlueGreen, Strategy::Rolling, Strategy::Recreate];
         let phases = [Phase::Idle, Phase::Progressing, Phase::Held, Phase::Reverting, Phase::Reverted, Phase::Completed, Phase::Failed, Phase::Unknown("x".into())];
         let r = changed(|r| {
             r.phase = phases[phase].clone();
@@ -327,8 +369,12 @@ proptest! {
             r.holds = if hold { vec![manual()] } else { vec![] };
             let verdicts = [fail(Arm::Candidate), fail(Arm::Both), wait(), Verdict::Blind { why: "x".into() }, Verdict::Pass { why: "x".into() }];
             r.gates = vec![gate("errors", verdicts[verdict].clone())];
+            r.strategy = strategies[strategy];
+            r.frozen = frozen.then(freeze);
+            r.versions = versions();
         });
-        let verbs = [back(), Action::Pause, Action::Resume, Action::Step, Action::Promote, Action::SetWeight { weight: w(777) }, Action::Retry];
+        let verbs = [back(), Action::Pause, Action::Resume, Action::Step, Action::Promote, Action::SetWeight { weight: w(777) }, Action::Retry,
+            Action::Undo { to: VersionId::new("id-v40") }, Action::Undo { to: VersionId::new("id-v42") }, Action::Freeze { until: None }, Action::Thaw, Action::Taint { version: VersionId::new("id-v42") }];
         let planned = plan(&r, &ask(verbs[verb].clone()));
         prop_assert!(verb != 0 || r.phase == Phase::Reverting || planned.is_ok());
         if let Ok(plan) = planned {

@@ -1,0 +1,91 @@
+//! What was deployed before, once more: the same candidate, or an older version.
+
+use super::{
+    Draft,
+    facts::{could_be_deployed, not_now, remembered, running, spoken_against, standing, thawed, unsafe_to_leave, weights},
+};
+use crate::model::{
+    action::{Refusal, Shift},
+    ident::VersionId,
+    ratio::Weight,
+    rollout::{Known, Phase, Rollout},
+    spec::Strategy,
+};
+
+pub fn retry(r: &Rollout) -> Result<Draft, Refusal> {
+    match &r.phase {
+        Phase::Reverted | Phase::Failed => {}
+        Phase::Completed => return Err(not_now("the run is completed: there is nothing to try again")),
+        Phase::Progressing | Phase::Held => return Err(not_now("the run goes on; revert goes back first")),
+        _ => {
+            running(r)?;
+        }
+    }
+    thawed(r)?;
+    let left = r.candidate().map(|t| &t.version).or_else(|| r.proof.as_ref().map(|p| &p.left));
+    let label = left.map_or_else(|| "the candidate".into(), |v| v.label.clone());
+    let mut draft = Draft { title: format!("RETRY {label} from step 1"), ..Draft::default() };
+    draft.note("fresh instances; no traffic before they are ready");
+    nothing_in_between(r, &mut draft);
+    draft.warns.extend(left.and_then(|v| r.known(&v.id)).and_then(spoken_against));
+    draft.weights = weights(r, Weight::ZERO);
+    Ok(draft)
+}
+
+pub fn undo(r: &Rollout, to: &VersionId) -> Result<Draft, Refusal> {
+    let known = remembered(r, to)?;
+    let label = &known.version.label;
+    let stable = r.stable().filter(|_| matches!(r.phase, Phase::Completed | Phase::Reverted | Phase::Failed));
+    match &r.phase {
+        _ if stable.is_some_and(|t| t.version.id == *to) => {
+            return Err(Refusal::AlreadySo { what: format!("{label} has all the traffic already").into() });
+        }
+        Phase::Completed | Phase::Reverted | Phase::Failed => {}
+        Phase::Progressing | Phase::Held => return Err(not_now("a run is in progress; revert goes back first")),
+        _ => {
+            running(r)?;
+        }
+    }
+    thawed(r)?;
+    if !known.available {
+        return Err(not_now(format!("the artifact of {label} is not in the store any more; {}", could_be_deployed(r))));
+    }
+    let from = stable.map_or(String::new(), |t| format!("{} → ", t.version.label));
+    let mut draft = Draft { title: format!("UNDO {from}{label}, {}", through(r, known)), ..Draft::default() };
+    draft.note(standing(known));
+    if stable.is_some() {
+        draft.note("fresh instances; no traffic before they are ready");
+    }
+    // No traffic moves before the new run's first step; without anything that serves it gets all of it.
+    let (others, share) = if stable.is_some() { (weights(r, Weight::ZERO), Weight::ZERO) } else { (Vec::new(), Weight::FULL) };
+    let listed = stable.is_some() && r.tracks.iter().any(|t| t.version.id == *to);
+    let new = Shift { version: label.clone(), before: Weight::ZERO, after: share };
+    draft.weights = others.into_iter().chain((!listed).then_some(new)).collect();
+    draft.warns.extend(stable.and_then(|track| unsafe_to_leave(&track.version)));
+    if let Some(against) = spoken_against(known) {
+        draft.warns.push(against);
+        draft.needs_reason = true;
+    }
+    nothing_in_between(r, &mut draft);
+    Ok(draft)
+}
+
+/// The steps that the version goes through: its own, frozen with it when it was deployed. They are known
+/// here only where they are those of the run that is shown.
+fn through(r: &Rollout, known: &Known) -> String {
+    let shown = r.candidate().or_else(|| r.stable()).map(|t| &t.version);
+    let same = shown.is_some_and(|v| v.config.is_some() && v.config == known.version.config);
+    if !same || r.steps.is_empty() {
+        return "through the steps it was deployed with".into();
+    }
+    let labels: Vec<&str> = r.steps.iter().map(|s| s.label.as_str()).collect();
+    format!("through {}, then 100 %", labels.join(", "))
+}
+
+fn nothing_in_between(r: &Rollout, draft: &mut Draft) {
+    if r.strategy == Strategy::Recreate
+        && let Some(stable) = r.stable()
+    {
+        draft.warn(format!("nothing serves in between: {} ends before the new instances start", stable.version.label));
+    }
+}
