@@ -92,7 +92,13 @@ fn announce(socket: &Path, services: &[(String, SocketAddr)]) {
 
 fn settings(cx: &Context) -> Result<Settings, Exit> {
     let loaded = cx.load()?;
-    if loaded.config.host.socket.is_none()
+    let host = &loaded.config.host;
+    let others = !host.allow_users.is_empty() || host.allow_group.is_some() || !host.read_users.is_empty();
+    if others && host.socket.is_none() {
+        // The default one is in a directory that only its owner may enter.
+        return Err(Exit::usage("[host] lets others in: give it a `socket` in a directory that they can reach"));
+    }
+    if host.socket.is_none()
         && let Some(dir) = loaded.paths.socket.parent()
     {
         // Chosen by us: below a temporary directory anybody could have made it.

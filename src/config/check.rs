@@ -61,15 +61,6 @@ impl Check<'_> {
         if host.metrics_listen.is_some_and(|a| !a.ip().is_loopback()) {
             self.say("host.metrics_listen", "metrics are answered on a loopback address only: write for example \"127.0.0.1:9464\"");
         }
-        let others: [(&str, bool); 3] = [
-            ("allow_users", !host.allow_users.is_empty()),
-            ("allow_group", host.allow_group.is_some()),
-            ("read_users", !host.read_users.is_empty()),
-        ];
-        for (key, _) in others.iter().filter(|(_, set)| *set && host.socket.is_none()) {
-            let what = format!("`{key}` needs `socket`: the default one is in a directory that only its owner may enter");
-            self.say(&format!("host.{key}"), &what);
-        }
         if host.verify_rate == 0 {
             self.say("host.verify_rate", "`verify_rate` must be at least 1 byte per second, so that drift is found at all");
         }

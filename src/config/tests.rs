@@ -117,7 +117,9 @@ color = "never"  # $NO_COLOR
 synchronized = "auto"  # default
 
 [host]
+allow_users = []  # default
 isolation = "auto"  # default
+read_users = []  # default
 run = "/home/ana/.local/state/cutover/host/run"  # default
 socket = "/tmp/cutover-1000/host.sock"  # default
 state = "/home/ana/.local/state/cutover/host"  # default
