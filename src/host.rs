@@ -28,3 +28,4 @@ pub mod slots;
 pub mod socket;
 pub mod state;
 pub mod tasks;
+pub mod usage;

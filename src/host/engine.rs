@@ -15,6 +15,7 @@ mod preview;
 mod routing;
 mod service;
 mod turning;
+mod using;
 
 use super::{
     availability::Availability,
@@ -29,6 +30,7 @@ use super::{
     slots::Saver,
     state::HostState,
     tasks::Tasks,
+    usage::Accounts,
 };
 use crate::{
     clock::Clock,
@@ -114,6 +116,8 @@ pub struct Parts {
     pub depot: Depot,
     /// Who looks at what.
     pub guests: Guests,
+    /// What instances use.
+    pub accounts: Accounts,
     /// For the host's own reverts.
     pub journal: JournalHandle,
     /// Wall time.
@@ -140,6 +144,7 @@ pub struct Engine {
     instances: Instances,
     depot: Depot,
     guests: Guests,
+    accounts: Accounts,
     journal: JournalHandle,
     clock: Arc<dyn Clock>,
     trouble: watch::Receiver<Option<Text>>,
@@ -167,7 +172,7 @@ impl Engine {
     /// Takes up what was found on disk: unfinished rollouts are held, nothing is forgotten.
     #[must_use]
     pub fn new(parts: Parts) -> Self {
-        let Parts { mut state, saver, instances, depot, guests, journal, clock, found, look_every } = parts;
+        let Parts { mut state, saver, instances, depot, guests, accounts, journal, clock, found, look_every } = parts;
         let now = clock.now();
         for service in state.services.values_mut() {
             for what in &found {
@@ -191,6 +196,7 @@ impl Engine {
             instances,
             depot,
             guests,
+            accounts,
             journal,
             clock,
             trouble,

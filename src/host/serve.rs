@@ -12,6 +12,7 @@ use super::{
     preflight::Machine,
     slots::{Saver, Slots, SlotsError},
     socket::{self, SocketError},
+    usage::Accounts,
 };
 use crate::{
     artifact::{LayoutError, Store},
@@ -118,6 +119,7 @@ pub async fn serve(
         instances: instances.clone(),
         depot: depot.clone(),
         guests: guests.clone(),
+        accounts: Accounts::start(instances.clone(), Arc::clone(&clock), cancel.clone()).map_err(ServeError::Instances)?,
         journal,
         clock: Arc::clone(&clock),
         found,

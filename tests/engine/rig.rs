@@ -15,6 +15,7 @@ use cutover::{
         preflight::Machine,
         slots::{FilePort, Saver, Slots},
         state::HostState,
+        usage::Accounts,
     },
     journal::{Journal, JournalHandle},
     model::{
@@ -244,6 +245,7 @@ impl Inner {
             instances,
             depot: depot.clone(),
             guests: Guests::default(),
+            accounts: Accounts::default(),
             journal: JournalHandle::start(journal, Arc::clone(&clock)).unwrap(),
             clock,
             found: Vec::new(),

@@ -65,6 +65,7 @@ impl Engine {
             let seen = Seen { epoch, rev: Rev(state.life.rev), server_time: now, fresh_for: FRESH_FOR };
             let mut rollout = picture(&key, service, state, self.tasks.seen(name), &lamp, seen, uptime);
             rollout.present = self.guests.at(name);
+            super::using::enter(&mut rollout, &self.accounts);
             self.bus.events(&key, &state.events);
             tell_failed(&mut self.bus, &key, service);
             let same = service.told.as_ref().is_some_and(|told| Rollout { seen: told.seen, ..rollout.clone() } == *told);

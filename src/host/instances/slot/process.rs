@@ -253,7 +253,12 @@ impl<'a> Process<'a> {
             Err(why) => {
                 (self.yes, self.no) = (0, self.no.saturating_add(1));
                 let gone = self.no >= failures;
+                let once_ready = self.end.ready_since.is_some();
                 self.slot.update(|i| {
+                    // Until it is ready for the first time, "not yet" is no failure.
+                    if once_ready {
+                        i.usage.get_or_insert_default().probe_failures += 1;
+                    }
                     if i.state == InstanceState::Ready {
                         if gone {
                             i.state = InstanceState::NotReady;
@@ -289,6 +294,7 @@ impl<'a> Process<'a> {
             return;
         }
         self.dead += 1;
+        self.slot.update(|i| i.usage.get_or_insert_default().probe_failures += 1);
         if self.dead >= failures {
             let reason = Text::from(format!("liveness: {failures} probes failed: {why}"));
             self.end.given_up = Some(reason.clone());
