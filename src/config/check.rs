@@ -1,13 +1,10 @@
 //! What serde cannot know: values that do not fit each other or the world.
 
 mod routing;
+mod steps;
 
 use super::{Config, Finding, parse::Places};
-use crate::model::{
-    ratio::Weight,
-    spec::{GateSpec, Probe, SecretSource, ServiceSpec},
-    step::{Gates, Pause, StepSpec},
-};
+use crate::model::spec::{GateSpec, Probe, SecretSource, ServiceSpec};
 use std::{collections::BTreeMap, net::SocketAddr, path::Path, time::Duration};
 
 /// Longer than anything that makes sense, and short enough to be added to any date.
@@ -45,6 +42,11 @@ struct Check<'a> {
 impl Check<'_> {
     fn say(&mut self, path: &str, what: &str) {
         self.found.push(self.places.finding(path, what));
+    }
+
+    /// About a key that is not there, where the table around it begins.
+    fn missing(&mut self, table: &str, what: &str) {
+        self.found.push(self.places.missing(table, what));
     }
 
     fn host(&mut self, config: &Config) {
@@ -144,6 +146,9 @@ impl Check<'_> {
         if service.proxy.try_timeout > service.proxy.timeout {
             self.say(&format!("{at}.proxy"), "`proxy.try_timeout` must not be longer than `proxy.timeout`, which covers all tries");
         }
+        if !service.bake.is_zero() {
+            self.span(&format!("{at}.bake"), "bake", service.bake);
+        }
         if service.keep < 2 {
             self.say(&format!("{at}.keep"), "`keep` must be at least 2: the version that runs and the one to go back to");
         }
@@ -194,14 +199,18 @@ impl Check<'_> {
     }
 
     fn probe(&mut self, at: &str, probe: &Probe) {
-        let bad = |c: char| c.is_control() || c.is_whitespace() || c == '#' || !c.is_ascii();
-        if !probe.path.starts_with('/') || probe.path.contains(bad) {
-            self.say(&format!("{at}.path"), "`path` must start with `/` and be written as in a URL, such as \"/healthz\"");
-        }
+        self.url_path(&format!("{at}.path"), "path", &probe.path);
         self.span(&format!("{at}.interval"), "interval", probe.interval);
         self.span(&format!("{at}.timeout"), "timeout", probe.timeout);
         self.range(&format!("{at}.successes"), "successes", f64::from(probe.successes), 1.0, 100.0);
         self.range(&format!("{at}.failures"), "failures", f64::from(probe.failures), 1.0, 100.0);
+    }
+
+    fn url_path(&mut self, path: &str, name: &str, value: &str) {
+        let bad = |c: char| c.is_control() || c.is_whitespace() || c == '#' || !c.is_ascii();
+        if !value.starts_with('/') || value.contains(bad) {
+            self.say(path, &format!("`{name}` must start with `/` and be written as in a URL, such as \"/healthz\""));
+        }
     }
 
     fn gates(&mut self, at: &str, gates: &[GateSpec]) {
@@ -218,55 +227,6 @@ impl Check<'_> {
             if gate.min_requests == 0 || gate.min_requests > 1_000_000_000 {
                 self.say(&format!("{path}.min_requests"), "`min_requests` must be 1 to 1000000000");
             }
-        }
-    }
-
-    fn steps(&mut self, at: &str, service: &ServiceSpec) {
-        let at = format!("{at}.steps");
-        if service.steps.is_empty() {
-            self.say(&at, "the plan has no steps: write for example [{ weight = 5 }, { gate = \"all\" }, { weight = 50 }]");
-        }
-        let mut last = Weight::ZERO;
-        for (i, step) in service.steps.iter().enumerate() {
-            let path = format!("{at}.{i}");
-            match step {
-                StepSpec::Weight(weight) if *weight <= last => {
-                    let before = if last == Weight::ZERO { "0 %".into() } else { format!("the {last} before it") };
-                    self.say(&path, &format!("weight {weight} does not rise above {before}: weights of a plan grow from step to step"));
-                }
-                StepSpec::Weight(weight) => last = *weight,
-                StepSpec::Pause(Pause::For(span)) => self.span(&path, "pause", *span),
-                StepSpec::Pause(Pause::Manual) => {}
-                StepSpec::Gate(gates) => self.gate_step(&path, gates, service, last),
-                StepSpec::Check(_) | StepSpec::Warm(_) | StepSpec::Scale(_) | StepSpec::Native(_) => {
-                    self.say(&path, &format!("the host has no `{}` step", step.kind()));
-                }
-            }
-        }
-    }
-
-    fn gate_step(&mut self, path: &str, gates: &Gates, service: &ServiceSpec, weight: Weight) {
-        let known: Vec<&str> = service.gates.iter().map(|g| g.name.as_str()).collect();
-        match gates {
-            Gates::All if known.is_empty() => {
-                self.say(path, "this step waits for all gates, but the service has none: add a [[service.gate]] or remove the step");
-            }
-            Gates::Named(names) if names.is_empty() => self.say(path, "this step names no gate: write their names, or \"all\""),
-            Gates::Named(names) => {
-                for name in names.iter().filter(|name| !known.contains(&name.as_str())) {
-                    let near = |other: &&&str| strsim::damerau_levenshtein(name.as_str(), other);
-                    let hint = match known.iter().min_by_key(near) {
-                        Some(best) if near(&best) <= 3 => format!("did you mean `{best}`?"),
-                        Some(_) => format!("the service has {}", known.join(", ")),
-                        None => "the service has none".into(),
-                    };
-                    self.say(path, &format!("unknown gate `{}`: {hint}", name.text()));
-                }
-            }
-            Gates::All => {}
-        }
-        if weight == Weight::ZERO {
-            self.say(path, "this gate comes before any weight and would wait for ever: gates judge the candidate's traffic");
         }
     }
 

@@ -96,6 +96,16 @@ impl<'a> Places<'a> {
         self.at_offset(place, what)
     }
 
+    /// Whether anything stands at `path`.
+    pub fn has(&self, path: &str) -> bool {
+        self.at.contains_key(path)
+    }
+
+    /// A finding about a key that lacks in the table at `path`: where the table's heading is.
+    pub fn missing(&self, path: &str, what: &str) -> Finding {
+        self.at_offset(self.at.get(path).map_or(0, |place| place.key), what)
+    }
+
     /// The line of the value at `path`, for a finding about another one.
     pub fn line(&self, path: &str) -> usize {
         self.at.get(path).map_or(1, |place| self.line_column(place.value.start).0)
@@ -133,7 +143,9 @@ impl<'a> Places<'a> {
             return suggest("key", rest);
         }
         if let Some(rest) = message.strip_prefix("unknown variant ") {
-            return suggest(if key == "steps" { "step" } else { "value" }, rest);
+            // What only other runtimes have is nothing to suggest.
+            let own = rest.replace(", `native`", "");
+            return if key == "steps" { suggest("step", &own) } else { suggest("value", rest) };
         }
         if let Some(field) = message.strip_prefix("missing field ") {
             let field = field.trim_matches('`');

@@ -58,8 +58,13 @@ pub struct ServiceSpec {
     /// How a candidate replaces stable.
     #[serde(default)]
     pub strategy: Strategy,
-    /// The plan: what happens in which order after the candidate is ready. 100 % follows by itself.
+    /// The plan: what happens in which order after the candidate is ready. 100 % follows by itself. A
+    /// canary needs one.
+    #[serde(default)]
     pub steps: Vec<StepSpec>,
+    /// The size of a batch, where the strategy replaces instances in batches.
+    #[serde(default)]
+    pub rolling: Rolling,
     /// How long a candidate may take to become ready.
     #[serde(default)]
     pub deadline: Deadline,
@@ -69,6 +74,10 @@ pub struct ServiceSpec {
     /// How long the old instances are kept after a promotion, so that the way back stays a switch.
     #[serde(default = "ten_minutes", with = "human")]
     pub keep_warm: Duration,
+    /// How long a version must have had all the traffic without a failed gate before it is called good:
+    /// only then is it the first choice for the way back. Zero: at once.
+    #[serde(default = "one_day", with = "human")]
+    pub bake: Duration,
     /// How many artifacts to keep in the store for the way back, at least 2.
     #[serde(default = "five")]
     pub keep: u32,
@@ -159,6 +168,16 @@ impl Strategy {
             Self::Recreate => "recreate",
         }
     }
+}
+
+/// The size of a batch of a rolling replacement, in instances.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Rolling {
+    /// How many instances there may be above what is configured, of both versions together.
+    pub surge: u32,
+    /// How many of those configured may be missing, of both versions together.
+    pub unavailable: u32,
 }
 
 /// How long a candidate may take to become ready, and what happens then.
@@ -304,6 +323,12 @@ impl Default for ProxySpec {
     }
 }
 
+impl Default for Rolling {
+    fn default() -> Self {
+        Self { surge: 1, unavailable: 0 }
+    }
+}
+
 impl Default for Deadline {
     fn default() -> Self {
         Self { ready: Duration::from_secs(120), on_fail: OnFail::Hold }
@@ -336,6 +361,9 @@ const fn one_second() -> Duration {
 }
 const fn thirty_seconds() -> Duration {
     Duration::from_secs(30)
+}
+const fn one_day() -> Duration {
+    Duration::from_secs(24 * 3600)
 }
 const fn ten_minutes() -> Duration {
     Duration::from_secs(600)

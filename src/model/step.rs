@@ -3,6 +3,7 @@
 use super::{
     ident::GateId,
     ratio::Weight,
+    spec::OnFail,
     text::Text,
     time::{Time, human},
 };
@@ -44,6 +45,9 @@ pub struct CheckSpec {
     /// No end within this is a failure.
     #[serde(default = "thirty_seconds", with = "human")]
     pub timeout: Duration,
+    /// What a failure does.
+    #[serde(default)]
+    pub on_fail: OnFail,
 }
 
 /// Requests that wake a candidate up.

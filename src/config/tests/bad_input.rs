@@ -100,7 +100,7 @@ fn a_service_that_is_wrong() {
         ),
         ("weight = 5", "weight = 101", "c.toml:7:10: weight 101 is not a percentage from 0 to 100 with at most two decimals"),
         ("weight = 5", "weight = 33.333", "c.toml:7:10: weight 33.333 is not a percentage from 0 to 100 with at most two decimals"),
-        ("weight = 5", "wait = 5", "c.toml:7:12: unknown step `wait`: expected one of weight, pause, gate"),
+        ("weight = 5", "wait = 5", "c.toml:7:12: unknown step `wait`: expected one of weight, pause, gate, check, warm, scale"),
         ("weight = 5", "pause = \"soon\"", "c.toml:7:10: pause `soon` is neither \"manual\" nor a duration such as \"30s\""),
         ("weight = 5", "pause = \"0s\"", "c.toml:7:10: `pause` must be longer than 0s"),
         ("/healthz", "healthz", "c.toml:6:22: `path` must start with `/` and be written as in a URL, such as \"/healthz\""),
@@ -126,7 +126,14 @@ fn more_of_a_service_that_is_wrong() {
             "c.toml:8:9: `drain`: `30` is not a duration such as \"30s\" or \"10m\": time unit needed, for example 30sec or 30ms",
         ),
         ("drain = \"2years\"", "c.toml:8:9: `drain` must not be longer than 30days"),
-        ("strategy = \"blue-green\"", "c.toml:8:12: unknown value `blue-green`: expected canary"),
+        ("strategy = \"blue\"", "c.toml:8:12: unknown value `blue`: expected one of canary, blue-green, rolling, recreate"),
+        ("bake = \"2years\"", "c.toml:8:8: `bake` must not be longer than 30days"),
+        (
+            "rolling = { surge = 0 }",
+            "c.toml:8:11: `surge` and `unavailable` are both 0, so no instance could ever be replaced: raise one of them",
+        ),
+        ("rolling = { surge = 101 }", "c.toml:8:21: `surge` is 101 and must be 0 to 100"),
+        ("rolling = { surge = -1 }", "c.toml:8:21: `surge`: invalid value: integer `-1`, expected u32"),
         ("user = \"\"", "c.toml:8:8: `user` must be the name of a system user"),
         ("proxy.trusted_proxies = [\"10.0.0.0/8\"]", "c.toml:8:26: `trusted_proxies` must be addresses, such as \"10.0.0.1\""),
         ("proxy.try_timeout = \"2m\"", "c.toml:8:1: `proxy.try_timeout` must not be longer than `proxy.timeout`, which covers all tries"),
@@ -232,5 +239,76 @@ fn routing_and_preview() {
         ("routing.on_revert = { cut_after = \"40days\" }", "c.toml:8:21: `cut_after` must not be longer than 30days"),
     ] {
         assert_eq!(add(lines), message);
+    }
+}
+
+#[test]
+fn steps_that_do_not_fit_their_strategy() {
+    let plan = |strategy: &str, steps: &str| {
+        let text = SERVICE.replace("[{ weight = 5 }]", steps);
+        format!("{text}strategy = \"{strategy}\"\n[[service.gate]]\nname = \"errors\"\nsignal = \"errors\"\n")
+    };
+    let why = [
+        ("blue-green", "blue-green switches all traffic at once, before the first gate or after the last step"),
+        ("rolling", "the share of a rolling replacement follows its instances"),
+        ("recreate", "recreate runs one version at a time, so there is nothing to share"),
+    ];
+    for (strategy, why) in why {
+        let line = format!("c.toml:7:10: {why}: remove `weight`, or use strategy = \"canary\"");
+        assert_eq!(said(&plan(strategy, "[{ weight = 5 }]")), line);
+        for steps in ["[]", "[{ check = { http = \"/\" } }, { pause = \"manual\" }, { gate = \"all\" }, { pause = \"1m\" }]"] {
+            assert!(parse(&plan(strategy, steps), "c.toml").is_ok(), "{strategy} {steps}");
+        }
+    }
+    for (strategy, steps, line) in [
+        (
+            "rolling",
+            "[{ scale = 2 }]",
+            "c.toml:7:10: a rolling replacement counts its instances itself: use `rolling.surge` and `rolling.unavailable`",
+        ),
+        (
+            "blue-green",
+            "[{ gate = \"all\" }, { scale = 2 }]",
+            "c.toml:7:28: after the switch the candidate has all its instances: move `scale` before the first gate",
+        ),
+        (
+            "blue-green",
+            "[{ gate = \"all\" }, { warm = { requests = 1 } }]",
+            "c.toml:7:28: `warm` is for a candidate without traffic: move it before the first gate",
+        ),
+        (
+            "canary",
+            "[{ weight = 5 }, { check = { http = \"/\" } }]",
+            "c.toml:7:26: `check` is for a candidate without traffic: move it before the first weight",
+        ),
+    ] {
+        assert_eq!(said(&plan(strategy, steps)), line);
+    }
+    let without = SERVICE.replace("steps = [{ weight = 5 }]\n", "strategy = \"rolling\"\n");
+    assert!(parse(&without, "c.toml").is_ok(), "only a canary needs steps");
+}
+
+#[test]
+fn checks_that_are_wrong() {
+    for (step, message) in [
+        ("check = {}", "c.toml:7:10: this check does nothing: give it a `command` or an `http` path"),
+        (
+            "check = { http = \"/\", command = [\"./a\"] }",
+            "c.toml:7:10: a check has a `command` or an `http` path, not both: write two steps",
+        ),
+        ("check = { http = \"selftest\" }", "c.toml:7:29: `http` must start with `/` and be written as in a URL, such as \"/healthz\""),
+        ("check = { command = [\"\"] }", "c.toml:7:32: `command` is empty: write for example [\"./check\", \"--port\", \"{port}\"]"),
+        ("check = { command = [\"./a\", \"\\u0000\"] }", "c.toml:7:40: an argument cannot contain a zero character"),
+        ("check = { http = \"/\", timeout = \"0s\" }", "c.toml:7:44: `timeout` must be longer than 0s"),
+        ("check = { http = \"/\", on_fail = \"stop\" }", "c.toml:7:44: unknown value `stop`: expected one of hold, revert, advise"),
+        ("warm = { requests = 0 }", "c.toml:7:32: `requests` is 0 and must be 1 to 1000000"),
+        (
+            "warm = { requests = 9, path = \"x y\" }",
+            "c.toml:7:42: `path` must start with `/` and be written as in a URL, such as \"/healthz\"",
+        ),
+        ("scale = 0", "c.toml:7:10: `scale` is 0 and must be 1 to 100"),
+        ("native = \"x\"", "c.toml:7:10: the host has no `native` step: it only shows those of other runtimes"),
+    ] {
+        assert_eq!(change("weight = 5", step), message, "{step}");
     }
 }
