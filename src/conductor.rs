@@ -12,20 +12,27 @@
 //!    └───────────── Reverted ◄──────────────────────── Reverting ◄───┘
 //! ```
 //!
+//! Where the old instances are gone, `R` starts them again within `Reverting`: see [`back`].
+//!
 //! What always holds, whatever is observed and asked, is proved in the tests: the candidate gets no
 //! traffic before all of it was ready; while there is a stable version its instances are wanted and
-//! the way back is open and takes effect at once; a failed gate lets nothing advance without a person;
-//! one belief makes at most one transition; a promotion is over only when the router confirmed it.
+//! the way back is open and takes effect at once (`rolling` and `recreate` have bounds of their own); a
+//! failed gate or check lets nothing advance without a person, and a freeze nothing at all; one belief
+//! makes at most one transition; a promotion is over only when the router confirmed it.
 
 pub mod act;
 pub mod advance;
 pub mod ask;
+pub mod back;
+mod freeze;
 mod guard;
 pub mod life;
 mod moves;
 pub mod plan;
 pub mod recover;
+pub mod rolling;
 mod sight;
+pub mod standing;
 pub mod start;
 pub mod tell;
 pub mod wanted;
@@ -38,6 +45,7 @@ pub use self::{
     act::Acted,
     ask::Ordered,
     life::{Deployed, Life, Observed, PoolId, PoolSeen, Run, RunState, Wanted},
+    standing::Judged,
     start::NewRun,
     tell::Telling,
 };

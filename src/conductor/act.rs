@@ -8,15 +8,22 @@
 //! | resume | lifts a manual pause and a weight set by hand, nothing else | nothing paused by hand |
 //! | weight | declares a share and holds there; less is always allowed, 100 % is no promotion | more: as step |
 //! | promote | leaves all steps; done when the router confirms 100 % and all are ready | as step, for every gate that is left |
-//! | back | all traffic to stable (after a promotion: to the version kept warm), in any state | nowhere to go |
-//! | retry | the same candidate with fresh instances, as a new run | a run in progress |
+//! | back | the fastest way back, in any state: see [`super::back`] | nowhere to go |
+//! | retry | the same candidate with fresh instances, as a new run; of a failed check, that check | a run in progress |
+//! | undo | an older version as a new run through its plan | as a deploy |
+//! | freeze, thaw | stops the line, lets it go on | without a reason |
+//! | taint | takes a version out of the candidates for the way back | without a reason |
+//!
+//! While the line is frozen, everything that goes forward is refused: step, skip, promote, more weight,
+//! retry and undo. A step that is a check or a warm-up is left before it worked only with a reason.
 //!
 //! A gate that fails is overruled only by `force` with a reason. What is not ready is never forced.
 
 use super::{
     Note,
     ask::Ordered,
-    life::{Cause, Life, Manual, Observed, Run, RunState},
+    freeze::freeze_text,
+    life::{Cause, Life, Manual, Observed, Run, RunState, TaskState},
     sight::{Pending, Sight},
     words,
 };
@@ -26,11 +33,13 @@ use crate::model::{
     gate::GateState,
     ident::{GateId, VersionId},
     ratio::Weight,
-    rollout::LastAction,
+    rollout::{Freeze, LastAction},
+    spec::Strategy,
     step::{Pause, StepSpec},
     text::Text,
-    time::Time,
+    time::{Time, after},
 };
+use std::time::Duration;
 
 /// What an action did.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -57,7 +66,7 @@ impl Life {
 
     fn perform(&mut self, ask: &Ordered, sight: &Sight<'_>) -> Result<Note, Refusal> {
         match &ask.action {
-            Action::Back { to } => self.back(ask, to, sight.now),
+            Action::Back { to } => self.back(ask, to, sight),
             Action::Pause => self.pause(ask, sight.now),
             Action::Resume => self.resume(ask, sight),
             Action::Step => self.step(ask, false, sight),
@@ -65,43 +74,52 @@ impl Life {
             Action::SetWeight { weight } => self.set_weight(ask, *weight, sight),
             Action::Promote => self.promote(ask, sight),
             Action::Retry => self.retry(ask, sight.now),
-            Action::Undo { .. } | Action::Freeze { .. } | Action::Thaw | Action::Taint { .. } => {
-                Err(Refusal::Unsupported { verb: ask.action.verb().into() })
-            }
+            Action::Undo { to } => self.undo(ask, to, sight.seen, sight.now),
+            Action::Freeze { until } => self.freeze(ask, *until, sight.now),
+            Action::Thaw => self.thaw(ask, sight.now),
+            Action::Taint { version } => self.mark(ask, version, sight.now),
         }
     }
 
-    fn back(&mut self, ask: &Ordered, to: &VersionId, now: Time) -> Result<Note, Refusal> {
-        let Some(run) = &self.run else { return not_now("nothing was ever deployed") };
-        match (&run.state, self.way_back()) {
-            (RunState::Completed { .. }, None) => {
-                let others: Vec<_> = self.past.iter().map(|p| p.label.as_str()).collect();
-                let why = match others.first() {
-                    None => "no version before this one is kept".into(),
-                    Some(last) => format!("{last} is no longer warm; could be deployed: {}", others.join(", ")),
-                };
-                not_now(why)
-            }
-            (_, None) => not_now("first deploy: there is no version to go back to"),
-            (_, Some(goes)) if goes != *to => {
-                let label = self.label_of(&goes);
-                Err(Refusal::Moved { what: format!("the way back goes to {label} now").into() })
-            }
-            (RunState::Reverted { at, .. }, Some(goes)) => {
-                already(format!("already back on {} since {}", self.label_of(&goes), words::second(*at)))
-            }
-            (RunState::Reverting { asked, by }, Some(goes)) => {
-                already(format!("already going back to {}: {by} {}", self.label_of(&goes), words::second(*asked)))
-            }
-            _ => self
-                .go_back(&ask.by, ask.reason.as_ref(), Level::Warn, now)
-                .map_or_else(|| not_now("there is no version to go back to"), Ok),
+    fn freeze(&mut self, ask: &Ordered, until: Option<Time>, now: Time) -> Result<Note, Refusal> {
+        let Some(reason) = ask.reason.clone().filter(|_| ask.reasoned()) else {
+            return not_now("a freeze needs a reason: it is what everybody else reads");
+        };
+        if self.is_frozen_like(until, &reason) {
+            return already(format!("already frozen {}", self.frozen.as_ref().map(freeze_text).unwrap_or_default()));
         }
+        if until.is_some_and(|until| until <= now) {
+            return not_now("the end of the freeze has passed already");
+        }
+        self.frozen = Some(Freeze { by: ask.by.clone(), reason, since: now, until });
+        let end = until.map_or_else(String::new, |until| format!(" until {}", words::minute(until)));
+        Ok(self.acted(ask, format!("frozen{end}"), now))
     }
 
-    fn label_of(&self, id: &VersionId) -> Text {
-        let known = self.stable.iter().chain(self.warm.as_ref().map(|w| &w.deployed)).chain(&self.past);
-        known.into_iter().find(|d| d.id == *id).map_or_else(|| id.text(), |d| d.label.clone())
+    fn thaw(&mut self, ask: &Ordered, now: Time) -> Result<Note, Refusal> {
+        let Some(freeze) = self.frozen.take() else { return already("nothing is frozen".to_owned()) };
+        Ok(self.acted(ask, format!("thawed what {} froze {}", freeze.by, words::minute(freeze.since)), now))
+    }
+
+    fn mark(&mut self, ask: &Ordered, version: &VersionId, now: Time) -> Result<Note, Refusal> {
+        let Some(reason) = ask.reason.clone().filter(|_| ask.reasoned()) else {
+            return not_now("a taint needs a reason: it is what everybody else reads");
+        };
+        if !self.remembered().any(|d| d.id == *version) {
+            let known: Vec<_> = self.remembered().map(|d| d.label.to_string()).collect();
+            return not_now(format!("no such version is remembered: there are {}", known.join(", ")));
+        }
+        if let Some(taint) = self.record(version).taint {
+            return already(format!(
+                "{} was tainted by {} {}: {}",
+                self.label_of(version),
+                taint.by,
+                words::minute(taint.at),
+                taint.reason
+            ));
+        }
+        let note = self.taint(version, &ask.by, &reason, now);
+        Ok(self.acted(ask, note.what.to_string(), now))
     }
 
     fn pause(&mut self, ask: &Ordered, now: Time) -> Result<Note, Refusal> {
@@ -129,6 +147,8 @@ impl Life {
     }
 
     fn step(&mut self, ask: &Ordered, skip: bool, sight: &Sight<'_>) -> Result<Note, Refusal> {
+        self.moving()?;
+        self.not_frozen()?;
         let run = self.moving()?;
         let stop = run.stopped.as_ref().map(|s| s.cause);
         run.not_paused()?;
@@ -144,7 +164,8 @@ impl Life {
             return Ok(self.acted(ask, "went on from the start".into(), sight.now));
         }
         let at_gate = matches!(run.current(), Some(StepSpec::Gate(_)));
-        if skip && !at_gate {
+        let task = run.unfinished().first().copied().filter(|at| *at == run.step);
+        if skip && !at_gate && task.is_none() {
             return not_now(format!("{} is no gate", run.place()));
         }
         let lifts = matches!(stop, Some(Cause::Restart | Cause::Deadline)) || (stop.is_some() && run.all_done());
@@ -159,6 +180,12 @@ impl Life {
         }
         if run.all_done() {
             return not_now("every step is done: 100 % follows by itself");
+        }
+        if run.between_batches() {
+            return not_now("the next batch follows by itself");
+        }
+        if task.is_some() && !(ask.reasoned() && (skip || stop == Some(Cause::Check))) {
+            return not_now(run.task_text(sight));
         }
         if !skip && run.weight != run.planned() {
             // The step was entered and its share not given, for a gate that cannot see.
@@ -180,7 +207,7 @@ impl Life {
         let before = run.step + 1;
         run.stopped = None;
         run.overrule(ask, sight);
-        let word = if pending.is_empty() { "left" } else { "skipped" };
+        let word = if pending.is_empty() && task.is_none() { "left" } else { "skipped" };
         let note = self.leave(&ask.by, word, sight.now);
         self.acted(ask, format!("step {before} → {}", before + 1), sight.now);
         Ok(note.because(ask.reason.as_ref()))
@@ -191,25 +218,41 @@ impl Life {
         if run.from.is_none() {
             return not_now("first deploy: there is no other version to share the traffic with");
         }
+        match run.strategy() {
+            Strategy::Rolling => return not_now("the share follows the instances: p pauses, R goes back"),
+            Strategy::Recreate => return not_now("only one version runs at a time: there is nothing to share"),
+            Strategy::BlueGreen if weight > run.weight && weight < Weight::FULL => {
+                return not_now("blue-green switches all traffic at once: s goes on, P promotes");
+            }
+            Strategy::Canary | Strategy::BlueGreen => {}
+        }
         if let Some(manual) = run.manual.as_ref().filter(|m| m.weight == Some(weight) && run.weight == weight) {
             return already(format!("already {}", manual.text()));
         }
         if weight > run.weight {
+            self.not_frozen()?;
+            let run = self.moving()?;
             // A share set by hand may be set again by hand; a pause must be lifted first.
             if run.manual.as_ref().is_some_and(|m| m.weight.is_none()) {
                 run.not_paused()?;
             }
             run.not_failed(ask, sight)?;
             run.settled(sight)?;
+            let all = run.candidate.spec.instances.max(1);
+            if weight == Weight::FULL && run.instances() < all {
+                return not_now(format!("canary has {} of {all} instances: P promotes", run.instances()));
+            }
             if let Some(gate) = sight.pending(run).first().filter(|_| !ask.reasoned()) {
                 return Err(guarded(gate, "; to go over it give a reason"));
             }
+            run.tasks_skipped(ask)?;
             run.overrule(ask, sight);
             if run.state == RunState::Starting {
                 run.state = RunState::Stepping;
                 run.step_since = sight.now;
             }
         }
+        let run = self.moving()?;
         let before = run.weight;
         run.declare(weight, sight.now);
         run.manual = Some(Manual { by: ask.by.clone(), since: sight.now, weight: Some(weight) });
@@ -220,9 +263,12 @@ impl Life {
         if let Some(Run { state: RunState::Completed { at }, candidate, .. }) = &self.run {
             return already(format!("{} has been stable since {}", candidate.label, words::second(*at)));
         }
+        self.moving()?;
+        self.not_frozen()?;
         let run = self.moving()?;
         run.not_paused()?;
-        if run.stopped.is_none() && run.state == RunState::Stepping && run.all_done() {
+        let hurried = run.steps_over() && run.batch.as_ref().is_some_and(|b| b.hurried);
+        if run.stopped.is_none() && run.state == RunState::Stepping && (run.all_done() || hurried) {
             return already("100 % is under way already".to_owned());
         }
         run.not_failed(ask, sight)?;
@@ -230,26 +276,41 @@ impl Life {
         if let Some(gate) = sight.pending_ahead(run).first().filter(|_| !ask.reasoned()) {
             return Err(guarded(gate, "; to promote over it give a reason"));
         }
-        let (skipped, before) = (run.plan().len().saturating_sub(run.step), run.weight);
+        run.tasks_skipped(ask)?;
+        let (skipped, before, instances) = (run.plan().len().saturating_sub(run.step), run.weight, run.instances());
         run.stopped = None;
         run.overrule(ask, sight);
         run.state = RunState::Stepping;
         run.step = run.plan().len();
         run.step_since = sight.now;
-        run.declare(run.planned(), sight.now);
+        if let Some(batch) = &mut run.batch {
+            batch.hurried = true;
+        }
+        run.aim(instances, sight.now);
         let steps = if skipped == 1 { "step" } else { "steps" };
         Ok(self.acted(ask, format!("skipped {skipped} {steps}, {before} → 100 %"), sight.now))
     }
 
     fn retry(&mut self, ask: &Ordered, now: Time) -> Result<Note, Refusal> {
+        if let Some(run) = self.run.as_mut().filter(|r| r.is_moving() && r.stopped.as_ref().is_some_and(|s| s.cause == Cause::Check)) {
+            run.not_paused()?;
+            let kind = run.current().map_or("check", StepSpec::kind);
+            // A time of its own: it is part of the task's name.
+            run.step_since = if now > run.step_since { now } else { after(run.step_since, Duration::from_millis(1)) };
+            run.stopped = None;
+            let effect = format!("tries the {kind} of {} again", run.place());
+            self.not_frozen()?;
+            return Ok(self.acted(ask, effect, now));
+        }
         let candidate = self.retriable()?;
+        self.not_frozen()?;
         let effect = format!("run {} tries {} again", ask.fresh.text(), candidate.label);
         self.start(ask.fresh.clone(), candidate, ask.by.clone(), now);
         Ok(self.acted(ask, effect, now))
     }
 
     /// Remembers who did it and says so.
-    fn acted(&mut self, ask: &Ordered, effect: String, now: Time) -> Note {
+    pub(super) fn acted(&mut self, ask: &Ordered, effect: String, now: Time) -> Note {
         let effect = Text::from(effect);
         self.last = Some(LastAction { by: ask.by.clone(), action: ask.action.clone(), at: now, effect: effect.clone() });
         self.moved();
@@ -269,6 +330,35 @@ impl Life {
 }
 
 impl Run {
+    /// The checks and warm-ups that are still to come, the current one included.
+    fn unfinished(&self) -> Vec<usize> {
+        let task = |(_, step): &(usize, &StepSpec)| matches!(step, StepSpec::Check(_) | StepSpec::Warm(_));
+        self.plan().iter().enumerate().skip(self.step).filter(task).map(|(i, _)| i).collect()
+    }
+
+    /// What is tried before traffic is left out only with a reason.
+    fn tasks_skipped(&self, ask: &Ordered) -> Result<(), Refusal> {
+        match self.unfinished().first() {
+            Some(at) if !ask.reasoned() => {
+                let kind = self.plan().get(*at).map_or("check", StepSpec::kind);
+                not_now(format!("the {kind} of step {} has not worked yet; to go over it give a reason", at + 1))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// How the check or warm-up of the current step stands, and what to do about it.
+    fn task_text(&self, sight: &Sight<'_>) -> String {
+        let kind = self.current().map_or("check", StepSpec::kind);
+        if let Some(stopped) = self.stopped.as_ref().filter(|s| s.cause == Cause::Check) {
+            return format!("{}; t tries it again, to leave it give a reason", stopped.why);
+        }
+        match sight.task(self).map(|t| &t.state) {
+            Some(TaskState::Running(what)) => format!("{kind} runs: {what}; to skip it give a reason"),
+            _ => format!("{kind} has not ended; to skip it give a reason"),
+        }
+    }
+
     /// Its state in one word.
     #[must_use]
     pub const fn word(&self) -> &'static str {

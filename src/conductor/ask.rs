@@ -1,6 +1,6 @@
 //! An action as it is asked for, and what it would be answered.
 
-use super::life::{Life, Observed, Run, RunState};
+use super::life::{Life, Observed, Run};
 use crate::model::{
     action::{Action, Belief, Refusal},
     gate::GateState,
@@ -23,9 +23,9 @@ pub struct Ordered {
     pub reason: Option<Text>,
     /// Overrides a failed gate; needs a reason.
     pub force: bool,
-    /// Only the fast way back is wanted. It is the only one there is so far.
+    /// Only the fast way back is wanted: a switch to what runs.
     pub switch_only: bool,
-    /// The name of the run that a retry starts.
+    /// The name of the run that a retry or an undo starts.
     pub fresh: RunId,
 }
 
@@ -50,15 +50,9 @@ impl Life {
         }
     }
 
-    /// The version that [`Action::Back`] goes to now, or went to.
-    #[must_use]
-    pub fn way_back(&self) -> Option<VersionId> {
-        let completed = matches!(self.run.as_ref()?.state, RunState::Completed { .. });
-        if completed { self.warm.as_ref().map(|w| w.deployed.id.clone()) } else { self.stable.as_ref().map(|s| s.id.clone()) }
-    }
-
     /// What an action would be answered now; `None` if it would be carried out. Where `force` is set
-    /// and for [`Action::SkipGate`], which never come without one, a reason is taken for granted.
+    /// and for actions that never come without one ([`Action::SkipGate`], a freeze, a taint), a reason is
+    /// taken for granted.
     #[must_use]
     pub fn refusal(&self, action: &Action, force: bool, seen: &Observed, gates: &[GateState], now: Time) -> Option<Refusal> {
         let nobody = Key { target: TargetId::new(""), scope: Vec::new(), service: Raw::default(), uid: None };
@@ -66,7 +60,7 @@ impl Life {
             action: action.clone(),
             belief: self.belief(nobody),
             by: Text::default(),
-            reason: (force || *action == Action::SkipGate).then(|| "asked".into()),
+            reason: (force || matches!(action, Action::SkipGate | Action::Freeze { .. } | Action::Taint { .. })).then(|| "asked".into()),
             force,
             switch_only: false,
             fresh: RunId::new(""),
@@ -80,7 +74,7 @@ impl Life {
     pub fn allowed(&self, seen: &Observed, gates: &[GateState], now: Time) -> Vec<(Action, Option<Refusal>)> {
         let weight = self.run.as_ref().map(|r| r.weight).unwrap_or_default();
         let more = Weight::from_bp(weight.bp() + 1).unwrap_or(Weight::FULL);
-        let to = self.way_back().unwrap_or_else(|| VersionId::new(""));
+        let to = self.way_back(seen).unwrap_or_else(|| VersionId::new(""));
         [
             Action::Step,
             Action::SkipGate,
@@ -90,6 +84,8 @@ impl Life {
             Action::Promote,
             Action::Back { to },
             Action::Retry,
+            Action::Freeze { until: None },
+            Action::Thaw,
         ]
         .into_iter()
         .map(|action| {

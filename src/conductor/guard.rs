@@ -1,7 +1,8 @@
 //! Whether what a person believed when they decided is still so.
 //!
 //! The way back believes only in the run and the version it goes to, a pause only in the run: both
-//! must work on an old picture. Everything else is refused if any transition happened since, whoever
+//! must work on an old picture. A freeze, its end and a taint say what they are about themselves and
+//! believe in nothing. Everything else is refused if any transition happened since, whoever
 //! made it; facts that are no transition (an instance that restarts) and signals refuse nothing.
 
 use super::{ask::Ordered, life::Life, words};
@@ -12,6 +13,9 @@ use crate::model::{
 
 impl Life {
     pub(super) fn guard(&self, ask: &Ordered, now: Time) -> Result<(), Refusal> {
+        if matches!(ask.action, Action::Freeze { .. } | Action::Thaw | Action::Taint { .. }) {
+            return Ok(());
+        }
         let belief = &ask.belief;
         let moved = |what: String| Err(Refusal::Moved { what: what.into() });
         let run = self.run.as_ref();

@@ -4,14 +4,19 @@ use crate::model::{
     digest::Digest,
     ident::{GateId, RunId, VersionId},
     ratio::Weight,
-    rollout::{LastAction, Started},
+    rollout::{Freeze, LastAction, Started},
     spec::ServiceSpec,
     step::StepSpec,
     text::Text,
     time::Time,
 };
 use serde::{Deserialize, Serialize};
-use std::{collections::BTreeMap, fmt};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
+
+pub use super::{rolling::Batch, standing::Record};
 
 /// One service's whole life.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
@@ -25,6 +30,12 @@ pub struct Life {
     /// Versions that were stable before, newest first, as long as their artifacts are kept.
     #[serde(default)]
     pub past: Vec<Deployed>,
+    /// What is thought of versions, and why.
+    #[serde(default)]
+    pub records: BTreeMap<VersionId, Record>,
+    /// Why nothing may move forward, if so.
+    #[serde(default)]
+    pub frozen: Option<Freeze>,
     /// The last action of anyone.
     #[serde(default)]
     pub last: Option<LastAction>,
@@ -137,6 +148,50 @@ pub struct Run {
     /// one that comes after does.
     #[serde(default)]
     pub overruled: Option<Time>,
+    /// How far a rolling replacement is.
+    #[serde(default)]
+    pub batch: Option<Batch>,
+    /// Where the old version ends before the new one starts: what of it has not ended yet.
+    #[serde(default)]
+    pub ending: Vec<PoolId>,
+    /// The version that is started again for the way back, until it has all the traffic.
+    #[serde(default)]
+    pub returning: Option<Returning>,
+    /// What starts when this run is back: a deploy that replaces it.
+    #[serde(default)]
+    pub then: Option<Box<Queued>>,
+}
+
+/// A version that is started again because there is no other way back.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Returning {
+    /// Which; with a generation of its own.
+    pub to: Deployed,
+    /// Since when it is started.
+    pub since: Time,
+    /// Whether everything else must have ended before it starts.
+    #[serde(default)]
+    pub alone: bool,
+    /// What of that has not ended yet.
+    #[serde(default)]
+    pub ending: Vec<PoolId>,
+    /// Whether it was ready and is to have all the traffic.
+    #[serde(default)]
+    pub serves: bool,
+    /// Whether it missed its deadline; it is tried on until a person goes elsewhere.
+    #[serde(default)]
+    pub missed: bool,
+}
+
+/// A deploy that waits for a way back.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Queued {
+    /// The name of its run.
+    pub id: RunId,
+    /// What it deploys.
+    pub candidate: Deployed,
+    /// Who wants it.
+    pub by: Text,
 }
 
 /// Where a run is in its life.
@@ -164,6 +219,9 @@ pub enum RunState {
         by: Text,
         /// The version that was left: the candidate, or after a completed run the promoted one.
         left: VersionId,
+        /// Whether the version that serves now had to be started again for it.
+        #[serde(default)]
+        redeployed: bool,
     },
     /// The candidate is stable now.
     Completed {
@@ -212,6 +270,8 @@ pub enum Cause {
     Gate,
     /// The candidate was not ready in time. A person's step goes on once it is.
     Deadline,
+    /// A check or a warm-up failed. A person's step leaves it with a reason, a retry tries it again.
+    Check,
     /// The host ended without finishing the run. A person's step goes on where it was, skipping nothing.
     #[default]
     Restart,
@@ -222,13 +282,14 @@ pub enum Cause {
 pub struct Wanted {
     /// Versions whose instances should run.
     pub pools: Vec<Deployed>,
-    /// Whose instances get what is not the candidate's.
+    /// Whose instances get what is not the candidate's; `None` where nothing may serve beside it.
     pub stable: Option<PoolId>,
-    /// Whose instances get the share.
+    /// Whose instances get the share: the candidate's, or those of a version that comes back.
     pub candidate: Option<PoolId>,
-    /// The candidate's share.
+    /// The share of the candidate's place.
     pub weight: Weight,
-    /// How many instances a pool should have, where that is not what its version says.
+    /// How many instances a pool should have, where that is not what its version says; none at all is
+    /// possible. Of a pool that shrinks, instances that are not ready end first.
     pub instances: BTreeMap<PoolId, u32>,
     /// Whose instances get what arrives at the preview listener.
     pub preview: Option<PoolId>,
@@ -280,13 +341,15 @@ pub enum TaskState {
 /// What the host sees of the machine.
 #[derive(Clone, PartialEq, Debug, Default)]
 pub struct Observed {
-    /// Each pool that exists.
+    /// Each pool that exists: until none of its processes is left.
     pub pools: Vec<PoolSeen>,
     /// What the router does: the pool that has the candidate's place and its share, exactly as in the
     /// last [`Wanted`] that it confirmed. `None` until it confirmed one.
     pub programmed: Option<(Option<PoolId>, Weight)>,
     /// Tasks that were started and whose run is still there.
     pub tasks: Vec<TaskSeen>,
+    /// Artifacts of versions that are remembered and cannot be started any more: they are not in the store.
+    pub gone: BTreeSet<Digest>,
 }
 
 /// What the host sees of one pool.

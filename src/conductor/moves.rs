@@ -5,13 +5,13 @@ use super::{
     Note,
     life::{Cause, Life, Run, RunState, Stopped, Warm},
     plan::label,
+    rolling::Pair,
 };
 use crate::model::{
-    action::Action,
     event::Level,
     ident::GateId,
     ratio::Weight,
-    rollout::LastAction,
+    spec::Strategy,
     text::Text,
     time::{Time, after},
 };
@@ -46,10 +46,20 @@ impl Life {
         }
         self.moved();
         let what = self.run.as_ref().map(|run| {
-            let (label, all) = (&run.candidate.label, run.candidate.spec.instances);
+            let (label, all) = (&run.candidate.label, run.instances());
             format!("{label} ready, {all} of {all}: it starts at {}", run.weight)
         });
         Note::plan(what.unwrap_or_default())
+    }
+
+    /// From one batch of instances to the next.
+    pub(super) fn take_batch(&mut self, to: Pair, now: Time) -> Option<Note> {
+        let run = self.run.as_mut()?;
+        run.next_batch(to, now);
+        let (label, all) = (&run.candidate.label, run.candidate.spec.instances);
+        let what = format!("next batch: {} of {all} {label}, {} of the old", to.new, to.old);
+        self.moved();
+        Some(Note::plan(what))
     }
 
     /// From the current step to the next, by whomever.
@@ -73,49 +83,28 @@ impl Life {
         run.state = RunState::Completed { at: now };
         run.weight = Weight::FULL;
         run.forget_troubles();
+        // Where the old instances are gone there is nothing to keep warm.
+        let warms = matches!(run.strategy(), Strategy::Canary | Strategy::BlueGreen);
         let candidate = run.candidate.clone();
         let (label, keep) = (candidate.label.clone(), candidate.spec.keep.max(2) as usize);
         let keep_warm = candidate.spec.keep_warm;
         let old = self.stable.replace(candidate.clone());
         let mut what = format!("{label} is stable");
         if let Some(old) = old {
-            what = format!("{what}; {} is kept warm for {}", old.label, humantime::format_duration(keep_warm));
             self.past.retain(|p| p.id != old.id);
             self.past.insert(0, old.clone());
-            self.warm = Some(Warm { deployed: old, until: after(now, keep_warm) });
+            self.retire(&old.id, now);
+            if warms {
+                what = format!("{what}; {} is kept warm for {}", old.label, humantime::format_duration(keep_warm));
+                self.warm = Some(Warm { deployed: old, until: after(now, keep_warm) });
+            }
         }
         // Stable itself is one of those that are kept.
         self.past.retain(|p| p.id != candidate.id);
         self.past.truncate(keep - 1);
+        self.crown(&candidate.id, candidate.spec.bake, now);
         self.moved();
         Some(Note::plan(what))
-    }
-
-    /// All traffic to stable, now. After a promotion the warm version is stable again first; for the
-    /// instances and the router it is the same switch.
-    pub(super) fn go_back(&mut self, by: &Text, why: Option<&Text>, level: Level, now: Time) -> Option<Note> {
-        let completed = matches!(self.run.as_ref()?.state, RunState::Completed { .. });
-        if completed {
-            let warm = self.warm.take()?;
-            self.past.retain(|p| p.id != warm.deployed.id);
-            self.stable = Some(warm.deployed);
-        }
-        let to = self.stable.as_ref()?;
-        let run = self.run.as_mut()?;
-        run.state = RunState::Reverting { asked: now, by: by.clone() };
-        run.weight = Weight::ZERO;
-        run.converged = None;
-        run.manual = None;
-        run.stopped = None;
-        run.short = None;
-        let effect: Text = match why {
-            Some(why) => format!("back on {}: {why}", to.label).into(),
-            None => format!("back on {}", to.label).into(),
-        };
-        let action = Action::Back { to: to.id.clone() };
-        self.last = Some(LastAction { by: by.clone(), action, at: now, effect: effect.clone() });
-        self.moved();
-        Some(Note { level, by: by.clone(), what: effect })
     }
 
     /// The run stops until a person acts.
@@ -141,13 +130,23 @@ impl Run {
         }
     }
 
-    fn enter(&mut self, step: usize, now: Time) {
+    pub(super) fn enter(&mut self, step: usize, now: Time) {
+        let instances = self.instances();
         self.step = step;
         self.step_since = now;
-        self.declare(self.planned(), now);
+        self.aim(instances, now);
     }
 
-    fn forget_troubles(&mut self) {
+    /// Declares what the plan wants now; with more traffic it waits for instances that are still to
+    /// start. `before` is how many there should be so far.
+    pub(super) fn aim(&mut self, before: u32, now: Time) {
+        let planned = self.planned();
+        if planned <= self.weight || self.instances_at(self.step) <= before {
+            self.declare(planned, now);
+        }
+    }
+
+    pub(super) fn forget_troubles(&mut self) {
         self.manual = None;
         self.stopped = None;
         self.short = None;
@@ -156,11 +155,18 @@ impl Run {
         self.overruled = None;
     }
 
-    /// The way back is confirmed.
-    pub(super) fn arrive(&mut self, now: Time) {
-        if let RunState::Reverting { asked, by } = &self.state {
-            self.state = RunState::Reverted { asked: *asked, at: now, by: by.clone(), left: self.candidate.id.clone() };
-            self.forget_troubles();
-        }
+    /// The next batch; its steps are taken from the switch on.
+    pub(super) fn next_batch(&mut self, to: Pair, now: Time) {
+        let (first, last) = (self.switch_at(), self.plan().len());
+        let Some(batch) = &mut self.batch else { return };
+        batch.new = to.new;
+        batch.old = to.old;
+        batch.since = now;
+        batch.ready = false;
+        self.step = if batch.hurried { last } else { first };
+        self.step_since = now;
+        // Evidence counts from here: gates judge each batch.
+        self.converged = None;
+        self.short = None;
     }
 }

@@ -2,7 +2,9 @@
 //!
 //! Stable serves again at once. A rollout that had traffic is held at its weights, one that had none
 //! stays at stable; both wait for a person, since what was measured is lost. A way back goes on. A
-//! first deploy goes on too: there is nothing it could hurt.
+//! first deploy goes on too: there is nothing it could hurt. So does a `recreate` without traffic, whose
+//! old version has ended: every moment of waiting is one without service. A version that bakes goes on
+//! from what it had served when that was written.
 
 use super::{
     Note,
@@ -26,9 +28,17 @@ impl Life {
             if run.state == RunState::Starting {
                 run.step_since = now;
             }
+            if let Some(batch) = &mut run.batch {
+                batch.since = now;
+                batch.ready = false;
+            }
         }
+        if let Some(back) = run.returning.as_mut().filter(|b| !b.serves) {
+            back.since = now;
+        }
+        let away = run.alone() && run.weight == Weight::ZERO && run.stopped.is_none();
         let what = match &run.state {
-            RunState::Starting | RunState::Stepping if run.from.is_none() => format!("{label} is started again"),
+            RunState::Starting | RunState::Stepping if run.from.is_none() || away => format!("{label} is started again"),
             RunState::Starting | RunState::Stepping => {
                 let place = if run.weight == Weight::ZERO { "without traffic".into() } else { format!("at {}", run.weight) };
                 let found = format!("{label} {place}, held");
@@ -39,7 +49,10 @@ impl Life {
                 self.moved();
                 return note(Level::Warn, found);
             }
-            RunState::Reverting { .. } => format!("going back from {label} goes on"),
+            RunState::Reverting { .. } => match &run.returning {
+                Some(back) => format!("going back from {label} goes on: {} is started", back.to.label),
+                None => format!("going back from {label} goes on"),
+            },
             RunState::Failed { .. } => format!("{label} is tried again"),
             RunState::Reverted { .. } | RunState::Completed { .. } => "no rollout in progress".into(),
         };

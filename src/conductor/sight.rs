@@ -1,7 +1,10 @@
 //! What the conductor is told each time: the machine, the gates, the time. And what follows from it
 //! for one run: is it where it should be, what do its gates say.
 
-use super::life::{Observed, PoolSeen, Run, RunState};
+use super::{
+    life::{Deployed, Observed, PoolId, PoolSeen, Run, TaskSeen},
+    rolling::Pair,
+};
 use crate::model::{
     gate::{Arm, GateState, Verdict},
     ident::GateId,
@@ -30,15 +33,46 @@ pub(super) struct Pending {
 }
 
 impl<'a> Sight<'a> {
-    fn pool(&self, run: &Run) -> Option<&'a PoolSeen> {
-        let pool = run.candidate.pool();
-        self.seen.pools.iter().find(|p| p.pool == pool)
+    fn pool(&self, pool: &PoolId) -> Option<&'a PoolSeen> {
+        self.seen.pools.iter().find(|p| p.pool == *pool)
     }
 
-    /// Ready instances of the candidate, and how many it should have.
+    fn ready_of(&self, pool: &PoolId) -> u32 {
+        self.pool(pool).map_or(0, |p| p.ready)
+    }
+
+    /// Ready instances of the candidate, and how many it should have now.
     pub fn ready(&self, run: &Run) -> (u32, u32) {
-        let configured = run.candidate.spec.instances.max(1);
-        self.pool(run).map_or((0, configured), |p| (p.ready, p.desired.max(configured)))
+        (self.ready_of(&run.candidate.pool()), run.instances())
+    }
+
+    /// Ready instances of both versions of a rolling replacement, not counting those that are to end.
+    pub fn ready_pair(&self, run: &Run) -> Option<Pair> {
+        let batch = run.batch.as_ref()?;
+        let old = if run.is_moving() { batch.old } else { batch.was };
+        Some(Pair { new: self.ready_of(&run.candidate.pool()).min(batch.new), old: self.ready_of(&batch.pool).min(old) })
+    }
+
+    /// Whether every instance of a version is ready.
+    pub fn whole(&self, deployed: &Deployed) -> bool {
+        self.ready_of(&deployed.pool()) >= deployed.spec.instances.max(1)
+    }
+
+    /// `1/2 ready: exit code 1`.
+    pub fn ready_of_text(&self, deployed: &Deployed) -> String {
+        let pool = self.pool(&deployed.pool());
+        let trouble = pool.and_then(|p| p.trouble.as_ref()).map(|t| format!(": {t}")).unwrap_or_default();
+        format!("{}/{} ready{trouble}", pool.map_or(0, |p| p.ready), deployed.spec.instances.max(1))
+    }
+
+    /// Whether nothing is left of these.
+    pub fn ended(&self, pools: &[PoolId]) -> bool {
+        !pools.iter().any(|pool| self.pool(pool).is_some())
+    }
+
+    /// How the task of the current step stands.
+    pub fn task(&self, run: &Run) -> Option<&'a TaskSeen> {
+        self.seen.tasks.iter().find(|t| t.run == run.id && t.step == run.step && t.since == run.step_since)
     }
 
     /// Whether every instance of the candidate may get traffic.
@@ -49,8 +83,7 @@ impl<'a> Sight<'a> {
 
     /// Whether the router does what is declared of the candidate.
     pub fn programmed(&self, run: &Run) -> bool {
-        let declared = if run.state == RunState::Stepping { run.weight } else { Weight::ZERO };
-        self.seen.programmed.as_ref().is_some_and(|(pool, weight)| *weight == declared && *pool == Some(run.candidate.pool()))
+        self.seen.programmed.as_ref().is_some_and(|programmed| *programmed == run.place_wanted())
     }
 
     /// What keeps the candidate from being where it should be; `None` when nothing does.
@@ -71,20 +104,25 @@ impl<'a> Sight<'a> {
     /// `canary 2/4 ready: exit code 1`.
     pub fn ready_text(&self, run: &Run) -> Text {
         let (ready, desired) = self.ready(run);
-        let trouble = self.pool(run).and_then(|p| p.trouble.as_ref()).map(|t| format!(": {t}")).unwrap_or_default();
+        let trouble = self.pool(&run.candidate.pool()).and_then(|p| p.trouble.as_ref()).map(|t| format!(": {t}")).unwrap_or_default();
         format!("canary {ready}/{desired} ready{trouble}").into()
     }
 
     /// The gates that decide and whose verdict belongs to this run, once the candidate had traffic. A
     /// verdict that rests on another run's requests says nothing about this one.
     pub fn judging(&self, run: &Run) -> impl Iterator<Item = &'a GateState> + use<'a> {
-        let judged = run.state == RunState::Stepping && run.from.is_some() && run.traffic.is_some();
+        let judged = run.state == super::life::RunState::Stepping && run.from.is_some() && run.traffic.is_some();
         // The clock may have been set back since the start.
         let started = run.converged.map_or(run.started.at, |at| at.min(run.started.at));
         self.gates
             .iter()
             .filter(move |g| judged && g.on_fail != OnFail::Advise)
             .filter(move |g| g.evidence.is_none_or(|e| e.since >= started))
+    }
+
+    /// The deciding gates' states about a version that bakes, on evidence since it has all the traffic.
+    pub fn baking(&self, since: Time) -> impl Iterator<Item = &'a GateState> + use<'a> {
+        self.gates.iter().filter(move |g| g.on_fail != OnFail::Advise && g.evidence.as_ref().is_none_or(|e| e.since >= since))
     }
 
     /// The gates that fail.
@@ -112,7 +150,12 @@ impl<'a> Sight<'a> {
 
     /// Whether the plan may by itself give the candidate this share.
     pub fn may_raise(&self, run: &Run, to: Weight) -> bool {
-        to <= run.weight || (self.failing(run).next().is_none() && self.blind(run).next().is_none())
+        to <= run.weight || self.eyes(run)
+    }
+
+    /// Whether no gate fails or cannot see.
+    pub fn eyes(&self, run: &Run) -> bool {
+        self.failing(run).next().is_none() && self.blind(run).next().is_none()
     }
 
     /// What the current gate step still waits for; empty at any other step.
@@ -123,7 +166,9 @@ impl<'a> Sight<'a> {
 
     /// Every gate that this or a later gate step waits for and that has not passed now.
     pub fn pending_ahead(&self, run: &Run) -> Vec<Pending> {
-        let ahead = run.plan().get(run.step..).unwrap_or_default();
+        // Steps that are taken after each batch are still to come as long as there are batches.
+        let from = if run.batch.is_some() && !run.all_done() { run.step.min(run.switch_at()) } else { run.step };
+        let ahead = run.plan().get(from..).unwrap_or_default();
         let wanted = |g: &&GateSpec| ahead.iter().any(|s| matches!(s, StepSpec::Gate(gates) if gates.includes(&g.name)));
         run.deciding().filter(wanted).filter_map(|g| self.not_passed(run, g)).collect()
     }

@@ -2,7 +2,8 @@
 //! The screen shows these values and computes none of them.
 
 use super::{
-    life::{Cause, Deployed, Life, Observed, Run, RunState},
+    freeze::freeze_text,
+    life::{Cause, Deployed, Life, Observed, Returning, Run, RunState, TaskState},
     plan::label,
     sight::{Pending, Sight},
 };
@@ -10,6 +11,7 @@ use crate::model::{
     action::Action,
     back::How,
     gate::GateState,
+    ratio::Weight,
     rollout::{Attention, Hold, Next, Phase},
     spec::OnFail,
     step::{Pause, Step, StepAt, StepSpec},
@@ -46,19 +48,19 @@ impl Life {
     pub fn view(&self, seen: &Observed, gates: &[GateState], now: Time) -> Telling {
         let sight = Sight { seen, gates, now };
         let run = self.run.as_ref();
-        let holds = run.map(|r| holds(r, &sight)).unwrap_or_default();
+        let holds = self.holds(&sight);
         Telling {
             phase: phase(run, &holds, &sight),
             reason: self.reason(),
-            attention: run.and_then(|r| attention(r, &sight)),
+            attention: self.attention(&sight),
             steps: run.map(steps).unwrap_or_default(),
             at: run.and_then(|r| {
                 let ends = if r.is_held() { None } else { r.ends() };
                 r.at().map(|index| StepAt { index, since: r.step_since, ends })
             }),
             next: run.map_or_else(|| next("nothing is deployed", None, NOBODY), |r| self.next(r, &sight)),
-            how: self.how(),
-            to: self.goes_to().cloned(),
+            how: self.how(seen),
+            to: self.goes_to(seen).cloned(),
             holds,
         }
     }
@@ -75,42 +77,103 @@ impl Life {
                 let stopped = run.stopped.as_ref().map(|s| s.why.clone());
                 stopped.or_else(|| run.manual.as_ref().map(|m| m.text().into()))
             }
-            RunState::Completed { .. } => None,
-        }
-    }
-
-    fn goes_to(&self) -> Option<&Deployed> {
-        match self.run.as_ref()?.state {
-            RunState::Completed { .. } => self.warm.as_ref().map(|w| &w.deployed),
-            _ => self.stable.as_ref(),
-        }
-    }
-
-    fn how(&self) -> How {
-        let none = |why: String| How::None { why: why.into() };
-        let Some(run) = &self.run else { return none("nothing was ever deployed".into()) };
-        match (&run.state, self.goes_to()) {
-            (RunState::Reverting { asked: since, .. } | RunState::Reverted { at: since, .. }, Some(_)) => How::Already { since: *since },
-            (_, Some(_)) => How::Switch,
-            (RunState::Completed { .. }, None) if !self.past.is_empty() => {
-                let labels: Vec<_> = self.past.iter().map(|p| p.label.as_str()).collect();
-                none(format!("no longer warm; could be deployed: {}", labels.join(", ")))
+            RunState::Completed { .. } => {
+                let gates: Vec<_> = run.bad.iter().map(|g| g.text().to_string()).collect();
+                (!gates.is_empty()).then(|| format!("fails while it bakes: {}", gates.join(", ")).into())
             }
-            (_, None) => none("first version: there is none to go back to".into()),
+        }
+    }
+
+    fn holds(&self, sight: &Sight<'_>) -> Vec<Hold> {
+        let Some(run) = &self.run else { return Vec::new() };
+        let mut holds = holds(run, sight);
+        if let Some(f) = self.frozen.as_ref().filter(|_| run.is_moving() || run.then.is_some()) {
+            // After what fails: a freeze is meant, a failure is not.
+            let at = sight.failing(run).count().min(holds.len());
+            holds.insert(at, Hold::Freeze { by: f.by.clone(), since: f.since, until: f.until, reason: f.reason.clone() });
+        }
+        holds
+    }
+
+    fn attention(&self, sight: &Sight<'_>) -> Option<Attention> {
+        let run = self.run.as_ref()?;
+        let some = |kind: &str, since: Time| Some(Attention { kind: kind.into(), since });
+        let waits = run.is_moving() || run.then.is_some();
+        if let Some(known) = attention(run, sight) {
+            return Some(known);
+        }
+        if let Some(freeze) = self.frozen.as_ref().filter(|_| waits) {
+            return some("waiting", freeze.since);
+        }
+        match (&run.state, self.baking()) {
+            (RunState::Completed { .. } | RunState::Reverted { .. }, Some(_)) if run.bad_since.is_some() => {
+                some("failing", run.bad_since.unwrap_or(sight.now))
+            }
+            (RunState::Completed { at }, Some(_)) => some("baking", *at),
+            _ => None,
         }
     }
 
     fn next(&self, run: &Run, sight: &Sight<'_>) -> Next {
         match &run.state {
-            RunState::Reverting { .. } => next(format!("the router takes the canary to {}", run.weight), None, PLAN),
-            RunState::Reverted { .. } => next(format!("nothing by itself; t retries {}", run.candidate.label), None, PERSON),
-            RunState::Failed { .. } => next("100 % if it gets ready after all; t retries", None, PLAN),
-            RunState::Completed { .. } => match &self.warm {
-                Some(warm) => next(format!("{} is torn down", warm.deployed.label), Some(warm.until), PLAN),
-                None => next("nothing", None, NOBODY),
+            RunState::Reverting { .. } => self.next_back(run, sight),
+            RunState::Reverted { .. } => match (&run.then, &self.frozen) {
+                (Some(then), Some(freeze)) => {
+                    next(format!("{} when the freeze is over: {}", then.candidate.label, freeze_text(freeze)), freeze.until, PERSON)
+                }
+                (Some(then), None) => next(format!("{} starts", then.candidate.label), None, PLAN),
+                (None, _) => next(format!("nothing by itself; t retries {}", run.candidate.label), None, PERSON),
             },
+            RunState::Failed { .. } => next("100 % if it gets ready after all; t retries", None, PLAN),
+            RunState::Completed { .. } => match (&self.warm, self.baking()) {
+                (Some(warm), _) => next(format!("{} is torn down", warm.deployed.label), Some(warm.until), PLAN),
+                (None, Some((stable, _))) if run.bad.is_empty() => {
+                    next(format!("{} is good if no gate fails", stable.label), self.record(&stable.id).due, PLAN)
+                }
+                (None, Some((stable, _))) => next(format!("{} bakes anew once its gates pass; R goes back", stable.label), None, PERSON),
+                (None, None) => next("nothing", None, NOBODY),
+            },
+            RunState::Starting | RunState::Stepping if !run.ending.is_empty() && !run.is_held() && self.frozen.is_none() => {
+                let old = self.stable.as_ref().map(|s| s.label.clone()).unwrap_or_default();
+                next(format!("{old} ends, then {} starts: the service is away", run.candidate.label), None, PLAN)
+            }
+            RunState::Starting | RunState::Stepping if self.frozen.is_some() && !run.is_held() => self.next_frozen(),
             RunState::Starting | RunState::Stepping => run.next(sight),
         }
+    }
+}
+
+impl Life {
+    fn next_frozen(&self) -> Next {
+        let Some(freeze) = &self.frozen else { return next("nothing", None, NOBODY) };
+        let by = if freeze.until.is_some() { PLAN } else { PERSON };
+        next(format!("frozen {}: nothing moves forward", freeze_text(freeze)), freeze.until, by)
+    }
+
+    /// What a way back still waits for.
+    fn next_back(&self, run: &Run, sight: &Sight<'_>) -> Next {
+        let left = &run.candidate.label;
+        let then = run.then.as_ref().map(|t| format!(", then {} starts", t.candidate.label)).unwrap_or_default();
+        let Some(back) = &run.returning else {
+            if run.weight == Weight::ZERO {
+                return next(format!("the router takes the canary to 0 %{then}"), None, PLAN);
+            }
+            return next(format!("{left} keeps {} until the old instances are ready again{then}", run.weight), None, PLAN);
+        };
+        let Returning { to, .. } = back;
+        if !back.ending.is_empty() {
+            return next(format!("{left} ends, then {} starts: the service is away{then}", to.label), None, PLAN);
+        }
+        if back.serves {
+            return next(format!("the router gives {} all the traffic{then}", to.label), None, PLAN);
+        }
+        let meanwhile = if back.alone { "the service is away".to_owned() } else { format!("{left} keeps serving") };
+        let ready = sight.ready_of_text(to);
+        if back.missed {
+            let elsewhere = self.route(&sight.seen.gone).map(|r| format!("; R goes to {}", r.to().label)).unwrap_or_default();
+            return next(format!("held: {} {ready}, {meanwhile}{elsewhere}", to.label), None, PERSON);
+        }
+        next(format!("all traffic to {} when it is ready: {ready}; {meanwhile}{then}", to.label), None, PLAN)
     }
 }
 
@@ -128,17 +191,20 @@ impl Run {
             return held;
         }
         let raised = self.planned_at(self.step + 1);
-        let last = if self.step + 1 >= self.plan().len() {
+        let last = if self.batch.is_some() && self.step + 1 >= self.plan().len() && !self.replaced() {
+            "the next batch".to_owned()
+        } else if self.step + 1 >= self.plan().len() {
             format!("100 %, then {} is stable", self.candidate.label)
         } else {
             self.ahead().to_string()
         };
         if self.state == RunState::Starting {
-            return next(format!("{} when all are ready: {}", label(self, 0), sight.ready_text(self)), None, PLAN);
+            let away = if self.alone() { "; the service is away" } else { "" };
+            return next(format!("{} when all are ready: {}{away}", label(self, 0), sight.ready_text(self)), None, PLAN);
         }
         if let Some(short) = sight.short(self) {
             let what = if self.all_done() { "promotion".into() } else { last };
-            return if self.converged.is_some() && !sight.all_ready(self) {
+            return if self.converged.is_some() && !sight.all_ready(self) && self.behind(sight) {
                 next(format!("held: {short}"), None, PLAN)
             } else {
                 next(format!("{what} when it is settled: {short}"), None, PLAN)
@@ -148,7 +214,15 @@ impl Run {
             return self.blind_next(sight).unwrap_or_else(|| next(self.planned().to_string(), None, PLAN));
         }
         match self.current() {
+            None if self.between_batches() => self.blind_next(sight).unwrap_or_else(|| next("the next batch", None, PLAN)),
             None => next(format!("{} is stable", self.candidate.label), None, PLAN),
+            Some(step @ (StepSpec::Check(_) | StepSpec::Warm(_))) => {
+                let how = match sight.task(self).map(|t| &t.state) {
+                    Some(TaskState::Running(what) | TaskState::Done(what) | TaskState::Failed(what)) => format!(": {what}"),
+                    None => String::new(),
+                };
+                next(format!("{last} when the {} works{how}", step.kind()), None, PLAN)
+            }
             Some(StepSpec::Pause(Pause::Manual)) => next(format!("paused by the plan: s goes on to {last}"), None, PERSON),
             Some(StepSpec::Gate(_)) if !sight.pending(self).is_empty() => gate_next(&sight.pending(self), &last, sight.now),
             _ if !sight.may_raise(self, raised) && self.ends().is_none_or(|end| end <= sight.now) => {
@@ -156,6 +230,18 @@ impl Run {
             }
             _ => next(last, self.ends(), PLAN),
         }
+    }
+
+    /// Whether it lags behind what it was, and not because a step or a batch just asked for more.
+    fn behind(&self, sight: &Sight<'_>) -> bool {
+        let starts = self.batch.as_ref().is_some_and(|b| !b.ready) || matches!(self.current(), Some(StepSpec::Scale(_)));
+        let more = starts || self.instances_at(self.step) > sight.ready(self).0 && self.weight != self.planned();
+        !more && self.converged.is_some_and(|at| self.short.is_some_and(|s| s > at))
+    }
+
+    /// Whether every instance is replaced.
+    fn replaced(&self) -> bool {
+        self.pair().zip(self.bounds()).is_none_or(|(pair, bounds)| bounds.done(pair))
     }
 
     /// What a person is waited for, if one is.
@@ -174,6 +260,7 @@ impl Run {
             }
             (Cause::Gate, Some(gate)) => format!("gate {} passes again: s goes on", gate.text()),
             (Cause::Deadline, _) if !sight.all_ready(self) => format!("held: {}; t retries", stopped.why),
+            (Cause::Check, _) => format!("held: {}; t tries it again, s leaves it with a reason", stopped.why),
             (Cause::Deadline | Cause::Gate, _) => format!("held: {}; s goes on", stopped.why),
             (Cause::Restart, _) => format!("held after {}: s goes on from {}", stopped.why, self.place()),
         };
@@ -227,9 +314,7 @@ fn phase(run: Option<&Run>, holds: &[Hold], sight: &Sight<'_>) -> Phase {
                 // Requests that are still to come will tell.
                 Hold::Gate { gate, .. } => !sight.pending(run).iter().any(|p| p.gate == *gate && p.word == "WAIT"),
                 // On the way to a weight it is part of the step; afterwards it is a loss.
-                Hold::Backend { .. } => {
-                    run.state == RunState::Stepping && run.converged.is_some_and(|at| run.short.is_some_and(|s| s > at))
-                }
+                Hold::Backend { .. } => run.state == RunState::Stepping && run.behind(sight),
             };
             if run.is_held() || holds.iter().any(waits) { Phase::Held } else { Phase::Progressing }
         }
@@ -299,11 +384,15 @@ fn attention(run: &Run, sight: &Sight<'_>) -> Option<Attention> {
     if matches!(run.state, RunState::Failed { .. }) {
         return some("failing", run.step_since);
     }
+    if let Some(back) = run.returning.as_ref().filter(|b| b.missed) {
+        return some("stuck", after(back.since, back.to.spec.deadline.ready));
+    }
     if !run.is_moving() {
         return None;
     }
     match &run.stopped {
         Some(stopped) if stopped.cause == Cause::Gate => return some("failing", run.bad_since.unwrap_or(stopped.since)),
+        Some(stopped) if stopped.cause == Cause::Check => return some("failing", stopped.since),
         Some(stopped) if stopped.cause == Cause::Deadline => return some("stuck", stopped.since),
         _ => {}
     }
@@ -313,7 +402,7 @@ fn attention(run: &Run, sight: &Sight<'_>) -> Option<Attention> {
     if let Some(since) = run.manual.as_ref().map(|m| m.since).or_else(|| run.stopped.as_ref().map(|s| s.since)) {
         return some("waiting", since);
     }
-    if let Some(short) = run.short.filter(|short| run.converged.is_some_and(|at| at < *short)) {
+    if let Some(short) = run.short.filter(|_| run.behind(sight)) {
         return some("stuck", short);
     }
     if run.state == RunState::Starting {

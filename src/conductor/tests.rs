@@ -29,6 +29,7 @@ readiness = { path = "/ready" }
 instances = 2
 keep = 3
 keep_warm = "10m"
+bake = "0s"
 steps = [{ weight = 5 }, { pause = "30s" }, { gate = "all" }, { weight = 25 }, { pause = "manual" }, { gate = ["errors"] }, { weight = 50 }]
 deadline = { ready = "2m" }
 [[gate]]

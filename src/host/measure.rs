@@ -152,7 +152,11 @@ mod tests {
             for _ in 0..4 {
                 let wanted = life.wanted();
                 let pools = wanted.pools.iter().map(|d| PoolSeen { pool: d.pool(), desired: 1, ready: 1, trouble: None }).collect();
-                life.advance(&Observed { pools, programmed: Some((wanted.candidate, wanted.weight)), tasks: Vec::new() }, &[], at(second));
+                life.advance(
+                    &Observed { pools, programmed: Some((wanted.candidate, wanted.weight)), ..Observed::default() },
+                    &[],
+                    at(second),
+                );
             }
         }
         life

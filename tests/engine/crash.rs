@@ -116,7 +116,7 @@ fn deployed(label: &str) -> Deployed {
 fn obedient(life: &Life) -> Observed {
     let wanted = life.wanted();
     let pool = |d: &Deployed| PoolSeen { pool: d.pool(), desired: 1, ready: 1, trouble: None };
-    Observed { pools: wanted.pools.iter().map(pool).collect(), programmed: Some((wanted.candidate, wanted.weight)), tasks: Vec::new() }
+    Observed { pools: wanted.pools.iter().map(pool).collect(), programmed: Some((wanted.candidate, wanted.weight)), ..Observed::default() }
 }
 
 /// What is done to the life, in order.
@@ -191,7 +191,7 @@ fn live(disk: &Arc<Mutex<Forgetful>>) -> Lived {
                 state.life.act(&order, &seen, &[], at(second)).unwrap_or_else(|e| panic!("{second}: {e}"));
             }
             Do::Back => {
-                let to = state.life.way_back().unwrap();
+                let to = state.life.way_back(&Observed::default()).unwrap();
                 let (order, seen) = (ordered(&state.life, Action::Back { to }, 0), obedient(&state.life));
                 state.life.act(&order, &seen, &[], at(second)).unwrap();
             }
@@ -249,7 +249,7 @@ fn check(lived: &Lived, found: Option<HostState>, what: &str) {
         }
         assert_eq!(later.wanted().weight, weight, "{what}: it moved by itself");
         // And the way back is open.
-        let to = later.way_back().unwrap();
+        let to = later.way_back(&Observed::default()).unwrap();
         let (order, seen) = (ordered(&later, Action::Back { to }, 0), obedient(&later));
         later.act(&order, &seen, &[], at(200_000)).unwrap();
         assert_eq!(later.wanted().weight, Weight::ZERO);

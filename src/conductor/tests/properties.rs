@@ -17,6 +17,7 @@ readiness = { path = "/ready" }
 instances = 2
 keep = 3
 keep_warm = "20s"
+bake = "10s"
 steps = [{ weight = 5 }, { pause = "5s" }, { gate = "all" }, { weight = 33.33 }, { pause = "manual" }, { weight = 20 }, { gate = ["hold"] }, { weight = 50 }]
 deadline = { ready = "15s", on_fail = "revert" }
 [[gate]]
@@ -176,7 +177,8 @@ impl Watched {
                     self.completed += 1;
                 }
                 RunState::Reverted { .. } => {
-                    assert_eq!(seen.programmed, Some((Some(candidate), Weight::ZERO)), "only the router says it is back");
+                    let back = was.returning.as_ref().map_or((candidate, Weight::ZERO), |b| (b.to.pool(), Weight::FULL));
+                    assert_eq!(seen.programmed, Some((Some(back.0), back.1)), "only the router says it is back");
                     self.reverted += 1;
                 }
                 _ => {}
@@ -212,7 +214,7 @@ impl Watched {
     }
 
     fn order(&mut self, verb: u8, weight: u16) -> Ordered {
-        let to = self.w.life.way_back().unwrap_or_else(|| version("none"));
+        let to = self.w.life.way_back(&self.w.seen).unwrap_or_else(|| version("none"));
         let action = match verb {
             0 => Action::Step,
             1 => Action::SkipGate,
@@ -319,7 +321,7 @@ impl Watched {
         if matches!(view.phase, crate::model::rollout::Phase::Held) {
             assert!(!view.holds.is_empty(), "what is held says by what");
         }
-        assert_eq!(life.allowed(&self.w.seen, &self.w.gates, self.w.now).len(), 8);
+        assert_eq!(life.allowed(&self.w.seen, &self.w.gates, self.w.now).len(), 10);
     }
 
     /// Whatever else is so, and on however old a picture of everything but the run and the version.

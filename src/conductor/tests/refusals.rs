@@ -132,6 +132,8 @@ fn every_action_says_what_it_would_answer() {
         ("promote", "guarded"),
         ("revert", "ok"),
         ("retry", "not_now"),
+        ("freeze", "ok"),
+        ("thaw", "already_so"),
     ];
     assert_eq!(said, expected);
     assert_eq!(w.life.refusal(&Action::Step, true, &w.seen, &w.gates, w.now), None);

@@ -98,7 +98,7 @@ fn the_way_back_is_named() {
     says(&w, &Phase::Completed, None, "v41 is torn down in 600 s [plan]", &[]);
     let mut cold = World { life: w.life.clone(), now: w.now, ..World::new(PLAN) };
     cold.pass(600);
-    assert_eq!(how(&cold), (How::None { why: "no longer warm; could be deployed: v41".into() }, None));
+    assert_eq!(how(&cold), (How::Redeploy { steps: 7 }, Some("v41".into())));
     says(&cold, &Phase::Completed, None, "nothing [nobody]", &[]);
     w.routed = false;
     w.back("v41").unwrap();

@@ -308,7 +308,7 @@ pub(super) fn observed(service: &Service, pools: &[PoolStatus], tasks: Vec<TaskS
         ready: u32::try_from(p.ready.len()).unwrap_or(u32::MAX),
         trouble: p.trouble.clone(),
     });
-    Observed { pools: seen.collect(), programmed: Some(service.proxy.programmed()), tasks }
+    Observed { pools: seen.collect(), programmed: Some(service.proxy.programmed()), tasks, ..Observed::default() }
 }
 
 fn pool_plan(depot: &crate::host::deploy::Depot, service: &str, deployed: &Deployed, instances: Option<&u32>) -> Option<PoolPlan> {
