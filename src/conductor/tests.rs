@@ -1,12 +1,20 @@
 //! A small world around a [`Life`]: a router and instances that do what is wanted, or do not, and
 //! gates that say what the test says.
 
+mod freezing;
 mod lives;
 mod properties;
 mod refusals;
+mod returning;
+mod standing;
+mod strategies;
+mod tasks;
 mod telling;
 
-use super::*;
+use super::{
+    life::{TaskSeen, TaskState},
+    *,
+};
 use crate::model::{
     action::{Action, Belief, Refusal},
     digest::Digest,
@@ -53,6 +61,10 @@ struct World {
     notes: Vec<Note>,
     runs: u32,
     spec: ServiceSpec,
+    /// Whether instances that are no longer wanted take their time to end.
+    lingers: bool,
+    /// How the task of a step stands.
+    task: Option<(usize, TaskState, Vec<Text>)>,
 }
 
 fn version(label: &str) -> VersionId {
@@ -95,6 +107,8 @@ impl World {
             notes: Vec::new(),
             runs: 0,
             spec: spec(plan),
+            lingers: false,
+            task: None,
         }
     }
 
@@ -104,7 +118,7 @@ impl World {
         world.deploy("v41").unwrap();
         world.ready("v41", 2);
         world.pass(601);
-        assert_eq!(world.stable(), Some("v41"));
+        assert_eq!(world.serving(), Some("v41"));
         world.deploy("v42").unwrap();
         world.notes.clear();
         world
@@ -113,6 +127,41 @@ impl World {
     fn deployed(&self, label: &str) -> Deployed {
         let artifact = Digest::of(label.as_bytes());
         Deployed { id: version(label), generation: 0, artifact, label: label.into(), revision: None, spec: self.spec.clone(), at: self.now }
+    }
+
+    /// As [`Self::canary`], with more instances than two and v42 ready to be started.
+    fn stable(plan: &str, instances: u32) -> Self {
+        let mut world = Self::new(plan);
+        world.deploy("v41").unwrap();
+        world.ready("v41", instances);
+        world.pass(601);
+        world.notes.clear();
+        world
+    }
+
+    fn replace(&mut self, label: &str) -> Result<(), Refusal> {
+        let new = NewRun { id: self.fresh(), candidate: self.deployed(label), by: "cem".into(), now: self.now };
+        let seen = self.seen.clone();
+        self.notes.extend(self.life.replace(new, &seen)?);
+        self.settle();
+        Ok(())
+    }
+
+    /// Instances wanted of each version, by label.
+    fn counts(&self) -> Vec<(String, u32)> {
+        let wanted = self.life.wanted();
+        let count = |d: &Deployed| wanted.instances.get(&d.pool()).copied().unwrap_or(d.spec.instances);
+        wanted.pools.iter().map(|d| (d.label.to_string(), count(d))).collect()
+    }
+
+    /// The host dies and finds what it wrote; nothing of it runs any more.
+    fn crash(&mut self) {
+        let written = serde_json::to_string(&self.life).unwrap();
+        self.life = serde_json::from_str(&written).unwrap();
+        self.seen = Observed::default();
+        self.gates.clear();
+        self.notes.extend(self.life.recover(self.now, &"a restart of the host".into()));
+        self.settle();
     }
 
     fn fresh(&mut self) -> RunId {
@@ -157,14 +206,32 @@ impl World {
 
     /// The machine does what is wanted and the conductor sees it, until nothing moves.
     fn settle(&mut self) {
-        for _ in 0..20 {
+        for _ in 0..100 {
             let wanted = self.life.wanted();
             if self.routed {
                 self.seen.programmed = Some((wanted.candidate.clone(), wanted.weight));
             }
             let ready = |d: &Deployed| self.ready.get(d.label.as_str()).copied().unwrap_or_default();
-            let pool = |d: &Deployed| PoolSeen { pool: d.pool(), desired: d.spec.instances, ready: ready(d), trouble: None };
+            let pool = |d: &Deployed| {
+                let desired = wanted.instances.get(&d.pool()).copied().unwrap_or(d.spec.instances);
+                PoolSeen { pool: d.pool(), desired, ready: ready(d).min(desired), trouble: None }
+            };
+            let before = std::mem::take(&mut self.seen.pools);
             self.seen.pools = wanted.pools.iter().map(pool).collect();
+            let leaving = before.into_iter().filter(|p| self.lingers && !wanted.pools.iter().any(|d| d.pool() == p.pool));
+            self.seen.pools.extend(leaving.map(|p| PoolSeen { desired: 0, ready: 0, ..p }));
+            if let (Some(task), Some((step, state, evidence))) = (&wanted.task, &self.task)
+                && task.step == *step
+            {
+                let seen = TaskSeen {
+                    run: task.run.clone(),
+                    step: task.step,
+                    since: task.since,
+                    state: state.clone(),
+                    evidence: evidence.clone(),
+                };
+                self.seen.tasks = vec![seen];
+            }
             let before = self.life.clone();
             self.notes.extend(self.life.advance(&self.seen, &self.gates, self.now));
             if self.life == before {
@@ -223,7 +290,7 @@ impl World {
         self.life.run.as_ref().unwrap()
     }
 
-    fn stable(&self) -> Option<&str> {
+    fn serving(&self) -> Option<&str> {
         self.life.stable.as_ref().map(|s| s.label.as_str())
     }
 

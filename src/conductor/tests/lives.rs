@@ -10,7 +10,7 @@ fn a_first_deploy_gets_everything_once_it_is_ready() {
     w.ready("v41", 1);
     assert_eq!((w.place(), w.pools()), (("starting", 1, 0.0), vec!["v41.1".into()]));
     w.ready("v41", 2);
-    assert_eq!((w.run().word(), w.stable(), w.life.wanted().candidate), ("completed", Some("v41"), None));
+    assert_eq!((w.run().word(), w.serving(), w.life.wanted().candidate), ("completed", Some("v41"), None));
     assert_eq!(
         w.said(),
         [
@@ -43,7 +43,7 @@ fn a_healthy_canary_completes() {
     w.act(Action::Step).unwrap();
     assert_eq!(w.place(), ("stepping", 6, 25.0), "a pass at 5 % is no pass at 25 %");
     w.gates(&pass());
-    assert_eq!((w.run().word(), w.stable()), ("completed", Some("v42")));
+    assert_eq!((w.run().word(), w.serving()), ("completed", Some("v42")));
     assert_eq!(w.pools(), ["v42.2", "v41.1"], "the old instances are kept warm");
     w.pass(600);
     assert_eq!(w.pools(), ["v42.2"]);
@@ -75,7 +75,7 @@ fn only_the_router_can_say_that_it_is_done() {
     w.routed = false;
     w.gates(&pass());
     w.pass(3600);
-    assert_eq!((w.place(), w.stable()), (("stepping", 7, 50.0), Some("v41")));
+    assert_eq!((w.place(), w.serving()), (("stepping", 7, 50.0), Some("v41")));
     w.routed = true;
     w.settle();
     let mut w = World::canary(&PLAN.replace(", { weight = 50 }", ""));
@@ -86,12 +86,12 @@ fn only_the_router_can_say_that_it_is_done() {
     w.routed = false;
     w.act(Action::Promote).unwrap();
     w.pass(3600);
-    assert_eq!((w.place(), w.stable()), (("stepping", 7, 100.0), Some("v41")));
+    assert_eq!((w.place(), w.serving()), (("stepping", 7, 100.0), Some("v41")));
     w.routed = true;
     w.ready("v42", 1);
-    assert_eq!(w.stable(), Some("v41"), "not with an instance missing");
+    assert_eq!(w.serving(), Some("v41"), "not with an instance missing");
     w.ready("v42", 2);
-    assert_eq!(w.stable(), Some("v42"));
+    assert_eq!(w.serving(), Some("v42"));
 
     let mut w = World::canary(PLAN);
     w.ready("v42", 2);
@@ -215,7 +215,7 @@ fn a_first_deploy_that_fails_is_tried_on() {
     other.act(Action::Retry).unwrap();
     assert_eq!(other.pools(), ["v41.2"]);
     w.ready("v41", 2);
-    assert_eq!((w.run().word(), w.stable()), ("completed", Some("v41")));
+    assert_eq!((w.run().word(), w.serving()), ("completed", Some("v41")));
 }
 
 #[test]
@@ -257,7 +257,7 @@ fn a_weight_by_hand_holds_and_resume_goes_on_from_the_current_step() {
     assert_eq!(w.weight(40.0), Err("already_so: already held at 40 % by ben 03:10".into()));
     w.weight(100.0).unwrap();
     w.pass(3600);
-    assert_eq!((w.place(), w.stable()), (("stepping", 2, 100.0), Some("v41")), "held, not promoted");
+    assert_eq!((w.place(), w.serving()), (("stepping", 2, 100.0), Some("v41")), "held, not promoted");
     w.act(Action::Resume).unwrap();
     assert_eq!(w.place(), ("stepping", 3, 5.0));
     w.gates(&blind());
@@ -277,13 +277,13 @@ fn after_a_promotion_the_way_back_is_a_switch_while_it_is_warm() {
     w.ready("v42", 2);
     w.gates(&pass());
     w.because(Action::Promote, false).unwrap();
-    assert_eq!(w.stable(), Some("v42"));
+    assert_eq!(w.serving(), Some("v42"));
     assert!(w.said().contains(&"ben: skipped 6 steps, 5 % → 100 %: seen it before".into()));
     let late = World { life: w.life.clone(), now: w.now, seen: w.seen.clone(), ..World::new(PLAN) };
 
     w.routed = false;
     w.back("v41").unwrap();
-    assert_eq!((w.stable(), w.pools()), (Some("v41"), vec!["v41.1".into(), "v42.2".into()]));
+    assert_eq!((w.serving(), w.pools()), (Some("v41"), vec!["v41.1".into(), "v42.2".into()]));
     assert_eq!(w.place().0, "reverting", "the router still sends to v42");
     w.routed = true;
     w.settle();
@@ -338,7 +338,7 @@ fn a_crash_holds_what_had_traffic_and_lets_a_way_back_go_on() {
     w.deploy("v41").unwrap();
     w.life.recover(w.now, &why);
     w.ready("v41", 2);
-    assert_eq!(w.stable(), Some("v41"), "a first deploy has nothing to wait for");
+    assert_eq!(w.serving(), Some("v41"), "a first deploy has nothing to wait for");
 }
 
 #[test]
@@ -357,7 +357,7 @@ fn a_gate_that_is_forced_does_not_stop_the_same_run_again_for_the_same_failure()
     w.gates(&fail(Arm::Candidate));
     assert!(w.run().stopped.is_some(), "a new failure does");
     w.because(Action::Promote, true).unwrap();
-    assert_eq!(w.stable(), Some("v42"));
+    assert_eq!(w.serving(), Some("v42"));
 }
 
 #[test]
@@ -377,7 +377,7 @@ fn the_last_versions_are_kept() {
         let _ = w.deploy(label);
         w.ready(label, 2);
         w.because(Action::Promote, false).unwrap();
-        assert_eq!(w.stable(), Some(label));
+        assert_eq!(w.serving(), Some(label));
     }
     assert_eq!(w.life.past.iter().map(|p| p.label.as_str()).collect::<Vec<_>>(), ["v44", "v43"]);
 }

@@ -1,0 +1,153 @@
+//! What is thought of versions: baking, good, left, tainted.
+
+use super::*;
+use crate::model::{
+    rollout::{Phase, Standing},
+    version::Version,
+};
+
+fn plan(on_fail: &str) -> String {
+    PLAN.replace("bake = \"0s\"", "bake = \"2h\"").replacen(
+        "signal = \"errors\"",
+        &format!("signal = \"errors\"\non_fail = \"{on_fail}\""),
+        1,
+    )
+}
+
+/// v42 is stable and bakes; v41 is warm for 10 min.
+fn baking(on_fail: &str) -> World {
+    let mut w = World::canary(&plan(on_fail));
+    w.ready("v42", 2);
+    w.because(Action::Promote, false).unwrap();
+    assert_eq!(w.serving(), Some("v42"));
+    w.gates.clear();
+    w.notes.clear();
+    w
+}
+
+fn serve(w: &mut World, label: &str, minutes: u64) {
+    w.life.served(&version(label), 1000, 5, Duration::from_secs(minutes * 60), w.now);
+    w.pass(minutes * 60);
+}
+
+fn gates(w: &mut World, verdict: &Verdict) {
+    let sample = Sample::Counts { hits: 0.0, of: 0.0 };
+    let judged = w.life.judged().unwrap();
+    let (since, gates) = (judged.since.unwrap(), judged.who.spec.gates.clone());
+    assert!(judged.baking && judged.against.is_none());
+    let state = |g: &crate::model::spec::GateSpec| GateState {
+        id: g.name.clone(),
+        signal: SignalId::Errors,
+        rule: "".into(),
+        on_fail: g.on_fail,
+        verdict: verdict.clone(),
+        since: w.now,
+        evidence: Some(Evidence { candidate: sample, stable: sample, limit: 5.0, margin: 1.0, since }),
+    };
+    w.gates = gates.iter().map(state).collect();
+    w.settle();
+}
+
+fn known(w: &World) -> Vec<(String, Standing)> {
+    let shown =
+        |d: &Deployed| Version { id: d.id.clone(), label: d.label.clone(), revision: None, parts: vec![], config: None, back_unsafe: None };
+    w.life.known(&w.seen, shown).into_iter().map(|k| (k.version.label.to_string(), k.standing)).collect()
+}
+
+#[test]
+fn a_version_is_good_after_it_served_for_long_enough() {
+    let mut w = baking("hold");
+    let until = w.now + chrono::Duration::hours(2);
+    assert_eq!(known(&w), [("v42".into(), Standing::Baking { until }), ("v41".into(), Standing::Unproven)]);
+    let view = w.view();
+    assert_eq!((view.phase, view.attention.unwrap().kind.as_str()), (Phase::Completed, "baking"));
+    w.pass(24 * 3600);
+    assert!(matches!(w.life.standing(&version("v42")), Standing::Baking { .. }), "a clock alone makes nothing good");
+    serve(&mut w, "v42", 119);
+    serve(&mut w, "v41", 600);
+    assert!(matches!(w.life.standing(&version("v42")), Standing::Baking { .. }));
+    assert_eq!(
+        w.next(),
+        format!("v42 is good if no gate fails in {} s [plan]", (w.life.record(&version("v42")).due.unwrap() - w.now).num_seconds())
+    );
+    w.said();
+    serve(&mut w, "v42", 1);
+    assert_eq!(w.life.standing(&version("v42")), Standing::Good);
+    assert_eq!(w.said(), ["plan: v42 is good: 2 h with all the traffic and no failed gate"]);
+    let record = w.life.record(&version("v42"));
+    assert_eq!((record.proven.as_secs(), record.requests, record.errors), (7200, 2000, 10));
+    assert_eq!(record.error_ratio(), Some(0.005));
+    assert_eq!(w.life.record(&version("v41")).requests, 0, "only who has all the traffic is counted");
+    assert_eq!((w.next().as_str(), w.life.judged()), ("nothing [nobody]", None));
+    w.deploy("v43").unwrap();
+    w.ready("v43", 2);
+    serve(&mut w, "v42", 1);
+    assert_eq!(w.life.record(&version("v42")).requests, 2000, "not while it shares the traffic");
+}
+
+#[test]
+fn a_gate_that_fails_starts_the_baking_anew_and_moves_nothing() {
+    for on_fail in ["hold", "revert"] {
+        let mut w = baking(on_fail);
+        w.pass(600);
+        serve(&mut w, "v42", 60);
+        w.said();
+        gates(&mut w, &fail(Arm::Candidate));
+        assert_eq!((w.run().word(), w.serving()), ("completed", Some("v42")), "{on_fail}: v41 is no longer warm");
+        let view = w.view();
+        assert_eq!((view.attention.unwrap().kind.as_str(), view.reason.unwrap().as_str()), ("failing", "fails while it bakes: errors"));
+        assert_eq!(w.said(), ["gate errors: gate errors failed 12.30>5.00 % (n 1,204); v42 had baked for 60 min"]);
+        assert_eq!(w.next(), "v42 bakes anew once its gates pass; R goes back [a person]");
+        let found: Vec<_> = w.life.findings().into_iter().map(|f| f.what.to_string()).collect();
+        assert_eq!(found, ["v42 fails while it bakes: errors"]);
+        serve(&mut w, "v42", 120);
+        assert_eq!((w.life.standing(&version("v42")), w.said().len()), (Standing::Unproven, 0));
+        w.crash();
+        assert_eq!(w.life.standing(&version("v42")), Standing::Unproven);
+        gates(&mut w, &pass());
+        assert!(w.said().contains(&"gate errors: passes again: v42 bakes anew".to_owned()));
+        serve(&mut w, "v42", 119);
+        assert!(matches!(w.life.standing(&version("v42")), Standing::Baking { .. }));
+        serve(&mut w, "v42", 1);
+        assert_eq!(w.life.standing(&version("v42")), Standing::Good);
+    }
+}
+
+#[test]
+fn a_gate_goes_back_while_it_is_a_switch_and_its_owner_wants_that() {
+    let mut w = baking("hold");
+    gates(&mut w, &fail(Arm::Candidate));
+    assert_eq!(w.serving(), Some("v42"));
+    let mut w = baking("revert");
+    gates(&mut w, &fail(Arm::Both));
+    assert_eq!(w.serving(), Some("v42"), "going back would not help");
+    gates(&mut w, &fail(Arm::Candidate));
+    assert_eq!((w.run().word(), w.serving()), ("reverted", Some("v41")));
+    let left = Standing::Left { reason: "gate errors failed 12.30>5.00 % (n 1,204)".into() };
+    assert_eq!(w.life.standing(&version("v42")), left);
+    w.gates.clear();
+    w.act(Action::Retry).unwrap();
+    w.ready("v42", 2);
+    w.because(Action::Promote, false).unwrap();
+    assert!(matches!(w.life.standing(&version("v42")), Standing::Baking { .. }), "another chance");
+}
+
+#[test]
+fn a_tainted_version_that_serves_is_a_finding() {
+    let mut w = baking("hold");
+    assert_eq!(
+        w.act(Action::Taint { version: version("v42") }),
+        Err("not_now: a taint needs a reason: it is what everybody else reads".into())
+    );
+    assert_eq!(
+        w.because(Action::Taint { version: version("v9") }, false),
+        Err("not_now: no such version is remembered: there are v42, v41".into())
+    );
+    w.because(Action::Taint { version: version("v42") }, false).unwrap();
+    assert_eq!(w.said(), ["ben: tainted v42, which serves: seen it before"]);
+    let found: Vec<_> = w.life.findings().into_iter().map(|f| f.what.to_string()).collect();
+    assert_eq!(found, ["v42 serves and was tainted by ben: seen it before"]);
+    let again = w.because(Action::Taint { version: version("v42") }, false);
+    assert_eq!(again, Err("already_so: v42 was tainted by ben 03:10: seen it before".into()));
+    assert!(matches!(known(&w)[0].1, Standing::Tainted { .. }));
+}

@@ -1,0 +1,126 @@
+//! Steps that try a candidate before it has traffic, and how many instances it has.
+
+use super::*;
+
+const CHECKED: &str = r#"
+name = "checkout"
+listen = "127.0.0.1:8080"
+command = ["./serve"]
+readiness = { path = "/ready" }
+instances = 4
+bake = "0s"
+steps = [{ scale = 1 }, { check = { http = "/selftest" } }, { warm = { requests = 200 } }, { weight = 5 }, { scale = 2 }, { pause = "manual" }, { weight = 50 }]
+"#;
+
+fn checked(plan: &str) -> World {
+    let mut w = World::stable(plan, 4);
+    w.deploy("v42").unwrap();
+    w.ready("v42", 4);
+    w.notes.clear();
+    w
+}
+
+fn ends(w: &mut World, state: TaskState, evidence: &[&str]) {
+    w.task = Some((w.run().step, state, evidence.iter().map(|line| (*line).into()).collect()));
+    w.settle();
+    w.task = None;
+}
+
+#[test]
+fn what_is_tried_is_tried_on_a_candidate_without_traffic() {
+    let mut w = checked(CHECKED);
+    let task = w.life.wanted().task.unwrap();
+    assert_eq!((w.place(), task.step, task.what.kind(), task.pool), (("stepping", 2, 0.0), 1, "check", w.run().candidate.pool()));
+    assert_eq!(w.counts().last().unwrap().1, 1, "scale comes first");
+    assert_eq!(w.next(), "warm 200 when the check works [plan]");
+    ends(&mut w, TaskState::Running("1 of 2 instances".into()), &[]);
+    assert_eq!((w.place().1, w.next()), (2, "warm 200 when the check works: 1 of 2 instances [plan]".into()));
+    assert_eq!(w.act(Action::Step), Err("not_now: check runs: 1 of 2 instances; to skip it give a reason".into()));
+    ends(&mut w, TaskState::Done("200 in 3 ms".into()), &["GET /selftest 200"]);
+    assert_eq!((w.place(), w.life.wanted().task.unwrap().what.kind()), (("stepping", 3, 0.0), "warm"));
+    ends(&mut w, TaskState::Done("200 requests".into()), &[]);
+    assert_eq!((w.place(), w.life.wanted().task), (("stepping", 6, 5.0), None));
+    assert_eq!(
+        w.said(),
+        [
+            "plan: step 2 of 7 done: check: 200 in 3 ms",
+            "check: GET /selftest 200",
+            "plan: step 3 of 7 done: warm 200; 0 % → 5 %: 200 requests",
+            "plan: step 4 of 7 done: 5 %",
+            "plan: step 5 of 7 done: scale 2",
+        ]
+    );
+}
+
+#[test]
+fn at_all_the_traffic_the_candidate_has_all_its_instances() {
+    let mut w = checked(&CHECKED.replace("{ check = { http = \"/selftest\" } }, { warm = { requests = 200 } }, ", ""));
+    assert_eq!((w.place(), w.counts()), (("stepping", 4, 5.0), vec![("v41".into(), 4), ("v42".into(), 2)]));
+    w.weight(100.0).unwrap_err();
+    w.ready("v42", 3);
+    w.act(Action::Step).unwrap();
+    assert_eq!((w.place(), w.counts().last().unwrap().1), (("stepping", 6, 50.0), 4), "they are there before the traffic is");
+    assert_eq!(w.view().attention, None, "instances that start are no loss");
+    w.ready("v42", 4);
+    assert_eq!(w.serving(), Some("v42"));
+}
+
+#[test]
+fn a_failed_check_stops_the_run_until_a_person_says_why() {
+    let mut w = checked(CHECKED);
+    ends(&mut w, TaskState::Failed("exit code 1".into()), &["schema 7 is missing"]);
+    w.pass(3600);
+    assert_eq!((w.place(), w.life.wanted().task), (("stepping", 2, 0.0), None));
+    assert_eq!(w.said(), ["check: held: check failed: exit code 1", "check: schema 7 is missing"]);
+    let view = w.view();
+    assert_eq!((view.reason.unwrap().as_str(), view.attention.unwrap().kind.as_str()), ("check failed: exit code 1", "failing"));
+    assert_eq!(w.next(), "held: check failed: exit code 1; t tries it again, s leaves it with a reason [a person]");
+    let off = "not_now: check failed: exit code 1; t tries it again, to leave it give a reason";
+    assert_eq!(w.act(Action::Step), Err(off.into()));
+    assert_eq!(w.act(Action::Promote), Err("not_now: the check of step 2 has not worked yet; to go over it give a reason".into()));
+    assert_eq!(w.weight(5.0), Err("not_now: the check of step 2 has not worked yet; to go over it give a reason".into()));
+
+    let before = w.run().step_since;
+    w.act(Action::Retry).unwrap();
+    assert!(w.life.wanted().task.unwrap().since > before, "it is another try, even within the same moment");
+    assert_eq!((w.place().1, w.run().id.text().as_str()), (2, "r2"));
+    ends(&mut w, TaskState::Failed("exit code 1".into()), &[]);
+    w.said();
+    w.because(Action::Step, false).unwrap();
+    assert_eq!((w.place().1, w.said()[0].as_str()), (3, "ben: step 2 of 7 skipped: check: seen it before"));
+    w.because(Action::SkipGate, false).unwrap();
+    assert_eq!(w.place(), ("stepping", 6, 5.0), "a warm-up that runs is skipped likewise");
+}
+
+#[test]
+fn a_check_does_what_its_owner_wants_when_it_fails() {
+    let plan = |what: &str| CHECKED.replace("\"/selftest\"", &format!("\"/selftest\", on_fail = \"{what}\""));
+    let mut w = checked(&plan("revert"));
+    ends(&mut w, TaskState::Failed("404".into()), &[]);
+    assert_eq!((w.place(), w.view().reason.unwrap().as_str()), (("reverted", 2, 0.0), "back on v41: check failed: 404"));
+    let mut w = checked(&plan("advise"));
+    ends(&mut w, TaskState::Failed("404".into()), &["GET /selftest 404"]);
+    assert_eq!(w.place().1, 3);
+    assert_eq!(w.said()[..2], ["check: step 2 of 7 left: check: check failed: 404", "check: GET /selftest 404"]);
+}
+
+#[test]
+fn a_result_of_another_try_says_nothing() {
+    let mut w = checked(CHECKED);
+    let task = w.life.wanted().task.unwrap();
+    let other =
+        |run: &str, step, since| TaskSeen { run: RunId::new(run), step, since, state: TaskState::Done("".into()), evidence: vec![] };
+    w.seen.tasks = vec![other("r1", 1, task.since), other("r2", 2, task.since), other("r2", 1, task.since - chrono::Duration::seconds(1))];
+    w.settle();
+    assert_eq!(w.place().1, 2);
+}
+
+#[test]
+fn a_crash_tries_again() {
+    let mut w = checked(CHECKED);
+    let task = w.life.wanted().task.unwrap();
+    w.crash();
+    assert_eq!((w.place().1, w.life.wanted().task), (2, None), "nothing is tried before a person lets it go on");
+    w.act(Action::Step).unwrap();
+    assert_eq!(w.life.wanted().task, Some(task));
+}
