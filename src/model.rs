@@ -8,6 +8,7 @@ pub mod back;
 pub mod delta;
 pub mod digest;
 pub mod event;
+pub mod figure;
 pub mod gate;
 pub mod history;
 pub mod ident;
