@@ -2,18 +2,22 @@
 //! only mutator, effects are data. Pure: time, keys, plans and ids come in as arguments.
 
 mod act;
+mod bulk;
 pub mod commands;
 mod confirm;
 mod data;
 pub mod desk;
 pub mod docs;
+pub mod fleet;
 pub mod follow;
 mod input;
 pub mod keymap;
 pub mod msg;
+pub mod palette;
 mod preview;
 pub mod state;
 pub mod update;
+pub mod urgency;
 
 #[cfg(test)]
 pub(crate) mod tests;

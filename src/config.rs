@@ -145,6 +145,27 @@ pub struct TargetConfig {
     /// Whether acting is switched off.
     #[serde(default)]
     pub read_only: bool,
+    /// In which colour the console writes its name; its word is always there too.
+    #[serde(default)]
+    pub color: Option<TargetColor>,
+}
+
+/// The colour of a target's name.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TargetColor {
+    /// For production.
+    Red,
+    /// Yellow.
+    Yellow,
+    /// Green.
+    Green,
+    /// Cyan.
+    Cyan,
+    /// Blue.
+    Blue,
+    /// Magenta.
+    Magenta,
 }
 
 /// What runs at a target.
@@ -360,7 +381,7 @@ impl Loaded {
     fn complete(&mut self, env: &Env) {
         let config = &mut self.config;
         if config.targets.is_empty() {
-            config.targets.push(TargetConfig { name: "host".into(), kind: TargetKind::Host, socket: None, read_only: false });
+            config.targets.push(TargetConfig { name: "host".into(), kind: TargetKind::Host, socket: None, read_only: false, color: None });
         }
         for target in &mut config.targets {
             target.socket.get_or_insert_with(|| self.paths.socket.clone());

@@ -14,7 +14,7 @@ use crate::{
         docs,
         keymap::Keymap,
         msg::{Effect, Msg, Record, Stroke},
-        state::{Following, State},
+        state::{self, Following, Overlay, State, View},
         update::{next_wake, update},
     },
     journal::{Entry, Kind},
@@ -36,7 +36,7 @@ use crate::{
 use planner::Places;
 use ratatui::{buffer::Buffer, layout::Rect};
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     sync::mpsc::{Receiver, RecvTimeoutError},
     time::Duration,
 };
@@ -56,8 +56,10 @@ pub struct Setup {
     pub ids: String,
     /// Whether acting is off.
     pub read_only: bool,
-    /// The rollout to open; the first that is heard of when absent.
+    /// The rollout to open. When absent, the only one there is; where there are several, all of them.
     pub open: Option<Key>,
+    /// What is configured of each target.
+    pub targets: BTreeMap<TargetId, state::Place>,
     /// What it watches.
     pub places: Vec<Place>,
     /// Where intents wait for the action they belong to.
@@ -94,6 +96,10 @@ impl Console {
         let desk = Desk::new(setup.keymap, setup.name, &setup.ids);
         let mut state = State::new(setup.look, panel::all(), desk, setup.now);
         state.read_only = setup.read_only;
+        state.targets = setup.targets;
+        if setup.open.is_some() {
+            state.view = View::Rollout;
+        }
         state.shared.open = setup.open;
         Self {
             state,
@@ -130,8 +136,8 @@ impl Console {
     }
 
     fn take(&mut self, msg: Msg) {
-        self.dirty = true;
         let effects = update(&mut self.state, msg, self.now, self.uptime, &self.places);
+        self.dirty |= self.state.wants_frame();
         for effect in effects {
             self.perform(effect);
         }
@@ -196,15 +202,6 @@ impl Console {
         self.take(Msg::Say { text, bad: false });
     }
 
-    /// Opens the first rollout that is heard of, if none is open.
-    fn open_first(&mut self) {
-        let shared = &mut self.state.shared;
-        if shared.open.is_none() {
-            shared.open = shared.rollouts.keys().next().cloned();
-        }
-        self.focus();
-    }
-
     /// Says that the journal cannot be written, once.
     fn watch_journal(&mut self) {
         let trouble = self.journal.trouble();
@@ -225,7 +222,6 @@ impl Program for Console {
 
     fn delta(&mut self, target: &TargetId, delta: Delta) {
         self.take(Msg::Delta(target.clone(), delta));
-        self.open_first();
     }
 
     fn link(&mut self, target: &TargetId, link: Link) {
@@ -280,9 +276,10 @@ impl Program for Console {
     }
 
     fn draw(&mut self, area: Rect, buf: &mut Buffer) {
-        self.dirty = false;
         // Without a thread of its own the log's events are moved when they are looked at.
         tui_logger::move_events();
+        self.take(Msg::Frame);
+        self.dirty = false;
         draw(&self.state, area, buf);
     }
 
@@ -312,7 +309,10 @@ fn following(intent: &Entry) -> Option<Following> {
 
 /// Draws a state with what is derived from the commands.
 pub fn draw(state: &State, area: Rect, buf: &mut Buffer) {
-    let (footer, help, actions) = (docs::footer(state), docs::help(state), docs::actions(state));
+    let (footer, actions) = (docs::footer(state), docs::actions(state));
+    // What is not looked at is not written.
+    let help = if matches!(state.overlay, Overlay::Help(_)) { docs::help(state) } else { Vec::new() };
+    let figures = if matches!(state.overlay, Overlay::Figures(_)) { docs::figures(state) } else { Vec::new() };
     let back_key = state.offers().iter().find(|o| o.command == "revert").map_or("R", |o| o.key.as_str());
-    screen::draw(state, &Extras { footer: &footer, help: &help, actions: &actions, back_key }, area, buf);
+    screen::draw(state, &Extras { footer: &footer, help: &help, figures: &figures, actions: &actions, back_key }, area, buf);
 }

@@ -1,14 +1,17 @@
 //! What can be opened below a rollout: one file per panel, one line in `all`.
 
+pub mod artifact;
 pub mod events;
 pub mod failed;
 pub mod instances;
 pub mod logs;
 pub mod ownlog;
-mod rows;
+pub(crate) mod rows;
+pub mod versions;
 
 use crate::{
     app::state::{Command, Input, Shared},
+    model::figure::Figure,
     ui::look::Look,
 };
 use ratatui::{buffer::Buffer, layout::Rect};
@@ -23,6 +26,11 @@ pub trait Panel: Send {
 
     /// Its commands: keys, help and footer are derived from them.
     fn commands(&self) -> &'static [Command];
+
+    /// What the figures it shows are, for `?`.
+    fn figures(&self) -> &'static [Figure] {
+        &[]
+    }
 
     /// A command of this panel, by name, that the person gave.
     fn run(&mut self, command: &str, shared: &Shared);
@@ -60,6 +68,8 @@ pub fn all() -> Vec<Box<dyn Panel>> {
         Box::new(instances::Instances::default()),
         Box::new(logs::Logs::default()),
         Box::new(events::Events::default()),
+        Box::new(artifact::Artifact::default()),
+        Box::new(versions::Versions::default()),
         Box::new(ownlog::OwnLog::default()),
     ]
 }

@@ -29,6 +29,7 @@ mod back;
 mod below;
 mod cost;
 mod empty;
+mod fleet;
 mod gates;
 mod grid;
 mod header;
@@ -43,7 +44,7 @@ mod tracks;
 mod verdict;
 
 use crate::{
-    app::state::{Overlay, State},
+    app::state::{Overlay, State, View},
     model::{rollout::Phase, signal::SignalId},
     ui::{
         footer::{self, ActionRow, Hint},
@@ -62,6 +63,8 @@ pub struct Extras<'a> {
     pub footer: &'a [Hint],
     /// Keys and what they do.
     pub help: &'a [(String, String)],
+    /// Figures and what they are.
+    pub figures: &'a [(String, String)],
     /// Every action; the row "do nothing" before them is ours.
     pub actions: &'a [ActionRow],
     /// The key that opens the way back, and confirms it: `R` unless it was rebound.
@@ -88,6 +91,7 @@ pub fn draw(state: &State, extras: &Extras<'_>, area: Rect, buf: &mut Buffer) {
     }
     let above = Rect { height: area.height - 1, ..area };
     match state.shared.watched() {
+        _ if state.view == View::Fleet && !state.shared.rollouts.is_empty() => fleet::draw(state, above, buf),
         Some(watched) => rollout(&Scene::new(state, watched, area.width), above, buf),
         None => empty::draw(state, above, buf),
     }
@@ -194,6 +198,7 @@ fn parts(scene: &Scene<'_>, area: Rect) -> Vec<Part> {
         }
         parts.extend(scene.others.iter().map(|track| row(15, tracks::other(scene, track))));
     }
+    parts.extend(last::frozen(scene).map(|r| row(85, r)));
     parts.push(row(35, plan::strip(scene)));
     parts.push(row(55, plan::next(scene)));
     if scene.judged() {

@@ -4,7 +4,8 @@ use chrono::{DateTime, Duration as Span};
 use cutover::{
     app::{
         desk::Desk,
-        state::{Focus, Input, Overlay, Shared, State, Watched},
+        fleet::Fleet,
+        state::{Focus, Input, Overlay, Shared, State, View, Watched},
     },
     model::{
         action::Action,
@@ -705,7 +706,11 @@ pub fn state((rollout, history): (Rollout, Pasts)) -> State {
     let key = rollout.key.clone();
     let links = BTreeMap::from([(key.target.clone(), Link::Live { since: ago(3_600) })]);
     let watched = Watched { rollout, heard: ago(0), history, events: VecDeque::new(), failed: BTreeMap::new() };
-    State { shared: Shared { rollouts: BTreeMap::from([(key.clone(), watched)]), open: Some(key), links, ..shared() }, ..empty() }
+    State {
+        view: View::Rollout,
+        shared: Shared { rollouts: BTreeMap::from([(key.clone(), watched)]), open: Some(key), links, ..shared() },
+        ..empty()
+    }
 }
 
 fn shared() -> Shared {
@@ -724,6 +729,9 @@ fn shared() -> Shared {
 pub fn empty() -> State {
     State {
         desk: Desk::default(),
+        view: View::Fleet,
+        fleet: Fleet::default(),
+        targets: BTreeMap::new(),
         shared: shared(),
         look: Look::FULL,
         size: (80, 24),

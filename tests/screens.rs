@@ -56,7 +56,7 @@ fn paint(state: &State, width: u16, height: u16) -> Buffer {
         row("step", "s", Some("gate errors failed")),
         row("promote", "P", Some("gate errors failed")),
     ];
-    let extras = Extras { footer: &hints, help: &help, actions: &actions, back_key: "R" };
+    let extras = Extras { footer: &hints, help: &help, actions: &actions, figures: &help, back_key: "R" };
     let area = Rect::new(0, 0, width, height);
     let mut buf = Buffer::empty(area);
     draw(state, &extras, area, &mut buf);
@@ -352,7 +352,7 @@ fn preview(state: &State, confirm: Confirm) -> Preview {
     let key = state.shared.open.clone().unwrap_or_else(|| key("demo", &[], "checkout"));
     let plan =
         Plan { belief: Belief { key: key.clone(), run: None, rev: Rev(1), at: None, stable: None, candidate: None }, ..back_plan(state) };
-    Preview { key, plan, confirm, withdrawn: None, meanwhile: None, painted: None, hint: None }
+    Preview { key, plan, also: Vec::new(), confirm, withdrawn: None, meanwhile: None, painted: None, hint: None }
 }
 
 fn overlays(state: &State) -> Vec<Overlay> {
@@ -493,7 +493,7 @@ proptest! {
         for cell in &mut buf.content {
             cell.set_symbol("#");
         }
-        let extras = Extras { footer: &[], help: &[], actions: &[], back_key: "R" };
+        let extras = Extras { footer: &[], help: &[], figures: &[], actions: &[], back_key: "R" };
         draw(&state, &extras, area, &mut buf);
         for position in whole.positions().filter(|p| !area.contains(*p)) {
             prop_assert_eq!(buf[position].symbol(), "#");

@@ -4,6 +4,7 @@ use super::{
     commands,
     desk::Offer,
     msg::Planner,
+    palette::Palette,
     state::{KeyPress, Notice, Overlay, State},
 };
 use crate::{
@@ -12,7 +13,7 @@ use crate::{
         back::How,
         ident::{Key, Role, VersionId},
         ratio::Weight,
-        rollout::Rollout,
+        rollout::{Known, Rollout, Standing},
         text::Text,
     },
     runtime::{Ask, Link},
@@ -23,6 +24,9 @@ impl State {
     pub(super) fn act(&mut self, command: &str, opened_by: Option<KeyPress>, planner: &dyn Planner) {
         let rollout = self.shared.watched().map(|w| w.rollout.clone());
         let Some(rollout) = rollout else {
+            if self.chose_first(command) {
+                return;
+            }
             let action = action_of(command, None).unwrap_or(Action::Pause);
             let why = self.nothing_known();
             self.overlay = Overlay::Refused { action, refusal: Refusal::NotNow { why } };
@@ -34,14 +38,32 @@ impl State {
                 None => self.overlay = Overlay::Weight(String::new()),
             };
         }
+        if takes_words(command) {
+            self.overlay = match self.off(command, &rollout, planner) {
+                Some(refusal) => {
+                    let action = action_of(command, Some(&rollout)).unwrap_or(Action::Pause);
+                    Overlay::Refused { action, refusal }
+                }
+                None => Overlay::Palette(Palette { text: format!("{command} "), ..Palette::default() }),
+            };
+            return;
+        }
         if let Some(action) = self.action_now(command, &rollout, planner) {
-            self.ask(action, &rollout, opened_by, planner);
+            self.ask(action, None, &rollout, opened_by, planner);
+        }
+    }
+
+    /// Why a command is off as things are, whatever words may follow it.
+    fn off(&self, command: &str, rollout: &Rollout, planner: &dyn Planner) -> Option<Refusal> {
+        match self.action_now(command, rollout, planner) {
+            Some(action) => self.refused(&rollout.key, &action, rollout, planner).map(|(_, refusal)| refusal),
+            None => Some(Refusal::NotNow { why: "no other version is remembered that could be deployed".into() }),
         }
     }
 
     /// The action of a command as things are: where `step` is stopped by a gate that may be skipped, it
     /// is that, and says so.
-    fn action_now(&self, command: &str, rollout: &Rollout, planner: &dyn Planner) -> Option<Action> {
+    pub(super) fn action_now(&self, command: &str, rollout: &Rollout, planner: &dyn Planner) -> Option<Action> {
         let action = action_of(command, Some(rollout))?;
         let guarded = |a: &Action| matches!(self.refused(&rollout.key, a, rollout, planner), Some((_, Refusal::Guarded { .. })));
         let skips = action == Action::Step && guarded(&action) && self.refused(&rollout.key, &Action::SkipGate, rollout, planner).is_none();
@@ -49,16 +71,23 @@ impl State {
     }
 
     /// Plans an action and shows what came of it.
-    pub(super) fn ask(&mut self, action: Action, rollout: &Rollout, opened_by: Option<KeyPress>, planner: &dyn Planner) {
+    pub(super) fn ask(
+        &mut self,
+        action: Action,
+        reason: Option<Text>,
+        rollout: &Rollout,
+        opened_by: Option<KeyPress>,
+        planner: &dyn Planner,
+    ) {
         let back = matches!(action, Action::Back { .. });
         if let Some(refusal) = self.forbidden(&rollout.key, &action) {
             self.overlay = Overlay::Refused { action, refusal };
             return;
         }
         let id = self.desk.ids.next();
-        let ask = Ask { action, id, name: self.desk.name.clone(), reason: None, force: false, switch_only: false };
+        let ask = Ask { action, id, name: self.desk.name.clone(), reason, force: false, switch_only: false };
         match plan(planner, rollout, &ask) {
-            Ok(plan) => self.show(plan, ask, rollout, opened_by),
+            Ok(plan) => self.show(plan, ask, rollout, Vec::new(), opened_by),
             Err(Refusal::AlreadySo { what }) if !back => {
                 self.overlay = Overlay::None;
                 self.notice = Some(Notice { text: what, bad: false, fades: None });
@@ -67,13 +96,18 @@ impl State {
         }
     }
 
+    /// Whether nothing may be sent there.
+    pub(super) fn is_read_only(&self, key: &Key) -> bool {
+        self.read_only || self.targets.get(&key.target).is_some_and(|t| t.read_only)
+    }
+
     /// What forbids an action whatever the rollout is like. Nothing forbids the way back: where nothing may
     /// be sent, its preview says so.
-    fn forbidden(&self, key: &Key, action: &Action) -> Option<Refusal> {
+    pub(super) fn forbidden(&self, key: &Key, action: &Action) -> Option<Refusal> {
         if matches!(action, Action::Back { .. }) {
             return None;
         }
-        if self.read_only {
+        if self.is_read_only(key) {
             return Some(Refusal::ReadOnly);
         }
         if self.desk.gone.contains_key(key) {
@@ -87,7 +121,8 @@ impl State {
         let refusal = self.forbidden(key, action).or_else(|| {
             // Nothing is sent under this name: a question does not use one up.
             let id = crate::model::ident::ActionId::new("");
-            let ask = Ask { action: action.clone(), id, name: None, reason: None, force: false, switch_only: false };
+            let reason = needs_reason(action).then(stand_in);
+            let ask = Ask { action: action.clone(), id, name: None, reason, force: false, switch_only: false };
             plan(planner, rollout, &ask).err()
         })?;
         // That the weight is zero already says nothing against setting another one.
@@ -98,22 +133,18 @@ impl State {
     /// Every acting command as it stands now.
     pub(super) fn refresh_offers(&mut self, planner: &dyn Planner) {
         let rollout = self.shared.watched().map(|w| &w.rollout);
-        let offers = commands::acting().filter_map(|c| {
+        let offers = commands::acting().map(|c| {
             let mut skips = false;
-            let key = self.desk.keymap.keys_of(None, c.name).into_iter().next().unwrap_or_default();
+            let key = self.desk.keymap.keys_of(None, c.name).into_iter().next().unwrap_or_else(|| format!(":{}", c.name));
             let off = match rollout {
                 None => Some(Refusal::NotNow { why: self.nothing_known() }),
                 Some(rollout) => {
-                    let action = match c.name {
-                        "weight" => Action::SetWeight { weight: Weight::ZERO },
-                        name => self.action_now(name, rollout, planner)?,
-                    };
-                    skips |= action == Action::SkipGate;
-                    self.refused(&rollout.key, &action, rollout, planner).map(|(_, refusal)| refusal)
+                    skips |= self.action_now(c.name, rollout, planner) == Some(Action::SkipGate);
+                    self.off(c.name, rollout, planner)
                 }
             };
             let label = if skips { "skip gate".into() } else { label(c.name, rollout) };
-            Some(Offer { command: c.name, key, label, off })
+            Offer { command: c.name, key, label, off }
         });
         self.desk.offers = offers.collect();
     }
@@ -142,12 +173,35 @@ pub(super) fn plan(planner: &dyn Planner, rollout: &Rollout, ask: &Ask) -> Resul
     match planner.plan(rollout, ask) {
         Err(Refusal::Guarded { gate, why }) if ask.reason.is_none() => {
             // The reason itself is put in when it was given: the plan is made again then.
-            let ask = Ask { reason: Some("(your reason)".into()), ..ask.clone() };
+            let ask = Ask { reason: Some(stand_in()), ..ask.clone() };
             let with = planner.plan(rollout, &ask).map_err(|_| Refusal::Guarded { gate, why });
             with.map(|plan| Plan { needs_reason: true, ..plan })
         }
         other => other,
     }
+}
+
+/// Stands for a reason that is not given yet.
+fn stand_in() -> Text {
+    "(your reason)".into()
+}
+
+/// Whether an action is nothing without a reason, whatever the gates say.
+const fn needs_reason(action: &Action) -> bool {
+    matches!(action, Action::Freeze { .. } | Action::Taint { .. })
+}
+
+/// Whether a command must be written with words.
+fn takes_words(command: &str) -> bool {
+    command != "weight" && !commands::words(command).is_empty()
+}
+
+/// The version that an undo without words would mean: the newest good one that could be deployed, else
+/// the newest that could.
+fn older(rollout: &Rollout) -> Option<&Known> {
+    let current = |k: &&Known| rollout.tracks.iter().any(|t| t.version.id == k.version.id && t.role != Role::Superseded);
+    let could = || rollout.versions.iter().filter(|k| k.available && !current(k));
+    could().find(|k| k.standing == Standing::Good).or_else(|| could().next())
 }
 
 /// The action of a command on this rollout.
@@ -159,6 +213,13 @@ fn action_of(command: &str, rollout: Option<&Rollout>) -> Option<Action> {
         "weight" => Action::SetWeight { weight: Weight::ZERO },
         "promote" => Action::Promote,
         "retry" => Action::Retry,
+        "undo" => Action::Undo { to: older(rollout?)?.version.id.clone() },
+        "freeze" => Action::Freeze { until: None },
+        "thaw" => Action::Thaw,
+        "taint" => {
+            let track = rollout.and_then(|r| r.candidate().or_else(|| r.stable()));
+            Action::Taint { version: track.map_or_else(|| VersionId::new(""), |t| t.version.id.clone()) }
+        }
         "revert" => {
             let back = rollout.and_then(|r| r.back.to.as_ref().or_else(|| r.track(Role::Stable).map(|t| &t.version)));
             Action::Back { to: back.map_or_else(|| VersionId::new(""), |v| v.id.clone()) }
@@ -170,7 +231,11 @@ fn action_of(command: &str, rollout: Option<&Rollout>) -> Option<Action> {
 /// What a command would do, in few words.
 fn label(command: &str, rollout: Option<&Rollout>) -> Text {
     let Some(back) = rollout.map(|r| &r.back).filter(|_| command == "revert") else {
-        return if command == "revert" { "back".into() } else { command.into() };
+        return if command == "revert" {
+            "back".into()
+        } else {
+            commands::named(command).filter(|c| c.keys.is_empty()).map_or(command, |c| c.doc).into()
+        };
     };
     match (&back.how, &back.to) {
         (How::Already { .. }, Some(to)) => format!("already back on {}", to.label).into(),

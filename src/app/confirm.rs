@@ -7,7 +7,14 @@ use super::{
     msg::{Effect, Planner, Record, Stroke},
     state::{Code, Confirm, Following, Input, KeyPress, Notice, Overlay, Preview, State},
 };
-use crate::model::{action::Action, text::Text};
+use crate::{
+    model::{
+        action::{Action, Plan},
+        ident::Key,
+        text::Text,
+    },
+    runtime::Ask,
+};
 use std::time::Duration;
 
 /// How long a reason may be.
@@ -192,19 +199,30 @@ impl State {
     fn accept(&mut self, fx: &mut Vec<Effect>) {
         let Overlay::Preview(preview) = &self.overlay else { return };
         let back = matches!(preview.plan.action, Action::Back { .. });
-        if !back && let Some(silence) = self.silence(&preview.key) {
+        let mut keys = std::iter::once(&preview.key).chain(preview.also.iter().filter(|a| a.plan.is_ok()).map(|a| &a.key));
+        if !back && let Some(silence) = keys.find_map(|key| self.silence(key)) {
             return self.withdraw(format!("the view is stale: {silence}").into());
         }
         let Overlay::Preview(preview) = std::mem::replace(&mut self.overlay, Overlay::None) else { return };
         let Some(draft) = self.desk.draft.take() else { return };
-        let Preview { key, plan, confirm, .. } = *preview;
+        let Preview { key, plan, also, confirm, .. } = *preview;
         // Nothing that is shown only gets here; should it ever, it is not sent.
         if confirm == Confirm::Never {
             return;
         }
+        let several = also.into_iter().filter_map(|a| Some((a.key, a.plan.ok()?)));
+        for (key, plan) in std::iter::once((key, plan)).chain(several) {
+            self.send(key, plan, &draft.ask, fx);
+        }
+        self.fleet.marks.clear();
+    }
+
+    /// Hands one plan over and follows it from then on.
+    fn send(&mut self, key: Key, plan: Plan, ask: &Ask, fx: &mut Vec<Effect>) {
+        let back = matches!(plan.action, Action::Back { .. });
         let evidence = self.shared.rollouts.get(&key).and_then(|w| w.rollout.verdict.clone());
         let at = self.shared.now;
-        let (name, reason) = (draft.ask.name, draft.ask.reason);
+        let (name, reason) = (ask.name.clone(), ask.reason.clone());
         let intent = Record::Intent { key: key.clone(), plan: Box::new(plan.clone()), name, reason, evidence, at };
         let send = Effect::Send { target: key.target.clone(), plan: Box::new(plan.clone()), after_intent: !back };
         let intent = Effect::Journal(Box::new(intent));

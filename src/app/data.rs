@@ -3,18 +3,27 @@
 
 use super::{
     desk::Staging,
-    state::{LOG_LINES, Notice, State, Watched},
+    state::{LOG_LINES, Notice, State, View, Watched},
 };
-use crate::model::{
-    delta::Delta,
-    event::{Event, LogLine},
-    history::History,
-    ident::{Key, TargetId, VersionId},
-    rollout::{Rollout, Seen},
-    text::Text,
+use crate::{
+    model::{
+        delta::Delta,
+        event::{Event, LogLine},
+        history::History,
+        ident::{Key, TargetId, VersionId},
+        rollout::{Rollout, Seen},
+        text::Text,
+        time::{elapsed, span},
+    },
+    runtime::Link,
 };
-use std::collections::{BTreeMap, VecDeque};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    time::Duration,
+};
 
+/// How long after a rollout opened by itself another one may still bring up the fleet.
+const AT_THE_START: Duration = Duration::from_secs(2);
 /// How many events of a service are kept.
 const EVENTS: usize = 500;
 /// How many versions' pasts are kept beside those that have a track.
@@ -161,10 +170,25 @@ impl State {
         touched
     }
 
-    /// Opens the first rollout when none is open: nothing acts before a key, so this moves nothing.
+    /// Until the first key the only rollout there is has the screen; several have the fleet's. Once it has
+    /// been read for a while nothing takes the screen away.
     fn open_something(&mut self) {
-        if self.shared.open.is_none() {
-            self.shared.open = self.shared.rollouts.keys().next().cloned();
+        let first = |link: &Link| matches!(link, Link::Connecting { attempt: 0 | 1, last: None, .. });
+        let fresh = self.desk.opened_itself.is_none_or(|at| self.shared.uptime < at + AT_THE_START);
+        if !self.desk.touched && fresh {
+            let mut keys = self.shared.rollouts.keys();
+            match (self.view, &self.shared.open, keys.next(), keys.next()) {
+                (View::Fleet, None, Some(only), None) if !self.shared.links.values().any(first) => {
+                    self.shared.open = Some(only.clone());
+                    self.view = View::Rollout;
+                    self.desk.opened_itself = Some(self.shared.uptime);
+                }
+                (View::Rollout, Some(open), _, Some(_)) if self.desk.opened_itself.is_some() && !self.desk.gone.contains_key(open) => {
+                    self.shared.open = None;
+                    self.view = View::Fleet;
+                }
+                _ => {}
+            }
         }
         if self.desk.baseline.is_none() {
             self.desk.baseline = self.shared.watched().map(|w| w.rollout.last.clone());
@@ -186,10 +210,6 @@ impl State {
 
     /// How long the open rollout's target has been silent, in words, if it is not live.
     pub(super) fn silence(&self, key: &Key) -> Option<Text> {
-        use crate::{
-            model::time::{elapsed, span},
-            runtime::Link,
-        };
         let why = match self.shared.links.get(&key.target) {
             Some(Link::Live { .. }) => return None,
             Some(Link::Denied { what, .. }) => format!(": {what}"),

@@ -54,6 +54,14 @@ pub struct Desk {
     pub(super) settled: BTreeMap<ActionId, Time>,
     /// When an action of unknown outcome was asked about last.
     pub(super) asked: BTreeMap<ActionId, Time>,
+    /// Whether the rollout was opened from the fleet, where closing it leads back to.
+    pub(super) entered: bool,
+    /// Whether a key was pressed: from then on nothing opens by itself.
+    pub(super) touched: bool,
+    /// When a rollout was opened by itself.
+    pub(super) opened_itself: Option<Duration>,
+    /// Whether what is on the screen changed since the last frame.
+    pub(super) unseen: bool,
     /// Whose logs the loop was told to watch.
     pub(super) watching: Option<Key>,
     /// Whose lines the logs are.

@@ -4,11 +4,12 @@
 use super::{
     commands::{self, COMMANDS},
     desk::Offer,
-    state::{Command, Confirm, Focus, Overlay, State},
+    state::{Command, Confirm, Focus, Overlay, State, View},
 };
 use crate::{
     model::{
         action::Refusal,
+        figure,
         rollout::{Hold, Phase},
         text::Text,
     },
@@ -29,7 +30,7 @@ pub fn footer(state: &State) -> Vec<Hint> {
                 Confirm::Key { letter: true, .. } => format!("or {} sends it", key("revert")),
                 Confirm::Key { .. } => "sends it".to_owned(),
                 Confirm::Typed { expected, .. } => format!("after typing {expected} sends it"),
-                Confirm::Reason { then_typed: Some(_), .. } => "takes the reason".to_owned(),
+                Confirm::Reason { then_typed: Some(_), .. } => "takes the reason; sends nothing yet".to_owned(),
                 Confirm::Reason { .. } => "sends it with the reason".to_owned(),
                 Confirm::Never => String::new(),
             };
@@ -39,6 +40,7 @@ pub fn footer(state: &State) -> Vec<Hint> {
             hints.push(Hint::new(&key("close"), "close, nothing is sent", 1));
         }
         Overlay::Weight(_) => hints.extend([Hint::new("enter", "shows the plan", 0), Hint::new(&key("close"), "close", 1)]),
+        Overlay::None if state.view == View::Fleet => hints.extend(in_fleet(state)),
         Overlay::None if state.focus == Focus::Panel => {
             let panel = state.panels.get(state.panel);
             if panel.is_some_and(|p| p.typing()) {
@@ -52,23 +54,61 @@ pub fn footer(state: &State) -> Vec<Hint> {
             }
             hints.extend([Hint::new(&key("next-panel"), "panel", 8), Hint::new(&key("help"), "", 9)]);
         }
+        Overlay::Palette(_) => {
+            hints.extend([Hint::new("enter", "runs what is written", 0), Hint::new("tab", "completes", 1), Hint::new("esc", "close", 2)]);
+        }
         Overlay::None => {
             hints.extend(back());
             hints.extend(acting(state));
             hints.push(Hint::new(&key("open"), "actions", 7));
             hints.push(Hint::new(&key("next-panel"), "panel", 8));
-            hints.push(Hint::new(&key("help"), "", 9));
+            hints.push(Hint::new(&key("palette"), "", 9));
+            hints.push(Hint::new(&key("help"), "", 10));
         }
         Overlay::Actions(_) => {
             hints.extend(back());
             hints.extend([Hint::new(&key("open"), "choose", 1), Hint::new(&key("close"), "close", 2)]);
         }
-        Overlay::Help(_) | Overlay::Connections | Overlay::Refused { .. } => {
+        Overlay::Help(_) | Overlay::Figures(_) | Overlay::Connections | Overlay::Refused { .. } => {
             hints.extend(back());
+            let more = match state.overlay {
+                Overlay::Help(_) => Some("what the figures are"),
+                Overlay::Figures(_) => Some("close"),
+                _ => None,
+            };
+            hints.extend(more.map(|more| Hint::new(&key("help"), more, 2)));
             hints.push(Hint::new(&key("close"), "close", 1));
         }
     }
     hints.retain(|h| !h.key.is_empty());
+    hints
+}
+
+/// What can be done among all rollouts. Acting keys act on the row of the cursor, and say so.
+fn in_fleet(state: &State) -> Vec<Hint> {
+    let key = |command: &str| state.desk.keymap.keys_of(None, command).into_iter().next().unwrap_or_default();
+    if state.is_typing() {
+        return vec![Hint::new("enter", "keeps the text", 0), Hint::new("esc", "drops it", 0)];
+    }
+    let mut hints = Vec::new();
+    match state.shared.watched() {
+        Some(w) => {
+            let back = state.offers().iter().find(|o| o.command == "revert");
+            let name = w.rollout.key.service.text();
+            hints.extend(back.map(|o| Hint::new(&o.key, format!("{name} {}", o.label), 0)));
+            hints.push(Hint::new(&key("open"), "opens it", 1));
+            hints.extend(acting(state).into_iter().take(3).map(|h| Hint { drop: h.drop + 4, ..h }));
+        }
+        None => hints.push(Hint::new(&key("down"), "chooses a row", 0)),
+    }
+    if state.fleet.marks().is_empty() {
+        hints.push(Hint::new(&key("mark"), "marks", 3));
+    } else {
+        hints.push(Hint::new(":VERB marked", format!("acts on {}", state.fleet.marks().len()), 1));
+        hints.push(Hint::new(&key("close"), "drops the marks", 2));
+    }
+    let filter = if state.fleet.filter().0.is_empty() { "filter" } else { "other filter" };
+    hints.extend([Hint::new(&key("filter"), filter, 4), Hint::new(&key("palette"), "", 8), Hint::new(&key("help"), "", 9)]);
     hints
 }
 
@@ -104,6 +144,7 @@ fn short(refusal: &Refusal) -> Text {
         Refusal::Guarded { .. } => "gate failed".into(),
         Refusal::Stale { .. } => "view is stale".into(),
         Refusal::ReadOnly => "read-only".into(),
+        Refusal::Frozen { .. } => "frozen".into(),
         other => {
             let all = other.to_string();
             all.split([',', ';', ':']).next().unwrap_or_default().into()
@@ -124,7 +165,10 @@ pub fn help(state: &State) -> Vec<(String, String)> {
     let heading = |doc: &str| (String::new(), doc.to_owned());
     let map = &state.desk.keymap;
     let line = |panel: Option<&str>, c: &Command| {
-        let keys = map.keys_of(panel, c.name);
+        let mut keys = map.keys_of(panel, c.name);
+        if keys.is_empty() && panel.is_none() {
+            keys.push(commands::written(c.name));
+        }
         let gone = keys.is_empty() || (state.read_only && c.acts && c.name != "revert");
         (!gone).then(|| (keys.join(", "), c.doc.to_owned()))
     };
@@ -139,12 +183,43 @@ pub fn help(state: &State) -> Vec<(String, String)> {
     lines
 }
 
+/// What each figure of the screen is: its name, and where it comes from. Headings have no name.
+#[must_use]
+pub fn figures(state: &State) -> Vec<(String, String)> {
+    let mut lines = Vec::new();
+    let mut table = |heading: &str, figures: &[figure::Figure]| {
+        if !figures.is_empty() {
+            lines.push((String::new(), heading.to_owned()));
+            lines.extend(figures.iter().map(|f| (f.name.to_owned(), f.line())));
+        }
+    };
+    if state.view == View::Fleet {
+        table("All rollouts", figure::FLEET);
+        return lines;
+    }
+    let panel = state.panels.get(state.panel);
+    let own = |table: &mut dyn FnMut(&str, &[figure::Figure])| {
+        if let Some(p) = panel {
+            table(&format!("Panel {}", p.id()), p.figures());
+        }
+    };
+    if state.focus == Focus::Panel {
+        own(&mut table);
+        table("The rollout", figure::ROLLOUT);
+    } else {
+        table("The rollout", figure::ROLLOUT);
+        own(&mut table);
+    }
+    lines
+}
+
 /// The key table of the README.
 #[must_use]
 pub fn readme_table(panels: &[(&'static str, &'static [Command])]) -> String {
     let mut out = String::from("| key | name | what it does |\n|---|---|---|\n");
     let mut row = |c: &Command, place: &str| {
         let keys = c.keys.iter().map(|k| format!("`{k}`")).collect::<Vec<_>>().join(" ");
+        let keys = if keys.is_empty() { format!("`{}`", commands::written(c.name)) } else { keys };
         let _ = writeln!(out, "| {keys} | `{}` | {}{place} |", c.name, c.doc);
     };
     for c in COMMANDS {
@@ -172,8 +247,9 @@ pub fn example(panels: &[(&'static str, &'static [Command])]) -> String {
 /// Every command that panels have, once, with the panels that have it.
 fn panel_commands(panels: &[(&'static str, &'static [Command])]) -> Vec<(&'static Command, Vec<&'static str>)> {
     let mut all: Vec<(&'static Command, Vec<&'static str>)> = Vec::new();
-    for (id, commands) in panels {
-        for c in *commands {
+    for (id, own) in panels {
+        // What every place has is written once.
+        for c in own.iter().filter(|c| commands::named(c.name).is_none()) {
             match all.iter_mut().find(|(known, _)| known.name == c.name) {
                 Some((_, places)) => places.push(id),
                 None => all.push((c, vec![id])),

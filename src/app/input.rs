@@ -6,11 +6,11 @@ use super::{
     docs,
     keymap::Found,
     msg::{Effect, Planner, Stroke},
-    state::{Code, Focus, Input, KeyPress, Notice, Overlay, State},
+    palette,
+    state::{Code, Focus, Input, KeyPress, Notice, Overlay, State, View},
 };
 use crate::model::{
     action::Action,
-    ratio::Weight,
     text::Text,
     time::{Time, after},
     version::Artifact,
@@ -39,6 +39,8 @@ impl State {
                 self.paste(text);
             }
         }
+        self.desk.touched = true;
+        self.hold_rows();
         // From here on the person may have seen who acted last.
         if let Some(w) = self.shared.watched() {
             self.desk.baseline = Some(w.rollout.last.clone());
@@ -54,7 +56,7 @@ impl State {
             }
         } else if self.overlay == Overlay::None && self.is_typing() {
             let input = Input::Paste(Text::clean(text).to_string());
-            self.panel_input(&input);
+            self.typed_input(&input);
         } else {
             self.say("a paste is ignored here", None);
         }
@@ -72,6 +74,10 @@ impl State {
         if self.overlay == Overlay::None && self.is_typing() {
             self.desk.keyboard.sequence.clear();
             return self.type_into_panel(press.key, fx);
+        }
+        if matches!(self.overlay, Overlay::Palette(_)) {
+            self.desk.keyboard.sequence.clear();
+            return self.palette_key(press, planner, fx);
         }
         if let Overlay::Weight(_) = self.overlay
             && self.type_weight(press, planner)
@@ -110,46 +116,80 @@ impl State {
         }
     }
 
-    fn run(&mut self, command: &'static str, press: Press, planner: &dyn Planner, fx: &mut Vec<Effect>) {
+    pub(super) fn run(&mut self, command: &'static str, press: Press, planner: &dyn Planner, fx: &mut Vec<Effect>) {
         match command {
             "revert" => return self.act(command, Some(press.key), planner),
             "redraw" => return fx.push(Effect::Redraw),
             "suspend" => return fx.push(Effect::Suspend),
             "close" => return self.close(),
-            "quit" if self.overlay == Overlay::None && self.focus == Focus::Rollout => return fx.push(Effect::Quit),
+            "quit" if self.is_outermost() => return fx.push(Effect::Quit),
             "quit" => return self.close(),
             _ => {}
         }
         match self.overlay {
-            Overlay::None => match self.focus {
-                Focus::Panel => self.run_in_panel(command, fx),
-                Focus::Rollout => self.run_in_rollout(command, press, planner, fx),
+            Overlay::None => match (self.view, self.focus) {
+                _ if self.run_anywhere(command, fx) => {}
+                (View::Fleet, _) => self.run_in_fleet(command, press.key, press.repeat || press.again, planner),
+                (View::Rollout, Focus::Panel) => self.run_in_panel(command),
+                (View::Rollout, Focus::Rollout) => self.run_in_rollout(command, press, planner),
             },
             Overlay::Actions(row) => self.run_in_actions(command, row, press, planner),
             Overlay::Help(first) => match command {
-                "help" => self.overlay = Overlay::None,
+                "help" => self.overlay = Overlay::Figures(0),
                 _ => {
                     let last = docs::help(self).len().saturating_sub(1);
                     self.overlay = Overlay::Help(moved(command, first, last));
                 }
             },
+            Overlay::Figures(first) => match command {
+                "help" => self.overlay = Overlay::None,
+                _ => {
+                    let last = docs::figures(self).len().saturating_sub(1);
+                    self.overlay = Overlay::Figures(moved(command, first, last));
+                }
+            },
             Overlay::Refused { .. } => self.overlay = Overlay::None,
             Overlay::Connections if command == "connections" => self.overlay = Overlay::None,
-            Overlay::Connections | Overlay::Weight(_) | Overlay::Preview(_) => {}
+            Overlay::Connections | Overlay::Weight(_) | Overlay::Preview(_) | Overlay::Palette(_) => {}
         }
     }
 
-    fn run_in_rollout(&mut self, command: &'static str, press: Press, planner: &dyn Planner, fx: &mut Vec<Effect>) {
+    /// What a command means wherever one is. True when it was one of those.
+    fn run_anywhere(&mut self, command: &str, fx: &mut Vec<Effect>) -> bool {
         match command {
-            "open" => self.overlay = Overlay::Actions(0),
+            // In a panel the figures are asked for: its keys stand in the footer.
+            "help" if self.view == View::Rollout && self.focus == Focus::Panel => self.overlay = Overlay::Figures(0),
             "help" => self.overlay = Overlay::Help(0),
             "connections" => self.overlay = Overlay::Connections,
+            "palette" => self.overlay = Overlay::Palette(palette::Palette::default()),
+            "fleet" if self.view == View::Rollout => self.leave_rollout(),
+            "fleet" => {}
+            "copy" => self.copy(fx),
+            _ => return false,
+        }
+        true
+    }
+
+    /// Whether nothing is left to be closed but the console.
+    fn is_outermost(&self) -> bool {
+        let inner = match self.view {
+            View::Fleet => !self.fleet.filter.text().is_empty() || !self.fleet.marks.is_empty(),
+            View::Rollout => self.focus == Focus::Panel || self.desk.entered,
+        };
+        self.overlay == Overlay::None && !inner
+    }
+
+    fn run_in_rollout(&mut self, command: &'static str, press: Press, planner: &dyn Planner) {
+        match command {
+            "open" => self.overlay = Overlay::Actions(0),
             "next-panel" => self.focus = Focus::Panel,
             "previous-panel" => {
                 self.panel = self.panels.len().saturating_sub(1);
                 self.focus = Focus::Panel;
             }
-            "copy" => self.copy(fx),
+            "filter" | "next-match" | "previous-match" | "mark" => {
+                self.say(&format!("{command}: esc shows every rollout, tab goes to a panel; there it works"), None);
+            }
             name if PANELS.contains(&name) => self.open_panel(name),
             name if MOVES.contains(&name) => self.panel_run(name),
             // A held key opens nothing: closing its preview would open it again.
@@ -161,16 +201,13 @@ impl State {
     }
 
     /// While a panel has the keyboard, letters and `enter` belong to it; only `R` acts.
-    fn run_in_panel(&mut self, command: &'static str, fx: &mut Vec<Effect>) {
+    fn run_in_panel(&mut self, command: &'static str) {
         match command {
             "next-panel" if self.panel + 1 < self.panels.len() => self.panel += 1,
             "next-panel" => (self.panel, self.focus) = (0, Focus::Rollout),
             "previous-panel" if self.panel > 0 => self.panel -= 1,
             "previous-panel" => self.focus = Focus::Rollout,
-            "help" => self.overlay = Overlay::Help(0),
-            "connections" => self.overlay = Overlay::Connections,
-            "copy" => self.copy(fx),
-            "open" => {}
+            "open" | "mark" => {}
             name if PANELS.contains(&name) => self.open_panel(name),
             name if commands::named(name).is_some_and(|c| c.acts) => {
                 self.say(&format!("{name}: the panel has the keyboard; esc gives it back"), None);
@@ -201,7 +238,8 @@ impl State {
         let Overlay::Weight(text) = &mut self.overlay else { return false };
         match (press.key.code, printable(press.key)) {
             (_, Some(c)) if c.is_ascii_digit() || c == '.' => {
-                if text.len() < 6 {
+                // One more than a weight can have, so that what is too much is said and not swallowed.
+                if text.len() < 7 {
                     text.push(c);
                 }
             }
@@ -210,12 +248,15 @@ impl State {
             }
             (Code::Enter, _) if !press.repeat && !press.again => {
                 let text = text.clone();
-                let Some(weight) = text.parse().ok().and_then(Weight::from_percent) else {
-                    self.say(&format!("`{text}` is no weight: 0 to 100 with at most two decimals"), None);
-                    return true;
+                let weight = match palette::weight(&text) {
+                    Ok(weight) => weight,
+                    Err(why) => {
+                        self.say(&why, None);
+                        return true;
+                    }
                 };
                 if let Some(rollout) = self.shared.watched().map(|w| w.rollout.clone()) {
-                    self.ask(Action::SetWeight { weight }, &rollout, Some(press.key), planner);
+                    self.ask(Action::SetWeight { weight }, None, &rollout, Some(press.key), planner);
                 }
             }
             (Code::Enter, _) => {}
@@ -227,6 +268,10 @@ impl State {
     /// Closes the innermost thing, never the console.
     fn close(&mut self) {
         match self.overlay {
+            Overlay::None if self.view == View::Fleet => {
+                self.close_in_fleet();
+            }
+            Overlay::None if self.focus == Focus::Rollout => self.leave_rollout(),
             Overlay::None => self.focus = Focus::Rollout,
             Overlay::Weight(_) => {
                 self.overlay = Overlay::None;
@@ -242,9 +287,12 @@ impl State {
         }
     }
 
-    /// Whether the panel takes every key as text.
+    /// Whether a filter takes every key as text.
     pub(super) fn is_typing(&self) -> bool {
-        self.focus == Focus::Panel && self.panels.get(self.panel).is_some_and(|p| p.typing())
+        match self.view {
+            View::Fleet => self.fleet.filter.typing(),
+            View::Rollout => self.focus == Focus::Panel && self.panels.get(self.panel).is_some_and(|p| p.typing()),
+        }
     }
 
     /// Every key is text, `R` too: who types ERROR into a filter goes nowhere. What has ctrl is no text.
@@ -258,13 +306,21 @@ impl State {
             // ctrl-c closes the innermost thing, here the line that is typed.
             let closes = key.ctrl && keymap.is("quit", key);
             let key = if closes { KeyPress { code: Code::Esc, ctrl: false, alt: false } } else { key };
-            self.panel_input(&Input::Key(key));
+            self.typed_input(&Input::Key(key));
         }
     }
 
-    fn panel_input(&mut self, input: &Input) -> bool {
+    fn typed_input(&mut self, input: &Input) {
+        if self.view == View::Fleet {
+            if self.fleet.filter.input(input) {
+                self.filtered();
+            }
+            return;
+        }
         let shared = &self.shared;
-        self.panels.get_mut(self.panel).is_some_and(|p| p.input(input, shared))
+        if let Some(panel) = self.panels.get_mut(self.panel) {
+            panel.input(input, shared);
+        }
     }
 
     fn panel_run(&mut self, command: &str) {
@@ -277,6 +333,7 @@ impl State {
     /// What a person would want elsewhere: the panel's line, else the digest of the newer version.
     fn copy(&mut self, fx: &mut Vec<Effect>) {
         let line = match self.focus {
+            _ if self.view == View::Fleet => None,
             Focus::Panel => self.panels.get(self.panel).and_then(|p| p.copy(&self.shared)),
             Focus::Rollout => None,
         };
@@ -302,7 +359,7 @@ impl State {
     }
 
     /// Tells the person something that is no bad news.
-    fn say(&mut self, text: &str, fades: Option<Duration>) {
+    pub(super) fn say(&mut self, text: &str, fades: Option<Duration>) {
         let fades: Option<Time> = fades.map(|d| after(self.shared.now, d));
         self.notice = Some(Notice { text: text.into(), bad: false, fades });
     }

@@ -48,6 +48,8 @@ pub enum Msg {
     Tick,
     /// The terminal has this many columns and rows.
     Resize(u16, u16),
+    /// A frame is about to be drawn: what the frame shows is put in order first.
+    Frame,
     /// The frame of the state after the last message was written, at this time since the start.
     /// The only message after which nothing needs to be drawn.
     Painted(Duration),

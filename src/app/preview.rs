@@ -5,12 +5,13 @@ use super::{
     act,
     desk::{Draft, Meanwhile},
     msg::Planner,
-    state::{Confirm, KeyPress, Overlay, Preview, State},
+    state::{Also, Confirm, KeyPress, Overlay, Preview, State},
 };
 use crate::{
     model::{
         action::{Action, Guard, Plan},
         back::How,
+        ident::Key,
         rollout::{LastAction, Rollout},
         spec::OnFail,
         text::Text,
@@ -25,13 +26,13 @@ const REASONS: &[&str] = &["too little traffic to wait for", "checked by other m
 
 impl State {
     /// Shows a plan. It is confirmed by keys that come after a frame with it was written.
-    pub(super) fn show(&mut self, plan: Plan, ask: Ask, rollout: &Rollout, opened_by: Option<KeyPress>) {
+    pub(super) fn show(&mut self, plan: Plan, ask: Ask, rollout: &Rollout, also: Vec<Also>, opened_by: Option<KeyPress>) {
         let key = rollout.key.clone();
-        let confirm = self.confirm_for(&plan, &ask, rollout);
+        let confirm = self.confirm_for(&plan, &also, &ask, rollout);
         let meanwhile = self.meanwhile(rollout);
         let said = meanwhile.as_ref().map(|m| sentence(m, self.shared.now));
         self.desk.draft = Some(Draft { ask, opened_by, since: self.shared.uptime, waiting: None, meanwhile });
-        let mut preview = Preview { key, plan, confirm, withdrawn: None, meanwhile: said, painted: None, hint: None };
+        let mut preview = Preview { key, plan, also, confirm, withdrawn: None, meanwhile: said, painted: None, hint: None };
         self.dress(&mut preview);
         self.overlay = Overlay::Preview(Box::new(preview));
     }
@@ -53,6 +54,14 @@ impl State {
         }
         if preview.confirm == Confirm::Never {
             plan.warns.push("this target is read-only: nothing is sent".into());
+        }
+        if let (Action::Back { to }, Some(w)) = (&plan.action, self.shared.rollouts.get(&preview.key)) {
+            let unsafe_ones = w.rollout.tracks.iter().map(|t| &t.version).filter(|v| v.id != *to);
+            for (version, why) in unsafe_ones.filter_map(|v| Some((v, v.back_unsafe.as_ref()?))) {
+                if !plan.warns.iter().any(|warn| warn.as_str().contains(why.as_str())) {
+                    plan.warns.push(format!("UNSAFE to leave {}: {why}", version.label).into());
+                }
+            }
         }
         plan.warns.extend(self.silence(&preview.key));
         if self.desk.gone.contains_key(&preview.key) {
@@ -108,7 +117,55 @@ impl State {
                     p.plan.warns.push(warn);
                 }
             }
-            Err(refusal) => self.withdraw(refusal.to_string().into()),
+            Err(refusal) => return self.withdraw(by_whom(refusal.to_string().into(), &rollout)),
+        }
+        self.refresh_also(planner);
+    }
+
+    /// The other rollouts of a preview of several: what moved on one of them withdraws it whole. One that
+    /// was refused stays out, whatever becomes of it.
+    fn refresh_also(&mut self, planner: &dyn Planner) {
+        let Overlay::Preview(preview) = &self.overlay else { return };
+        let Some(ask) = self.desk.draft.as_ref().map(|d| d.ask.clone()) else { return };
+        let mut also = preview.also.clone();
+        let (mut other, mut why) = (false, None);
+        for one in &mut also {
+            let Ok(plan) = &one.plan else { continue };
+            let ask = Ask { action: one.action.clone(), id: one.id.clone(), ..ask.clone() };
+            match self.again(&one.key, plan, &ask, planner) {
+                Ok(new) => {
+                    other |= !same_deed(plan, &new) || (plan.needs_reason != new.needs_reason && ask.reason.is_none());
+                    one.plan = Ok(new);
+                }
+                Err(what) => why = why.or_else(|| Some(Text::from(format!("{}: {what}", one.key.service.text())))),
+            }
+        }
+        if let Overlay::Preview(p) = &mut self.overlay {
+            p.also = also;
+            if other && !matches!(p.plan.action, Action::Back { .. }) {
+                p.painted = None;
+                p.hint = Some("the plan changed: read it again".into());
+                if let Some(draft) = &mut self.desk.draft {
+                    (draft.since, draft.waiting) = (self.shared.uptime, None);
+                }
+            }
+        }
+        if let Some(why) = why {
+            self.withdraw(why);
+        }
+    }
+
+    /// A plan as it is now, or what moved.
+    fn again(&self, key: &Key, plan: &Plan, ask: &Ask, planner: &dyn Planner) -> Result<Plan, Text> {
+        let Some(rollout) = self.shared.rollouts.get(key).map(|w| &w.rollout) else { return Err("it is not known any more".into()) };
+        if let Some(moved) = moved(plan, rollout) {
+            return Err(by_whom(moved, rollout));
+        }
+        match act::plan(planner, rollout, ask) {
+            // The way back is never blocked: it goes as it was shown.
+            Err(_) if matches!(ask.action, Action::Back { .. }) => Ok(plan.clone()),
+            Err(refusal) => Err(by_whom(refusal.to_string().into(), rollout)),
+            Ok(plan) => Ok(plan),
         }
     }
 
@@ -122,7 +179,7 @@ impl State {
             self.dress(p);
             // What the way back does is fixed by what it guards: it never has to be read twice.
             if other && !back {
-                p.confirm = self.confirm_for(&p.plan, ask, rollout);
+                p.confirm = self.confirm_for(&p.plan, &p.also, ask, rollout);
                 p.painted = None;
                 p.hint = Some("the plan changed: read it again".into());
                 if let Some(draft) = &mut self.desk.draft {
@@ -147,6 +204,7 @@ impl State {
                 return false;
             }
         };
+        self.refresh_also(planner);
         let uptime = self.shared.uptime;
         let mut overlay = std::mem::replace(&mut self.overlay, Overlay::None);
         let mut done = false;
@@ -154,8 +212,12 @@ impl State {
             done = same_deed(&p.plan, &plan) && !matches!(&p.confirm, Confirm::Reason { then_typed: Some(_), .. });
             p.plan = plan;
             self.dress(p);
-            p.confirm = self.confirm_for(&p.plan, &ask, &rollout);
-            p.hint = None;
+            if p.withdrawn.is_some() {
+                done = false;
+            } else {
+                p.confirm = self.confirm_for(&p.plan, &p.also, &ask, &rollout);
+                p.hint = None;
+            }
             if !done {
                 p.painted = None;
                 if let Some(draft) = &mut self.desk.draft {
@@ -177,8 +239,8 @@ impl State {
     }
 
     /// Where nothing may be sent, and where there is nothing to send, nothing confirms.
-    fn confirm_for(&self, plan: &Plan, ask: &Ask, rollout: &Rollout) -> Confirm {
-        if self.read_only || plan.calls.is_empty() { Confirm::Never } else { confirm_for(plan, ask, rollout) }
+    fn confirm_for(&self, plan: &Plan, also: &[Also], ask: &Ask, rollout: &Rollout) -> Confirm {
+        if self.is_read_only(&rollout.key) || plan.calls.is_empty() { Confirm::Never } else { confirm_for(plan, also, ask, rollout) }
     }
 
     /// Ages in the second line move on.
@@ -257,9 +319,9 @@ fn moved(plan: &Plan, rollout: &Rollout) -> Option<Text> {
     None
 }
 
-fn confirm_for(plan: &Plan, ask: &Ask, rollout: &Rollout) -> Confirm {
+fn confirm_for(plan: &Plan, also: &[Also], ask: &Ask, rollout: &Rollout) -> Confirm {
     let typed = matches!(plan.action, Action::Promote).then(|| first_four(rollout));
-    let reason = plan.needs_reason && ask.reason.is_none();
+    let reason = ask.reason.is_none() && (plan.needs_reason || also.iter().any(|a| a.plan.as_ref().is_ok_and(|p| p.needs_reason)));
     match (reason, typed) {
         (true, expected) => Confirm::Reason {
             ready: REASONS.iter().map(|r| Text::from(*r)).collect(),

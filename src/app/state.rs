@@ -1,6 +1,10 @@
 //! Everything the console knows and shows.
 
-use super::desk::{Desk, Offer};
+use super::{
+    desk::{Desk, Offer},
+    fleet::Fleet,
+    palette::Palette,
+};
 use crate::{
     model::{
         action::{Action, Observation, Outcome, Plan, Refusal},
@@ -9,11 +13,11 @@ use crate::{
         ident::{ActionId, Key, TargetId, VersionId},
         rollout::Rollout,
         text::Text,
-        time::Time,
+        time::{Time, elapsed},
     },
     panel::Panel,
     runtime::Link,
-    ui::look::Look,
+    ui::look::{Look, Paint},
 };
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -28,6 +32,12 @@ pub struct State {
     pub look: Look,
     /// Columns and rows of the terminal.
     pub size: (u16, u16),
+    /// What has the screen.
+    pub view: View,
+    /// Every rollout, most urgent first.
+    pub fleet: Fleet,
+    /// What is configured of each target.
+    pub targets: BTreeMap<TargetId, Place>,
     /// Every panel; `tab` goes round.
     pub panels: Vec<Box<dyn Panel>>,
     /// The panel that is shown.
@@ -62,6 +72,9 @@ impl State {
             },
             look,
             size: (80, 24),
+            view: View::Fleet,
+            fleet: Fleet::default(),
+            targets: BTreeMap::new(),
             panels,
             panel: 0,
             focus: Focus::Rollout,
@@ -82,7 +95,13 @@ impl State {
     /// Since when the open rollout is not named by its target any more; `None` while it is.
     #[must_use]
     pub fn gone(&self) -> Option<Time> {
-        self.desk.gone.get(self.shared.open.as_ref()?).copied()
+        self.gone_since(self.shared.open.as_ref()?)
+    }
+
+    /// Since when a rollout is not named by its target any more; `None` while it is.
+    #[must_use]
+    pub fn gone_since(&self, key: &Key) -> Option<Time> {
+        self.desk.gone.get(key).copied()
     }
 
     /// The beginning of a key sequence that was typed, such as `g`; empty when none is pending.
@@ -103,7 +122,7 @@ pub struct Shared {
     pub links: BTreeMap<TargetId, Link>,
     /// Each rollout that is known.
     pub rollouts: BTreeMap<Key, Watched>,
-    /// The rollout that is open.
+    /// The rollout that is open; among all of them the one that the cursor is on.
     pub open: Option<Key>,
     /// Log lines of the open rollout, oldest first, at most [`LOG_LINES`].
     pub logs: VecDeque<LogLine>,
@@ -129,18 +148,52 @@ pub struct Watched {
     pub failed: BTreeMap<VersionId, Vec<FailedRequest>>,
 }
 
+impl Watched {
+    /// The age beyond which a picture of this source is not believed: twice the expected interval.
+    #[must_use]
+    pub fn patience(&self) -> Duration {
+        self.rollout.seen.fresh_for.saturating_mul(2).max(Duration::from_secs(1))
+    }
+}
+
 impl Shared {
     /// The open rollout, if it is known.
     #[must_use]
     pub fn watched(&self) -> Option<&Watched> {
         self.rollouts.get(self.open.as_ref()?)
     }
+
+    /// How old the picture of a rollout is, if it is too old to be believed.
+    #[must_use]
+    pub fn silent(&self, watched: &Watched) -> Option<Duration> {
+        let age = elapsed(self.now, watched.heard);
+        let off = !matches!(self.links.get(&watched.rollout.key.target), None | Some(Link::Live { .. }));
+        (off || age > watched.patience()).then_some(age)
+    }
+}
+
+/// What has the screen.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum View {
+    /// Every rollout of every target.
+    Fleet,
+    /// The open one.
+    Rollout,
+}
+
+/// What is configured of a target.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Place {
+    /// Its colour, so that production is told from the rest at a glance.
+    pub paint: Option<Paint>,
+    /// Whether nothing may be changed there from here.
+    pub read_only: bool,
 }
 
 /// Who has the keyboard.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Focus {
-    /// The rollout: acting keys work.
+    /// The rollout, or the row of the cursor among all of them: acting keys work.
     Rollout,
     /// The panel: only `R` acts.
     Panel,
@@ -153,10 +206,14 @@ pub enum Overlay {
     None,
     /// Every command with its keys. The number is the first line shown.
     Help(usize),
+    /// What each figure is and where it comes from. The number is the first line shown.
+    Figures(usize),
     /// Every action with, where it is off, the reason. The number is the row; row 0 is no action.
     Actions(usize),
     /// How each source is connected.
     Connections,
+    /// A command is being typed.
+    Palette(Palette),
     /// A weight is being typed.
     Weight(String),
     /// An action is about to be sent.
@@ -177,6 +234,8 @@ pub struct Preview {
     pub key: Key,
     /// What will be sent.
     pub plan: Plan,
+    /// The same on other rollouts, where several are marked; empty for one.
+    pub also: Vec<Also>,
     /// How it is confirmed.
     pub confirm: Confirm,
     /// Set when a guarded fact moved: every key but `esc` is swallowed.
@@ -187,6 +246,19 @@ pub struct Preview {
     pub painted: Option<Duration>,
     /// Said about the last key: `too fast: press R once`.
     pub hint: Option<Text>,
+}
+
+/// The action of a preview on one more rollout.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Also {
+    /// On what.
+    pub key: Key,
+    /// What was asked for there.
+    pub action: Action,
+    /// Under which name.
+    pub id: ActionId,
+    /// What will be sent, or why nothing will.
+    pub plan: Result<Plan, Refusal>,
 }
 
 /// How a preview is confirmed.

@@ -86,6 +86,7 @@ impl Console {
         let fx = update(&mut self.state, msg, now, self.uptime, &self.planner);
         self.fx.extend(fx);
         if !painted && !self.stalled {
+            update(&mut self.state, Msg::Frame, now, self.uptime, &self.planner);
             self.uptime += FRAME;
             self.msg(Msg::Painted(self.uptime));
         }

@@ -2,7 +2,7 @@
 
 use super::{
     msg::{Effect, Msg, Planner},
-    state::{Notice, Overlay, State},
+    state::{Notice, Overlay, State, View},
 };
 use crate::{
     model::{
@@ -26,6 +26,7 @@ pub fn update(state: &mut State, msg: Msg, now: Time, uptime: Duration, runtimes
     let mut fx = Vec::new();
     state.shared.now = now;
     state.shared.uptime = state.shared.uptime.max(uptime);
+    state.desk.unseen |= !matches!(msg, Msg::Delta(..) | Msg::Painted(_) | Msg::Frame);
     match msg {
         Msg::Input { batch } => {
             state.company(&batch, &mut fx);
@@ -37,11 +38,16 @@ pub fn update(state: &mut State, msg: Msg, now: Time, uptime: Duration, runtimes
         Msg::Delta(target, delta) => {
             // Signals and events move no fact: nothing that was planned or sent depends on them.
             let facts = matches!(delta, Delta::Apply { .. } | Delta::Delete { .. } | Delta::InitDone { .. });
+            let point = matches!(delta, Delta::Point { .. } | Delta::History { .. } | Delta::Events { .. } | Delta::Failed { .. });
+            let (view, open) = (state.view, state.shared.open.clone());
             let touched = state.take(&target, delta);
+            let moved = facts && state.place(&touched);
+            let changed = (view, &open) != (state.view, &state.shared.open);
+            state.desk.unseen |= changed || state.is_seen(&touched, moved, point);
             if facts {
                 state.facts_moved(&touched, runtimes, &mut fx);
             }
-            if !touched.is_empty() {
+            if state.shared.open.as_ref().is_some_and(|open| touched.contains(open)) {
                 state.tell_panels();
             }
         }
@@ -54,6 +60,7 @@ pub fn update(state: &mut State, msg: Msg, now: Time, uptime: Duration, runtimes
             }
             if is_live != was_live {
                 state.refresh_preview(runtimes);
+                state.place_all();
             }
             state.refresh_offers(runtimes);
         }
@@ -66,7 +73,14 @@ pub fn update(state: &mut State, msg: Msg, now: Time, uptime: Duration, runtimes
         Msg::Recalled(recalled) => state.recall(recalled, &mut fx),
         Msg::Say { text, bad } => state.notice = Some(Notice { text, bad, fades: None }),
         Msg::Tick => state.tick(runtimes, &mut fx),
-        Msg::Resize(columns, rows) => state.size = (columns, rows),
+        Msg::Resize(columns, rows) => {
+            state.size = (columns, rows);
+            state.keep_in_view();
+        }
+        Msg::Frame => {
+            state.arrange();
+            state.desk.unseen = false;
+        }
         Msg::Painted(at) => state.painted(at),
         Msg::Resumed => {
             state.desk.keyboard.resume(uptime);
@@ -87,26 +101,48 @@ pub fn next_wake(state: &State) -> Option<Duration> {
     // Ages and countdowns move with the clock in the header: at each full second.
     let second = || AFTER_SECOND + Duration::from_nanos(1_000_000_000 - u64::from(shared.now.timestamp_subsec_nanos() % 1_000_000_000));
     let connecting = shared.links.values().any(|l| !matches!(l, Link::Live { .. }));
-    let ticking = shared.watched().is_some() || connecting || !state.following.is_empty();
+    let ticking = !shared.rollouts.is_empty() || connecting || !state.following.is_empty();
     let fades = state.notice.as_ref().and_then(|n| n.fades).map(|at| until(shared.now, at));
     let by_the_clock = [ticking.then(second), fades].into_iter().flatten().map(|span| shared.uptime + span);
-    by_the_clock.chain(state.ripens_at()).min()
+    by_the_clock.chain(state.ripens_at()).chain(state.thaws_at()).min()
 }
 
 impl State {
     fn facts_moved(&mut self, touched: &[Key], planner: &dyn Planner, fx: &mut Vec<Effect>) {
         self.observe(touched, planner, fx);
         if let Overlay::Preview(p) = &self.overlay
-            && touched.contains(&p.key)
+            && (touched.contains(&p.key) || p.also.iter().any(|a| touched.contains(&a.key)))
         {
             self.refresh_preview(planner);
         }
-        if self.shared.open.as_ref().is_none_or(|open| touched.contains(open)) {
+        if self.shared.open.as_ref().is_none_or(|open| touched.contains(open)) && !touched.is_empty() {
             self.refresh_offers(planner);
         }
     }
 
-    fn tell_panels(&mut self) {
+    /// Whether a change of these rollouts changes the screen. What the fleet shows of a rollout are facts.
+    fn is_seen(&self, touched: &[Key], moved: bool, point: bool) -> bool {
+        let open = self.shared.open.as_ref().is_some_and(|open| touched.contains(open));
+        match self.view {
+            View::Rollout => {
+                let preview = matches!(&self.overlay, Overlay::Preview(p) if touched.contains(&p.key));
+                open || preview || (self.shared.watched().is_none() && !touched.is_empty())
+            }
+            View::Fleet => {
+                let followed = || self.following.iter().any(|f| touched.contains(&f.key));
+                let over = || !matches!(self.overlay, Overlay::None);
+                moved || (!point && (self.is_on_screen(touched) || followed() || (over() && !touched.is_empty())))
+            }
+        }
+    }
+
+    /// Whether what is on the screen changed since the last [`Msg::Frame`].
+    #[must_use]
+    pub const fn wants_frame(&self) -> bool {
+        self.desk.unseen
+    }
+
+    pub(super) fn tell_panels(&mut self) {
         for panel in &mut self.panels {
             panel.changed(&self.shared);
         }
@@ -126,6 +162,9 @@ impl State {
         }
         self.ask_again(None, fx);
         self.forget_settled();
+        if self.view == View::Fleet {
+            self.place_all();
+        }
     }
 
     /// A frame was written: from now on the preview can be read.
@@ -160,7 +199,7 @@ impl State {
     /// Has the loop watch the logs that are looked at, and no others.
     fn watch_logs(&mut self, fx: &mut Vec<Effect>) {
         let wants = self.panels.get(self.panel).is_some_and(|p| p.wants_logs());
-        let wanted = self.shared.open.clone().filter(|_| wants);
+        let wanted = self.shared.open.clone().filter(|_| wants && self.view == View::Rollout);
         if wanted == self.desk.watching {
             return;
         }

@@ -2,9 +2,9 @@
 
 use super::{Context, connect, exit::Exit, logging};
 use crate::{
-    app::keymap::Keymap,
+    app::{keymap::Keymap, state},
     clock::{Clock, SystemClock},
-    config::{ColorChoice, Origin, Switch},
+    config::{ColorChoice, Origin, Switch, TargetColor, TargetConfig},
     console::{Console, Intents, Journaled, Ledger, Setup},
     journal::{self, Entry, Journal, JournalHandle},
     model::{
@@ -14,8 +14,10 @@ use crate::{
     panel,
     run::{self, Wiring, port::Place},
     term::ability::{Color, Environment, Sync},
+    ui::look::Paint,
 };
 use std::{
+    collections::BTreeMap,
     path::{Path, PathBuf},
     sync::{
         Arc,
@@ -30,8 +32,10 @@ const PATIENCE: Duration = Duration::from_millis(10);
 
 /// Where the console begins.
 pub enum Start {
-    /// On the first rollout of the configured targets.
+    /// On the only rollout of the configured targets; where there are several, on all of them.
     Configured,
+    /// On the same, with something to say first.
+    Saying(String),
     /// On this one.
     Open {
         /// Its target.
@@ -89,17 +93,18 @@ pub fn run(cx: &Context, start: Start) -> Result<(), Exit> {
         ids: format!("{}-{random:016x}", cx.env.user.as_deref().unwrap_or("console")),
         read_only: cx.global.read_only || targets.iter().all(|t| t.read_only),
         open: match &start {
-            Start::Configured => None,
+            Start::Configured | Start::Saying(_) => None,
             Start::Open { target, service, .. } => {
                 Some(Key { target: TargetId::new(target), scope: Vec::new(), service: Raw::new(service), uid: None })
             }
         },
+        targets: facts(&loaded.config.targets),
         places: places.clone(),
         intents,
         journal: journal.clone(),
         now: clock.now(),
     });
-    if let Start::Open { say, .. } = &start {
+    if let Start::Open { say, .. } | Start::Saying(say) = &start {
         program.say(say.as_str().into());
     }
     program.recall(open_intents(loaded.paths.journal.clone(), targets.into_iter().map(|t| t.id).collect()), PATIENCE);
@@ -139,6 +144,20 @@ fn ledger(path: &Path, clock: &Arc<dyn Clock>) -> Ledger {
         Ok(journal) => Ledger::Open(journal),
         Err(e) => Ledger::Closed(e.to_string().into()),
     }
+}
+
+/// What the console shows of each target besides what it hears.
+fn facts(targets: &[TargetConfig]) -> BTreeMap<TargetId, state::Place> {
+    let paint = |color: TargetColor| match color {
+        TargetColor::Red => Paint::Red,
+        TargetColor::Yellow => Paint::Yellow,
+        TargetColor::Green => Paint::Green,
+        TargetColor::Cyan => Paint::Cyan,
+        TargetColor::Blue => Paint::Blue,
+        TargetColor::Magenta => Paint::Magenta,
+    };
+    let place = |t: &TargetConfig| state::Place { paint: t.color.map(paint), read_only: t.read_only };
+    targets.iter().map(|t| (TargetId::new(t.name.clone()), place(t))).collect()
 }
 
 const fn color(choice: ColorChoice) -> Color {

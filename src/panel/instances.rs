@@ -8,12 +8,16 @@ use super::{
 use crate::{
     app::state::{Command, Input, Shared},
     model::{
+        figure::{self, Figure},
         ident::InstanceId,
-        instance::{Instance, InstanceState},
+        instance::{Instance, InstanceState, Usage},
         time::{elapsed, span},
         version::Track,
     },
-    ui::look::{Look, Tone},
+    ui::{
+        figure::size,
+        look::{Look, Tone},
+    },
 };
 use ratatui::{buffer::Buffer, layout::Rect};
 
@@ -51,9 +55,60 @@ const fn glyph(state: InstanceState, ascii: bool) -> (&'static str, Tone) {
     }
 }
 
+/// What memory does, in words: `512 MB, +40 MB/h`, `512 MB, stable flat`; the slope is left out until it
+/// can be said.
+fn memory(usage: &Usage) -> String {
+    let now = size(usage.memory);
+    let Some(slope) = usage.memory_slope.filter(|s| s.is_finite()) else { return now };
+    // A hundredth of it in an hour is noise.
+    #[expect(clippy::cast_precision_loss, reason = "compared, not shown")]
+    let flat = slope.abs() < usage.memory as f64 / 100.0;
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "not negative; saturates")]
+    let by = size(slope.abs() as u64);
+    match (flat, slope > 0.0) {
+        (true, _) => format!("{now}, stable flat"),
+        (false, true) => format!("{now}, +{by}/h"),
+        (false, false) => format!("{now}, -{by}/h"),
+    }
+}
+
+/// How much the memory of an instance grew since it is in its state, as the product says it: `512 MB in 3 h`.
+fn grew(usage: &Usage, shared: &Shared, instance: &Instance) -> Option<String> {
+    let age = elapsed(shared.now, instance.since);
+    let slope = usage.memory_slope.filter(|s| s.is_finite() && *s > 0.0)?;
+    #[expect(clippy::cast_precision_loss, reason = "compared, not shown")]
+    let leaks = slope >= usage.memory as f64 / 100.0;
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "positive; saturates")]
+    let by = (slope * age.as_secs_f64() / 3_600.0) as u64;
+    (leaks && age.as_secs() >= 60).then(|| format!("grows {} in {}", size(by.min(usage.memory)), span(age)))
+}
+
+/// What is to be said of an instance: that it is the sick one, why it is not ready, what it uses.
+fn said(shared: &Shared, instance: &Instance, cells: bool) -> String {
+    let mut words: Vec<String> = Vec::new();
+    words.extend(instance.sick.as_ref().map(|why| format!("SICK: {why}")));
+    words.extend(instance.reason.as_ref().map(ToString::to_string));
+    if instance.parts.iter().any(|p| p.differs) {
+        words.push("runs another digest".into());
+    }
+    if let Some(usage) = &instance.usage {
+        words.extend(grew(usage, shared, instance));
+        if usage.probe_failures > 0 {
+            let plural = if usage.probe_failures == 1 { "" } else { "s" };
+            words.push(format!("{} probe{plural} failed", usage.probe_failures));
+        }
+        if !cells {
+            words.push(format!("cpu {:.2}, {}, {} fds", usage.cpu, memory(usage), usage.descriptors));
+        }
+    }
+    words.extend(instance.node.as_ref().map(|node| format!("on {node}")));
+    words.join("; ")
+}
+
 /// Without the port (the seventh) where room is short: the reason is what is looked for.
-fn kept(wide: bool, cells: [Cell<'_>; 9]) -> Vec<Cell<'_>> {
-    cells.into_iter().enumerate().filter(|(n, _)| wide || *n != 6).map(|(_, cell)| cell).collect()
+fn kept(wide: bool, used: bool, cells: [Cell<'_>; 12]) -> Vec<Cell<'_>> {
+    let shown = |n: usize| (wide || n != 6) && (used || !(8..=10).contains(&n));
+    cells.into_iter().enumerate().filter(|(n, _)| shown(*n)).map(|(_, cell)| cell).collect()
 }
 
 impl Panel for Instances {
@@ -64,11 +119,17 @@ impl Panel for Instances {
     fn title(&self, shared: &Shared) -> String {
         let ready = all(shared).filter(|(_, i)| i.state == InstanceState::Ready).count();
         let restarts: u32 = all(shared).map(|(_, i)| i.restarts).fold(0, u32::saturating_add);
-        format!("instances · {ready} of {} ready · {restarts} restarts", all(shared).count())
+        let sick = all(shared).filter(|(_, i)| i.sick.is_some()).count();
+        let sick = if sick > 0 { format!(" · {sick} SICK") } else { String::new() };
+        format!("instances · {ready} of {} ready · {restarts} restarts{sick}", all(shared).count())
     }
 
     fn commands(&self) -> &'static [Command] {
         &[]
+    }
+
+    fn figures(&self) -> &'static [Figure] {
+        figure::INSTANCES
     }
 
     fn run(&mut self, command: &str, shared: &Shared) {
@@ -94,9 +155,12 @@ impl Panel for Instances {
         }
         let (plain, dim) = (look.style(Tone::Plain), look.style(Tone::Dim));
         let wide = area.width >= 100;
+        // Usage has columns of its own where there is room; else it stands with the reason.
+        let used = area.width >= 118 && all(shared).any(|(_, i)| i.usage.is_some());
         let (id_width, restarts_head) = if wide { (20, "restarts") } else { (12, "rst") };
         let head = kept(
             wide,
+            used,
             [
                 Cell::left("track", 9, dim),
                 Cell::left("instance", id_width, dim),
@@ -106,6 +170,9 @@ impl Panel for Instances {
                 Cell::right("pid", 7, dim),
                 Cell::right("port", 5, dim),
                 Cell::right("open", 4, dim),
+                Cell::right("cpu", 5, dim),
+                Cell::left("memory", 20, dim),
+                Cell::right("fds", 5, dim),
                 Cell::left("reason", 0, dim),
             ],
         );
@@ -120,8 +187,16 @@ impl Panel for Instances {
             let since = span(elapsed(shared.now, i.since));
             let (restarts, open) = (i.restarts.to_string(), i.in_flight.to_string());
             let (pid, port) = (number(i.pid.map(u64::from)), number(i.port.map(u64::from)));
+            let usage = i.usage.as_ref();
+            let none = || look.glyphs().unknown.to_owned();
+            let (cpu, mem) = (usage.map_or_else(none, |u| format!("{:.2}", u.cpu)), usage.map_or_else(none, memory));
+            let fds = usage.map_or_else(none, |u| u.descriptors.to_string());
+            let said = said(shared, i, used);
+            let said = look.plain(&said);
+            let said_tone = if i.sick.is_some() { Tone::Bad } else { Tone::Plain };
             let cells = kept(
                 wide,
+                used,
                 [
                     Cell::left(&word, 9, style),
                     Cell::left(&id, id_width, plain),
@@ -131,7 +206,10 @@ impl Panel for Instances {
                     Cell::right(&pid, 7, dim),
                     Cell::right(&port, 5, dim),
                     Cell::right(&open, 4, plain),
-                    Cell::left(i.reason.as_ref().map_or("", |r| r.as_str()), 0, plain),
+                    Cell::right(&cpu, 5, plain),
+                    Cell::left(&mem, 20, plain),
+                    Cell::right(&fds, 5, plain),
+                    Cell::left(&said, 0, look.style(said_tone)),
                 ],
             );
             rows::row(buf, rows::line(area, n - first + 1), &cells, self.mark.is_some() && n == at, look);

@@ -47,6 +47,10 @@ impl Filter {
         self.typing = true;
     }
 
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
     pub const fn typing(&self) -> bool {
         self.typing
     }

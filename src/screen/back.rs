@@ -100,8 +100,28 @@ fn ours(scene: &Scene<'_>) -> bool {
     scene.state.following.iter().any(back)
 }
 
-/// `READY ~1 s (worst 2 of 37) 1188/1200 ok 20 s ago`.
+/// The lamp, and why going back is not safe, if a version says so: shown, never blocking.
 fn lamp(scene: &Scene<'_>) -> Row {
+    let row = checked(scene);
+    let to = scene.rollout.back.to.as_ref();
+    let left = [scene.right, scene.left].into_iter().flatten().find(|t| Some(&t.version.id) != to.map(|v| &v.id));
+    let Some(why) = left.and_then(|t| t.version.back_unsafe.as_ref()).filter(|_| to.is_some()) else { return row };
+    if matches!(scene.rollout.back.how, How::Already { .. } | How::None { .. }) {
+        return row;
+    }
+    let warn = |why: &str| scene.row().plain(if scene.roomy { "   " } else { "  " }).add(Tone::Warn, format!("UNSAFE {why}").trim_end());
+    let whole = row.clone().join(warn(why.as_str()));
+    if whole.width() <= scene.width {
+        return whole;
+    }
+    // The warning stays when there is no room for every figure.
+    let short = warn(&scene.cut(why, 20));
+    let room = scene.width.saturating_sub(short.width());
+    row.cut(room).join(short)
+}
+
+/// `READY ~1 s (worst 2 of 37) 1188/1200 ok 20 s ago`.
+fn checked(scene: &Scene<'_>) -> Row {
     let back = &scene.rollout.back;
     let start = scene.labelled(Tone::Strong, "BACK");
     match &back.how {

@@ -71,9 +71,9 @@ fn text(scene: &Scene<'_>, line: Line, track: Option<&Track>, side: Side) -> Row
     let wide = side.spark.width > 0;
     match line {
         Line::Labels => {
-            let role = scene.role(track);
+            let role = scene.place(track);
             let room = usize::from(side.whole.width).saturating_sub(role.len() + 1).min(12);
-            let row = scene.row().add(Scene::tone(track), role);
+            let row = scene.row().add(Scene::tone(track), &role);
             row.plain(" ").name(Tone::Strong, track.version.label.as_str(), if wide { room } else { 4 })
         }
         Line::Digests => {

@@ -2,6 +2,7 @@
 
 use super::scene::Scene;
 use crate::{
+    app::state::Place,
     model::ident::Key,
     runtime::Link,
     ui::{
@@ -18,8 +19,24 @@ pub(super) fn draw(scene: &Scene<'_>, area: Rect, buf: &mut Buffer) {
     let area = Rect { width: u16::try_from(scene.width.saturating_sub(1)).unwrap_or(area.width).min(area.width), height: 1, ..area };
     let link = link(scene).cut(usize::from(area.width));
     let room = usize::from(area.width).saturating_sub(1 + 2 + link.width());
-    scene.row().plain(" ").add(Tone::Strong, identity(&scene.rollout.key, room, &scene.look)).draw(area, buf);
+    let name = identity(&scene.rollout.key, room, &scene.look);
+    let place = scene.state.targets.get(&scene.rollout.key.target).copied().unwrap_or_default();
+    let row = match name.split_once('/') {
+        Some((target, rest)) => painted(scene.row().plain(" "), place, target, room, true).add(Tone::Strong, format!("/{rest}")),
+        None => scene.row().plain(" ").add(Tone::Strong, name),
+    };
+    row.draw(area, buf);
     link.draw_right(area, buf);
+}
+
+/// A target's name in its own colour; its word is always there too.
+pub(super) fn painted(row: Row, place: Place, target: &str, max: usize, bar: bool) -> Row {
+    let tone = match place.paint {
+        Some(paint) if bar => Tone::PlaceBar(paint),
+        Some(paint) => Tone::Place(paint),
+        None => Tone::Strong,
+    };
+    row.name(tone, target, max)
 }
 
 /// A rollout's name in at most `max` columns.
@@ -30,7 +47,9 @@ pub(super) fn identity(key: &Key, max: usize, look: &Look) -> String {
 }
 
 fn link(scene: &Scene<'_>) -> Row {
-    let row = if scene.state.read_only { scene.row().add(Tone::Warn, "read-only ") } else { scene.row() };
+    let place = scene.state.targets.get(&scene.rollout.key.target).copied().unwrap_or_default();
+    let row = if scene.state.read_only || place.read_only { scene.row().add(Tone::Warn, "read-only ") } else { scene.row() };
+    let row = if scene.rollout.frozen.is_some() { row.add(Tone::Warn, "FROZEN ") } else { row };
     let clock = format!(" {}Z", figure::clock(scene.now));
     let Some(age) = scene.stale else {
         return row.add(Tone::Good, "live").plain(clock);

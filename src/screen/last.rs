@@ -8,7 +8,12 @@ use crate::{
         action::{Observation, Outcome},
         time::elapsed,
     },
-    ui::{figure::long, look::Tone, row::Row, text::cut_end},
+    ui::{
+        figure::{long, since},
+        look::Tone,
+        row::Row,
+        text::cut_end,
+    },
 };
 use std::time::Duration;
 
@@ -25,13 +30,46 @@ pub(super) fn row(scene: &Scene<'_>) -> Row {
         return row;
     }
     let start = scene.line("last");
-    let Some(last) = &scene.rollout.last else { return start.add(Tone::Dim, "nobody has acted yet") };
+    let Some(last) = &scene.rollout.last else {
+        let nobody = start.add(Tone::Dim, "nobody has acted yet");
+        return scene.fit(with_others(scene, &[nobody]));
+    };
     let by = scene.cut(&last.by, 24);
     let what = start.add(Tone::Strong, by).plain(format!(" {} {} ago", last.action.past(), long(scene.age(last.at))));
-    if last.effect.is_empty() {
-        return scene.fit([what]);
+    let forms = if last.effect.is_empty() { vec![what] } else { vec![what.clone().plain(format!("; {}", last.effect)), what] };
+    scene.fit(with_others(scene, &forms))
+}
+
+/// Each form with who else looks at this rollout, at the end those without.
+fn with_others(scene: &Scene<'_>, forms: &[Row]) -> Vec<Row> {
+    let present = &scene.rollout.present;
+    let n = present.len();
+    if n == 0 {
+        return forms.to_vec();
     }
-    scene.fit([what.clone().plain(format!("; {}", last.effect)), what])
+    let consoles = if n == 1 { "console" } else { "consoles" };
+    let names: Vec<String> = present.iter().map(|p| scene.cut(&p.who, 20)).collect();
+    let dot = scene.look.glyphs().dot;
+    let all = format!(" {dot} {n} other {consoles}: {}", names.join(", "));
+    let some = format!(" {dot} {n} other {consoles}");
+    let with = |form: &Row, tail: &str| form.clone().plain(tail);
+    let mut rows: Vec<Row> = forms.iter().map(|f| with(f, &all)).collect();
+    rows.extend(forms.iter().map(|f| with(f, &some)));
+    rows.extend(forms.iter().cloned());
+    rows
+}
+
+/// `frozen by ana since 14:02Z until 16:00Z: stock-taking`.
+pub(super) fn frozen(scene: &Scene<'_>) -> Option<Row> {
+    let freeze = scene.rollout.frozen.as_ref()?;
+    let end = freeze.until.map_or_else(|| "until it is lifted".to_owned(), |at| format!("until {}", since(scene.now, at)));
+    let start = scene.labelled(Tone::Warn, "FROZEN");
+    let by = scene.cut(&freeze.by, 24);
+    let why = scene.look.plain(freeze.reason.as_str());
+    let open = "; the way back and pause stay open";
+    let long = format!("by {by} since {}, {end}: {why}", since(scene.now, freeze.since));
+    let brief = format!("by {by} {end}: {why}");
+    Some(scene.fit([start.clone().plain(format!("{long}{open}")), start.clone().plain(long), start.clone().plain(brief)]))
 }
 
 /// Whether somebody did something else since. Both times are the target's.

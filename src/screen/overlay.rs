@@ -2,6 +2,7 @@
 //! the figures above stay in view as long as there is room.
 
 mod lists;
+mod palette;
 mod preview;
 mod words;
 
@@ -26,7 +27,9 @@ pub(super) fn draw(state: &State, extras: &Extras<'_>, area: Rect, buf: &mut Buf
     let rows = usize::from(area.height.saturating_sub(1));
     let sheet = match &state.overlay {
         Overlay::None => return,
-        Overlay::Help(first) => lists::help(state, extras, *first, width, rows),
+        Overlay::Help(first) => lists::help(state, "HELP", extras.help, *first, width, rows),
+        Overlay::Figures(first) => lists::help(state, "WHAT THE FIGURES ARE", extras.figures, *first, width, rows),
+        Overlay::Palette(palette) => palette::sheet(state, palette, width, rows),
         Overlay::Actions(row) => lists::actions(state, extras, *row, width, rows),
         Overlay::Connections => lists::connections(state, width),
         Overlay::Weight(typed) => words::weight(state, typed, width),

@@ -92,7 +92,7 @@ fn frame(scene: &Scene<'_>, track: Option<&Track>, missing: &str, area: Rect, bu
             let digest = scene.row().plain(" ").name(Tone::Plain, track.version.short_digest().as_str(), 12);
             let differs = scene.other_config() && scene.right.is_some_and(|r| std::ptr::eq(r, track));
             let digest = if differs { digest.add(Tone::Warn, format!(" cfg{}", glyphs.differs)) } else { digest };
-            let start = scene.row().add(Tone::Dim, format!("{top_left} ")).add(Scene::tone(track), scene.role(track)).plain("  ");
+            let start = scene.row().add(Tone::Dim, format!("{top_left} ")).add(Scene::tone(track), scene.place(track)).plain("  ");
             let room = width.saturating_sub(start.width() + digest.width() + end.width() + 4);
             let start = start.name(Tone::Strong, track.version.label.as_str(), room).join(digest).plain(" ");
             let line = across(width.saturating_sub(start.width() + end.width()));

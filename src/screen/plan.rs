@@ -83,7 +83,7 @@ pub(super) fn next(scene: &Scene<'_>) -> Row {
     if next.what.is_empty() {
         return start.add(Tone::Dim, figure::UNKNOWN);
     }
-    let holds = scene.rollout.holds.len();
+    let holds = super::status::holds(scene).len();
     let held = if scene.roomy && holds > 1 { format!(" (1 of {holds} holds)") } else { String::new() };
     // What it is, and after a colon what follows from it.
     let (what, follows) = next.what.as_str().split_at(next.what.as_str().find(": ").unwrap_or(next.what.as_str().len()));

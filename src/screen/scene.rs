@@ -55,7 +55,7 @@ impl<'a> Scene<'a> {
         let same = |a: &Track, b: Option<&Track>| b.is_some_and(|b| std::ptr::eq(a, b));
         let others = rollout.tracks.iter().filter(|t| !same(t, left) && !same(t, right)).collect();
         let roomy = columns >= 120;
-        let scene = Self {
+        Self {
             state,
             look: state.look,
             now: state.shared.now,
@@ -64,11 +64,10 @@ impl<'a> Scene<'a> {
             left,
             right,
             others,
-            stale: None,
+            stale: state.shared.silent(watched),
             roomy,
             width: usize::from(if roomy { columns } else { columns.saturating_sub(1) }),
-        };
-        Self { stale: scene.too_old(), ..scene }
+        }
     }
 
     /// How the target is connected.
@@ -78,13 +77,7 @@ impl<'a> Scene<'a> {
 
     /// The age beyond which a picture of this source is stale.
     pub fn patience(&self) -> Duration {
-        self.rollout.seen.fresh_for.saturating_mul(2).max(Duration::from_secs(1))
-    }
-
-    fn too_old(&self) -> Option<Duration> {
-        let age = elapsed(self.now, self.watched.heard);
-        let off = !matches!(self.link(), None | Some(Link::Live { .. }));
-        (off || age > self.patience()).then_some(age)
+        self.watched.patience()
     }
 
     /// How long ago something of the rollout was.
@@ -141,6 +134,16 @@ impl<'a> Scene<'a> {
             (Role::Superseded, _) if instances(track).is_some_and(|i| i.ready > 0) => "warm",
             (Role::Superseded, _) => "old",
             (Role::Experiment, _) => "trial",
+        }
+    }
+
+    /// The same with where it is attached, which says it better where the strategy attaches: `active`,
+    /// `preview`; with room `stable (active)`.
+    pub fn place(&self, track: &Track) -> String {
+        match &track.slot {
+            Some(slot) if self.roomy => format!("{} ({})", self.role(track), self.cut(slot, 12)),
+            Some(slot) => self.cut(slot, 8),
+            None => self.role(track).to_owned(),
         }
     }
 

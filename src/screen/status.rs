@@ -1,6 +1,6 @@
 //! The second line: where in the plan, at which weight, since when, and what holds it.
 
-use super::scene::{Scene, share_short};
+use super::scene::{Scene, instances, share_short};
 use crate::{
     model::{
         rollout::{Hold, Phase},
@@ -51,6 +51,13 @@ fn place(scene: &Scene<'_>, long: bool) -> Row {
         },
     );
     let count = rollout.steps.len();
+    let row = match (&rollout.phase, scene.right.and_then(instances)) {
+        // The share follows the instances.
+        (Phase::Progressing | Phase::Held, Some(new)) if rollout.strategy == Strategy::Rolling => {
+            row.plain(format!(" {}/{} new", new.ready, new.desired))
+        }
+        _ => row,
+    };
     match (&rollout.phase, rollout.at) {
         (Phase::Idle, _) => scene.row().plain(" ").add(Tone::Strong, "IDLE").plain(" nothing was ever deployed here"),
         _ if scene.first() => row.plain(" first deploy: 100 % when it is ready"),
@@ -71,8 +78,7 @@ fn place(scene: &Scene<'_>, long: bool) -> Row {
 /// `HELD gate http-5xx-rat…by-route +2 more`, or the phase where nothing holds it.
 fn phase(scene: &Scene<'_>) -> Row {
     let rollout = scene.rollout;
-    let mut holds: Vec<&Hold> = rollout.holds.iter().collect();
-    holds.sort_by_key(|hold| rank(scene, hold));
+    let holds = holds(scene);
     let reason = |row: Row| match &rollout.reason {
         Some(reason) => row.plain(format!(": {reason}")),
         None => row,
@@ -99,6 +105,17 @@ fn phase(scene: &Scene<'_>) -> Row {
     }
 }
 
+/// What holds it, the worst first. The plan's own pause is no hold of equal rank: beside others it is
+/// neither shown nor counted.
+pub(super) fn holds<'a>(scene: &Scene<'a>) -> Vec<&'a Hold> {
+    let holds = &scene.rollout.holds;
+    let own = |hold: &&Hold| matches!(hold, Hold::Step { .. });
+    let only = holds.iter().all(|h| own(&h));
+    let mut holds: Vec<&Hold> = holds.iter().filter(|h| only || !own(h)).collect();
+    holds.sort_by_key(|hold| rank(scene, hold));
+    holds
+}
+
 /// A failed gate first, then the machine, then people, then what passes by itself.
 fn rank(scene: &Scene<'_>, hold: &Hold) -> u8 {
     match hold {
@@ -123,7 +140,10 @@ fn hold(scene: &Scene<'_>, hold: &Hold) -> Row {
         Hold::Manual { by, since, .. } => row.plain(format!(" by {} since {}", scene.cut(by, 24), figure::since(scene.now, *since))),
         Hold::Step { until: Some(end), .. } => row.plain(format!(" pause, {} left", short(figure::left(until(scene.now, *end))))),
         Hold::Step { until: None, .. } => row.plain(" pause until a person steps"),
-        Hold::Freeze { reason, .. } => row.plain(format!(" frozen: {}", scene.cut(reason, 24))),
+        Hold::Freeze { reason, until: Some(end), .. } => {
+            row.plain(format!(" frozen until {}: {}", figure::since(scene.now, *end), scene.cut(reason, 24)))
+        }
+        Hold::Freeze { reason, until: None, .. } => row.plain(format!(" frozen: {}", scene.cut(reason, 24))),
         Hold::Inconclusive { reason, .. } => row.plain(format!(" inconclusive: {}", scene.cut(reason, 24))),
         Hold::Stopped { reason, .. } => row.plain(format!(" after {}", scene.cut(reason, 30))),
         Hold::Backend { reason, .. } => row.plain(format!(" {reason}")),

@@ -33,6 +33,40 @@ pub enum Tone {
     Candidate,
     /// A bar that must be seen: preview titles.
     Alert,
+    /// A target in its own colour.
+    Place(Paint),
+    /// The same where it must be seen: in the first line of a screen.
+    PlaceBar(Paint),
+}
+
+/// The colour of a target.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Paint {
+    /// For what must not break.
+    Red,
+    /// The other colours a terminal has.
+    Yellow,
+    /// Green.
+    Green,
+    /// Cyan.
+    Cyan,
+    /// Blue.
+    Blue,
+    /// Magenta.
+    Magenta,
+}
+
+impl Paint {
+    const fn color(self) -> Color {
+        match self {
+            Self::Red => Color::Red,
+            Self::Yellow => Color::Yellow,
+            Self::Green => Color::Green,
+            Self::Cyan => Color::Cyan,
+            Self::Blue => Color::Blue,
+            Self::Magenta => Color::Magenta,
+        }
+    }
 }
 
 /// The signs that are drawn, each one column wide unless said otherwise.
@@ -150,6 +184,8 @@ impl Look {
             Tone::Stable => (Some(Color::Blue), Modifier::empty()),
             Tone::Candidate => (Some(Color::Magenta), Modifier::empty()),
             Tone::Alert => (None, Modifier::BOLD.union(Modifier::REVERSED)),
+            Tone::Place(paint) => (Some(paint.color()), Modifier::BOLD),
+            Tone::PlaceBar(paint) => (Some(paint.color()), Modifier::BOLD.union(Modifier::REVERSED)),
         };
         let style = Style::new().add_modifier(modifier);
         match color {

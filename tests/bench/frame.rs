@@ -18,7 +18,7 @@ const FRAMES: usize = 2_000;
 fn main() {
     let states = [fixtures::state(fixtures::drawn()), fixtures::state(fixtures::rising())];
     let footer = [Hint { key: "R".into(), label: "back to v41".into(), off: false, drop: 0 }];
-    let extras = Extras { footer: &footer, help: &[], actions: &[], back_key: "R" };
+    let extras = Extras { footer: &footer, help: &[], figures: &[], actions: &[], back_key: "R" };
     for (width, height) in [(80, 24), (120, 36), (200, 60)] {
         let area = Rect::new(0, 0, width, height);
         let mut buf = Buffer::empty(area);

@@ -20,7 +20,9 @@ fn panels_help_and_actions() {
     pty.shows("HELP");
     pty.shows("Acting: each key opens a preview");
     pty.presses("?");
-    pty.until("help is closed", |p| !p.screen().contains("HELP"));
+    pty.shows("WHAT THE FIGURES ARE");
+    pty.presses("?");
+    pty.until("help is closed", |p| !p.screen().contains("WHAT THE FIGURES"));
     pty.presses("\r");
     pty.shows("ACTIONS");
     pty.shows("do nothing");
@@ -34,7 +36,7 @@ fn panels_help_and_actions() {
     pty.shows("STEP");
     pty.presses("x");
     pty.shows("NOTHING SENT");
-    for title in ["failed requests", "instances", "logs", "events", "own log"] {
+    for title in ["failed requests", "instances", "logs", "events", "artifact", "versions", "own log"] {
         pty.presses("\t");
         pty.until(title, |p| p.screen().lines().any(|l| (l.contains("─ ") || l.contains("━ ")) && l.contains(title)));
     }

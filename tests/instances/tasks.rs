@@ -9,6 +9,7 @@ use cutover::{
     },
     model::{
         ident::RunId,
+        spec::OnFail,
         step::{CheckSpec, StepSpec, WarmSpec},
     },
 };
@@ -50,11 +51,11 @@ fn task(pool: &PoolStatus, step: usize, what: StepSpec) -> Task {
 
 fn command(script: &str) -> StepSpec {
     let command = ["/bin/sh", "-c", script].map(str::to_owned).to_vec();
-    StepSpec::Check(CheckSpec { command, http: None, timeout: Duration::from_secs(20) })
+    StepSpec::Check(CheckSpec { command, http: None, timeout: Duration::from_secs(20), on_fail: OnFail::Hold })
 }
 
 fn http(path: &str) -> StepSpec {
-    StepSpec::Check(CheckSpec { command: Vec::new(), http: Some(path.into()), timeout: Duration::from_secs(5) })
+    StepSpec::Check(CheckSpec { command: Vec::new(), http: Some(path.into()), timeout: Duration::from_secs(5), on_fail: OnFail::Hold })
 }
 
 /// How a task ended, and its evidence.

@@ -163,12 +163,12 @@ fn logs_are_watched_only_while_they_are_looked_at() {
 fn the_list_of_actions_works_with_arrows_and_enter_alone() {
     let mut console = Console::typed("enter +200ms enter");
     assert!(console.state.overlay == Overlay::None && console.fx.is_empty(), "the first row is no action");
-    console.keys("+200ms enter +200ms down down down down down down down down down");
-    assert_eq!(console.state.overlay, Overlay::Actions(7));
-    console.keys("+200ms up +200ms enter +300ms enter +200ms");
+    console.keys("+200ms enter +200ms down down down down down down down down down down down down down down");
+    assert_eq!(console.state.overlay, Overlay::Actions(11));
+    console.keys("+200ms up up up up up +200ms enter +300ms enter +200ms");
     assert_eq!(console.verbs(), ["revert"]);
     let names: Vec<_> = console.state.offers().iter().map(|o| o.command).collect();
-    assert_eq!(names, ["step", "pause", "resume", "weight", "promote", "revert", "retry"]);
+    assert_eq!(names, ["step", "pause", "resume", "weight", "promote", "revert", "retry", "undo", "freeze", "thaw", "taint"]);
     let off = console.state.offers()[2].off.clone();
     assert!(matches!(off, Some(Refusal::AlreadySo { .. })));
 }
@@ -180,8 +180,10 @@ fn a_weight_is_typed_and_then_previewed() {
     let mut console = Console::typed("w 1 0 1 enter");
     assert_eq!(
         (console.notice(), &console.state.overlay),
-        ("`101` is no weight: 0 to 100 with at most two decimals", &Overlay::Weight("101".into()))
+        ("`101` is more than all of the traffic: 0 to 100", &Overlay::Weight("101".into()))
     );
+    assert!(Console::typed("w 3 3 . 3 3 3 enter").notice().contains("more than two decimals"));
+    assert!(Console::typed("w enter").notice().contains("write a weight"));
     console.keys("+200ms backspace +200ms enter");
     assert!(console.preview().is_some());
     assert_eq!(Console::typed("w s p esc").notice(), "NOTHING SENT");
@@ -300,12 +302,12 @@ fn a_lost_answer_is_asked_for_and_never_sent_again() {
 fn footer_and_help_follow_the_state_and_the_keymap() {
     let text = |c: &Console| docs::footer(&c.state).iter().map(|h| format!("{} {}", h.key, h.label)).collect::<Vec<_>>().join(" · ");
     let mut console = Console::new();
-    assert_eq!(text(&console), "R back to v41 · p pause · s step · P promote · w weight · t retry · enter actions · tab panel · ? ");
+    assert_eq!(text(&console), "R back to v41 · p pause · s step · P promote · w weight · t retry · enter actions · tab panel · :  · ? ");
     let hints = docs::footer(&console.state);
     assert_eq!(hints[0].drop, 0);
     let mut last: Vec<_> = hints.iter().map(|h| (h.drop, h.key.as_str())).collect();
     last.sort();
-    assert_eq!(last.iter().rev().take(3).map(|(_, k)| *k).collect::<Vec<_>>(), ["?", "tab", "enter"]);
+    assert_eq!(last.iter().rev().take(3).map(|(_, k)| *k).collect::<Vec<_>>(), ["?", ":", "tab"]);
     console.change(|r| {
         r.at.as_mut().unwrap().index = 2;
         r.gates = vec![fixture::gate(crate::model::gate::Verdict::Fail { who: crate::model::gate::Arm::Candidate, why: "".into() })];

@@ -15,10 +15,10 @@ use crate::{
 };
 
 /// Every command with its keys, from line `first` on.
-pub(super) fn help(state: &State, extras: &Extras<'_>, first: usize, width: usize, rows: usize) -> Sheet {
-    let keys = extras.help.iter().map(|(keys, _)| text::width(keys)).max().unwrap_or(0).min(width / 3);
+pub(super) fn help(state: &State, bar: &str, of: &[(String, String)], first: usize, width: usize, rows: usize) -> Sheet {
+    let keys = of.iter().map(|(keys, _)| text::width(keys)).max().unwrap_or(0).min(width / 3);
     let mut lines: Vec<Row> = Vec::new();
-    for (key, doc) in extras.help {
+    for (key, doc) in of {
         // A line without keys is a heading.
         let margin = if key.is_empty() { 1 } else { keys + 3 };
         let docs = text::wrap(&state.look.plain(doc), width.saturating_sub(margin).max(1));
@@ -38,7 +38,7 @@ pub(super) fn help(state: &State, extras: &Extras<'_>, first: usize, width: usiz
     let mut lines: Vec<Row> = lines.into_iter().skip(first).take(shown).collect();
     let place = if total > shown { format!("lines {}-{} of {total}; j k move; ", first + 1, first + lines.len()) } else { String::new() };
     lines.push(Row::new(state.look).plain(" ").add(Tone::Dim, format!("{place}esc closes")).cut(width + 1));
-    Sheet { bar: "HELP".into(), lines, keep: 1 }
+    Sheet { bar: bar.into(), lines, keep: 1 }
 }
 
 /// Every action; where it is off, why. The first row is none.

@@ -22,6 +22,10 @@ pub(super) fn weight(state: &State, typed: &str, width: usize) -> Sheet {
     }
     let entry = format!("{} percent, at most two decimals: {}_", state.look.glyphs().here, Text::clean(typed));
     lines.extend(wrapped(state, Tone::Strong, &entry, 2, width));
+    // The line above the footer is behind this sheet.
+    if let Some(said) = &state.notice {
+        lines.extend(wrapped(state, Tone::Warn, said.text.as_str(), 2, width));
+    }
     lines.extend(wrapped(state, Tone::Dim, "enter opens the preview; it then holds there; esc: nothing is sent", 2, width));
     let keep = lines.len();
     Sheet { bar: "WEIGHT of the candidate".into(), lines, keep }

@@ -1,0 +1,171 @@
+//! What a rollout waits for, in the words of one cell.
+
+use crate::{
+    app::{
+        state::{State, Watched},
+        urgency::Urgency,
+    },
+    model::{
+        gate::Verdict,
+        rollout::{Hold, Phase, Rollout, Standing},
+        time::{Time, elapsed, until},
+    },
+    ui::{
+        figure::{self, left, short},
+        look::{Look, Tone},
+        row::Row,
+        text,
+    },
+};
+
+/// The sign of an urgency; it never stands without its word.
+pub(super) const fn glyph(look: &Look, urgency: Urgency) -> &'static str {
+    let glyphs = look.glyphs();
+    match urgency {
+        Urgency::Waiting | Urgency::Baking => glyphs.wait,
+        Urgency::Failing => glyphs.fail,
+        Urgency::Stuck => "!",
+        Urgency::Stale => glyphs.blind,
+        Urgency::Running => glyphs.dot,
+        Urgency::Healthy => glyphs.pass,
+    }
+}
+
+/// Its colour.
+pub(super) const fn tone(urgency: Urgency) -> Tone {
+    match urgency {
+        Urgency::Waiting | Urgency::Stuck | Urgency::Stale => Tone::Warn,
+        Urgency::Failing => Tone::Bad,
+        Urgency::Baking | Urgency::Running => Tone::Plain,
+        Urgency::Healthy => Tone::Good,
+    }
+}
+
+/// The cell: `~ waiting for you since 14:02Z (32m): paused by ben`.
+pub(super) fn row(state: &State, watched: &Watched, max: usize) -> Row {
+    let (look, now) = (state.look, state.shared.now);
+    let start = || Row::new(look);
+    let r = &watched.rollout;
+    if let Some(gone) = state.gone_since(&r.key) {
+        return start()
+            .add(Tone::Bad, format!("{} gone", look.glyphs().fail))
+            .plain(format!(" for {}", short(elapsed(now, gone))))
+            .cut(max);
+    }
+    let Some(rank) = state.fleet.rank(&r.key) else { return start() };
+    let urgency = rank.urgency;
+    let tone = tone(urgency);
+    let age = rank.since.map(|at| short(elapsed(now, at)));
+    let since = rank.since.map(|at| figure::since(now, at));
+    let frozen = |until: bool| match &r.frozen {
+        Some(f) => start().add(Tone::Warn, frozen(now, f.until, until)).plain(" "),
+        None => start(),
+    };
+    let what = what(r, urgency, now);
+    let stale = state
+        .shared
+        .silent(watched)
+        .filter(|_| urgency != Urgency::Stale)
+        .map(|age| format!("STALE {}, was ", short(age)))
+        .unwrap_or_default();
+    let sign = format!("{} {stale}", glyph(&look, urgency));
+    let word = |long: bool| match urgency {
+        Urgency::Waiting if long => "waiting for you",
+        Urgency::Waiting => "waiting",
+        Urgency::Failing => "FAILING",
+        Urgency::Stuck => "STUCK",
+        Urgency::Stale => "STALE",
+        other => other.word(),
+    };
+    let long = match (&since, &age) {
+        (Some(since), Some(age)) => format!("{sign}{} since {since} ({age})", word(true)),
+        _ => format!("{sign}{}", word(true)),
+    };
+    let mid = age.as_ref().map_or_else(|| format!("{sign}{}", word(true)), |age| format!("{sign}{} {age}", word(true)));
+    let brief = age.as_ref().map_or_else(|| format!("{sign}{}", word(false)), |age| format!("{sign}{} {age}", word(false)));
+    let with = |row: Row| if what.is_empty() { row } else { row.plain(": ").plain(&what) };
+    let urgent = urgency <= Urgency::Stale;
+    let mut forms = vec![with(frozen(true).add(tone, &long)), with(frozen(true).add(tone, &mid))];
+    if !urgent {
+        forms.remove(0);
+    }
+    forms.push(with(frozen(false).add(tone, &brief)));
+    let cut = frozen(false).add(tone, &brief);
+    let room = max.saturating_sub(cut.width() + 2);
+    if room >= 8 && !what.is_empty() {
+        let what = look.plain(&what).into_owned();
+        forms.push(cut.clone().plain(": ").plain(text::cut_end(&what, room, &look)));
+    }
+    forms.extend([cut, start().add(tone, &brief)]);
+    Row::fit(look, max, forms)
+}
+
+/// `FROZEN until 16:00Z`.
+fn frozen(now: Time, end: Option<Time>, long: bool) -> String {
+    match end.filter(|_| long) {
+        Some(at) => format!("FROZEN until {}", figure::since(now, at)),
+        None => "FROZEN".into(),
+    }
+}
+
+/// What it waits for, or what comes next.
+fn what(r: &Rollout, urgency: Urgency, now: Time) -> String {
+    let reason = || r.reason.as_ref().map(ToString::to_string).unwrap_or_default();
+    match urgency {
+        Urgency::Waiting => r.holds.iter().filter_map(person).next().unwrap_or_else(|| r.next.what.to_string()),
+        Urgency::Failing => {
+            let failed = r.gates.iter().find(|g| matches!(g.verdict, Verdict::Fail { .. }));
+            match failed {
+                Some(gate) if r.phase != Phase::Failed => format!("gate {}, {}", gate.id.text(), gate.verdict.reason()),
+                _ => reason(),
+            }
+        }
+        Urgency::Stuck => r.holds.iter().filter_map(machine).next().unwrap_or_else(|| r.next.what.to_string()),
+        Urgency::Stale => format!("was {}", r.phase.word()),
+        Urgency::Baking => {
+            let stable = r.stable().map(|t| &t.version);
+            let known = r.versions.iter().find(|k| Some(&k.version.id) == stable.map(|v| &v.id));
+            match known.map(|k| &k.standing) {
+                Some(Standing::Baking { until: end }) => {
+                    format!("{} is good in {}", stable.map(|v| v.label.to_string()).unwrap_or_default(), short(left(until(now, *end))))
+                }
+                _ => String::new(),
+            }
+        }
+        Urgency::Running | Urgency::Healthy => match &r.phase {
+            Phase::Reverting => "going back".into(),
+            Phase::Reverted => format!("reverted {}", reason()).trim_end().to_owned(),
+            Phase::Idle => "nothing was ever deployed".into(),
+            Phase::Completed => finding(r).unwrap_or_else(|| r.stable().map(|t| t.version.label.to_string()).unwrap_or_default()),
+            _ => match r.next.at.filter(|at| *at > now) {
+                Some(at) => format!("{} in {}", r.next.what, short(left(until(now, at)))),
+                None => r.next.what.to_string(),
+            },
+        },
+    }
+}
+
+fn finding(r: &Rollout) -> Option<String> {
+    r.findings.first().map(|f| format!("found {}: {}", f.kind, f.what))
+}
+
+/// A hold that a person ends.
+fn person(hold: &Hold) -> Option<String> {
+    match hold {
+        Hold::Manual { by, .. } => Some(format!("paused by {by}")),
+        Hold::Step { until: None, .. } => Some("pause until a person steps".into()),
+        Hold::Stopped { reason, .. } => Some(format!("held after {reason}")),
+        Hold::Inconclusive { reason, .. } => Some(format!("inconclusive, {reason}")),
+        _ => None,
+    }
+}
+
+/// A hold of the machine.
+fn machine(hold: &Hold) -> Option<String> {
+    match hold {
+        Hold::Backend { reason, .. } => Some(reason.to_string()),
+        Hold::Gate { gate, reason, .. } => Some(format!("gate {}, {reason}", gate.text())),
+        Hold::Stopped { reason, .. } => Some(format!("held after {reason}")),
+        _ => None,
+    }
+}
