@@ -43,6 +43,15 @@ pub struct Global {
     /// The target to look at, by its name in the configuration.
     #[arg(long, global = true, value_name = "NAME")]
     pub target: Option<String>,
+    /// A cluster with Argo Rollouts, by its context in the kubeconfig; one that the configuration does not name is looked at only.
+    #[arg(long, global = true, value_name = "NAME", conflicts_with = "target")]
+    pub context: Option<String>,
+    /// The namespace to look at in clusters; may be repeated [default: all of them].
+    #[arg(short, long, global = true, value_name = "NAME")]
+    pub namespace: Vec<String>,
+    /// Act as this user in clusters.
+    #[arg(long = "as", global = true, value_name = "USER")]
+    pub acts_as: Option<String>,
     /// Only look: every acting key and verb is off.
     #[arg(long, global = true)]
     pub read_only: bool,

@@ -131,7 +131,7 @@ pub enum Isolation {
 }
 
 /// `[[target]]`: a place where rollouts run.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TargetConfig {
     /// What it is called on the screen and for `--target`.
@@ -139,9 +139,21 @@ pub struct TargetConfig {
     /// What runs there.
     #[serde(default)]
     pub kind: TargetKind,
-    /// The socket of its control API; that of `[host]` when absent.
+    /// The socket of its control API; that of `[host]` when absent. For `host`.
     #[serde(default)]
     pub socket: Option<PathBuf>,
+    /// The context in the kubeconfig; the current one when absent. For `argo`, as what follows.
+    #[serde(default)]
+    pub context: Option<String>,
+    /// The namespaces to look at; all of them when there are none.
+    #[serde(default, deserialize_with = "parse::one_or_more", skip_serializing_if = "Vec::is_empty")]
+    pub namespace: Vec<String>,
+    /// The kubeconfig; what `KUBECONFIG` names when absent.
+    #[serde(default)]
+    pub kubeconfig: Option<PathBuf>,
+    /// A user to act as.
+    #[serde(default, rename = "as")]
+    pub acts_as: Option<String>,
     /// Whether acting is switched off.
     #[serde(default)]
     pub read_only: bool,
@@ -175,6 +187,8 @@ pub enum TargetKind {
     /// The embedded host.
     #[default]
     Host,
+    /// Argo Rollouts in a Kubernetes cluster.
+    Argo,
 }
 
 /// `[journal]`: the record of actions.
@@ -381,9 +395,9 @@ impl Loaded {
     fn complete(&mut self, env: &Env) {
         let config = &mut self.config;
         if config.targets.is_empty() {
-            config.targets.push(TargetConfig { name: "host".into(), kind: TargetKind::Host, socket: None, read_only: false, color: None });
+            config.targets.push(TargetConfig { name: "host".into(), ..TargetConfig::default() });
         }
-        for target in &mut config.targets {
+        for target in config.targets.iter_mut().filter(|t| t.kind == TargetKind::Host) {
             target.socket.get_or_insert_with(|| self.paths.socket.clone());
         }
         // By its own convention (no-color.org) the variable yields to a person's configuration.

@@ -2,7 +2,7 @@
 
 use super::{
     Context,
-    connect::{self, Named},
+    connect::{self, Client, Named},
     exit::{self, Exit},
     get::json::SCHEMA,
     record,
@@ -18,7 +18,7 @@ use crate::{
         rollout::Rollout,
         text::Text,
     },
-    runtime::{Ask, Runtime, host::HostRuntime},
+    runtime::{Ask, Runtime},
 };
 use clap::ValueEnum;
 use futures::StreamExt;
@@ -245,7 +245,7 @@ fn agree(args: &ActArgs, rollout: &Rollout, plan: &Plan, out: &mut impl Write) -
 /// Everything that sending an action needs.
 struct Sender<'a> {
     plan: &'a Plan,
-    client: &'a HostRuntime,
+    client: &'a Client,
     journal: PathBuf,
     intent: Entry,
 }
@@ -282,7 +282,7 @@ impl Sender<'_> {
 }
 
 /// Watches until the plan is seen to be true.
-async fn confirm(plan: &Plan, client: &HostRuntime) -> Result<(), Exit> {
+async fn confirm(plan: &Plan, client: &Client) -> Result<(), Exit> {
     let watch = async {
         let mut deltas = Box::pin(client.watch());
         let mut missing = Text::from("no observation came");
@@ -303,7 +303,7 @@ async fn confirm(plan: &Plan, client: &HostRuntime) -> Result<(), Exit> {
 }
 
 /// An answer was lost: ask what became of it, never send it again.
-async fn resolve(plan: &Plan, client: &HostRuntime, why: &Text, output: Output, out: &mut impl Write) -> Result<(), Exit> {
+async fn resolve(plan: &Plan, client: &Client, why: &Text, output: Output, out: &mut impl Write) -> Result<(), Exit> {
     let id = plan.id.text();
     match client.resolve(&plan.id).await {
         Ok(Some(record)) => match record.outcome {

@@ -3,23 +3,44 @@
 use super::{Context, exit::Exit};
 use crate::{
     clock::SystemClock,
-    config::{self, TargetConfig},
-    model::{ident::TargetId, rollout::Rollout},
+    config::{self, Env, Loaded, TargetConfig, TargetKind},
+    model::{
+        action::{Observation, Outcome, Plan, Refusal},
+        delta::Delta,
+        event::LogLine,
+        ident::{ActionId, Key, TargetId},
+        rollout::Rollout,
+        text::{Raw, Text},
+        wire::ActionRecord,
+    },
     runtime::{
-        Fault,
+        Ask, Fault, Runtime,
+        argo::{
+            ArgoRuntime,
+            connect::{Settings, plugin, proxy::Proxies},
+        },
         host::{HostRuntime, Refused},
+        supervise::Policy,
     },
 };
+use futures::{Stream, StreamExt};
 use std::{path::PathBuf, sync::Arc};
 
 /// A place to look at.
 pub struct Target {
     /// Its name.
     pub id: TargetId,
-    /// Its control socket.
-    pub socket: PathBuf,
     /// Whether acting is off here.
     pub read_only: bool,
+    at: At,
+}
+
+/// What runs at a target, and where.
+enum At {
+    /// A host on this socket.
+    Host(PathBuf),
+    /// A cluster.
+    Argo(Box<Settings>),
 }
 
 impl Target {
@@ -29,12 +50,114 @@ impl Target {
         self.id == rollout.key.target
     }
 
-    /// A client of it.
+    /// A client of it. Nothing is connected yet.
     ///
     /// # Errors
     /// When no HTTP client can be made.
-    pub fn client(&self) -> Result<HostRuntime, Exit> {
-        HostRuntime::new(self.id.clone(), self.socket.clone(), Arc::new(SystemClock::start())).map_err(|e| fault(&e))
+    pub fn client(&self) -> Result<Client, Exit> {
+        match &self.at {
+            At::Host(_) => self.host().map(|host| Client::Host(Box::new(host))),
+            At::Argo(settings) => Ok(Client::Argo(Box::new(ArgoRuntime::new((**settings).clone(), Arc::new(SystemClock::start()))))),
+        }
+    }
+
+    /// The host it is.
+    ///
+    /// # Errors
+    /// When it is something else, or no HTTP client can be made.
+    pub fn host(&self) -> Result<HostRuntime, Exit> {
+        match &self.at {
+            At::Host(socket) => HostRuntime::new(self.id.clone(), socket.clone(), Arc::new(SystemClock::start())).map_err(|e| fault(&e)),
+            At::Argo(_) => Err(Exit::usage(format!("{} is a cluster: what it runs is deployed with kubectl or from Git", self.id.text()))),
+        }
+    }
+}
+
+/// Any runtime.
+pub enum Client {
+    /// A host.
+    Host(Box<HostRuntime>),
+    /// A cluster with Argo Rollouts.
+    Argo(Box<ArgoRuntime>),
+}
+
+impl Client {
+    /// Its socket or context, for faults and messages.
+    #[must_use]
+    pub fn place(&self) -> &Text {
+        match self {
+            Self::Host(host) => host.place(),
+            Self::Argo(argo) => argo.place(),
+        }
+    }
+
+    /// Every rollout as it is now.
+    ///
+    /// # Errors
+    /// When it cannot be asked.
+    pub async fn rollouts(&self) -> Result<Vec<Rollout>, Fault> {
+        match self {
+            Self::Host(host) => host.rollouts().await,
+            Self::Argo(argo) => argo.rollouts().await,
+        }
+    }
+}
+
+impl Runtime for Client {
+    fn watch(&self) -> impl Stream<Item = Result<Delta, Fault>> + Send + 'static {
+        match self {
+            Self::Host(host) => host.watch().boxed(),
+            Self::Argo(argo) => argo.watch().boxed(),
+        }
+    }
+
+    fn plan(&self, rollout: &Rollout, ask: &Ask) -> Result<Plan, Refusal> {
+        match self {
+            Self::Host(host) => host.plan(rollout, ask),
+            Self::Argo(argo) => argo.plan(rollout, ask),
+        }
+    }
+
+    async fn apply(&self, plan: &Plan) -> Outcome {
+        match self {
+            Self::Host(host) => host.apply(plan).await,
+            Self::Argo(argo) => argo.apply(plan).await,
+        }
+    }
+
+    async fn resolve(&self, id: &ActionId) -> Result<Option<ActionRecord>, Fault> {
+        match self {
+            Self::Host(host) => host.resolve(id).await,
+            Self::Argo(argo) => argo.resolve(id).await,
+        }
+    }
+
+    fn confirm(&self, plan: &Plan, rollout: &Rollout) -> Observation {
+        match self {
+            Self::Host(host) => host.confirm(plan, rollout),
+            Self::Argo(argo) => argo.confirm(plan, rollout),
+        }
+    }
+
+    fn policy(&self) -> Policy {
+        match self {
+            Self::Host(host) => host.policy(),
+            Self::Argo(argo) => argo.policy(),
+        }
+    }
+
+    fn focus(&self, key: Option<&Key>) {
+        match self {
+            Self::Host(host) => host.focus(key),
+            Self::Argo(argo) => argo.focus(key),
+        }
+    }
+
+    fn logs(&self, key: &Key, after: Option<u64>) -> impl Stream<Item = Result<LogLine, Fault>> + Send + 'static {
+        match self {
+            Self::Host(host) => host.logs(key, after).boxed(),
+            Self::Argo(argo) => argo.logs(key, after).boxed(),
+        }
     }
 }
 
@@ -44,18 +167,26 @@ impl Target {
 /// When `--target` names none of them.
 pub fn targets(cx: &Context) -> Result<Vec<Target>, Exit> {
     let loaded = cx.load()?;
-    if loaded.config.host.socket.is_none()
+    if let Some(cluster) = unnamed(cx, &loaded) {
+        return Ok(vec![cluster]);
+    }
+    let uses_host = loaded.config.targets.iter().any(|t| t.kind == TargetKind::Host);
+    if uses_host
+        && loaded.config.host.socket.is_none()
         && let Some(dir) = loaded.paths.socket.parent().filter(|dir| dir.exists())
     {
         // Chosen by us: whoever made it could pretend to be the host.
         config::check_private(dir, cx.env.uid).map_err(Exit::unreachable)?;
     }
-    let target = |t: &TargetConfig| Target {
-        id: TargetId::new(t.name.clone()),
-        socket: t.socket.clone().unwrap_or_else(|| loaded.paths.socket.clone()),
-        read_only: t.read_only,
+    let target = |t: &TargetConfig| match t.kind {
+        TargetKind::Host => {
+            let socket = t.socket.clone().unwrap_or_else(|| loaded.paths.socket.clone());
+            Target { id: TargetId::new(t.name.clone()), read_only: t.read_only, at: At::Host(socket) }
+        }
+        TargetKind::Argo => cluster(cx, t),
     };
-    let mut all: Vec<Target> = loaded.config.targets.iter().map(target).collect();
+    let configured = loaded.config.targets.iter().filter(|t| cx.global.context.is_none() || t.context == cx.global.context);
+    let mut all: Vec<Target> = configured.map(target).collect();
     let Some(wanted) = &cx.global.target else { return Ok(all) };
     let names: Vec<String> = all.iter().map(|t| t.id.text().to_string()).collect();
     all.retain(|t| t.id.as_str() == wanted);
@@ -65,15 +196,55 @@ pub fn targets(cx: &Context) -> Result<Vec<Target>, Exit> {
     Ok(all)
 }
 
+/// A cluster that the configuration does not name: the one that `--context` names, or the current one when only
+/// `--namespace` or `--as` say that a cluster is meant.
+fn unnamed(cx: &Context, loaded: &Loaded) -> Option<Target> {
+    let clusters = || loaded.config.targets.iter().filter(|t| t.kind == TargetKind::Argo);
+    let wanted = match &cx.global.context {
+        Some(context) => clusters().all(|t| t.context.as_ref() != Some(context)),
+        None => {
+            clusters().next().is_none() && cx.global.target.is_none() && (!cx.global.namespace.is_empty() || cx.global.acts_as.is_some())
+        }
+    };
+    let name = cx.global.context.clone().unwrap_or_else(|| "current".into());
+    let context = cx.global.context.clone();
+    wanted.then(|| cluster(cx, &TargetConfig { name, kind: TargetKind::Argo, context, ..TargetConfig::default() }))
+}
+
+/// A cluster with Argo Rollouts. It is looked at only.
+fn cluster(cx: &Context, target: &TargetConfig) -> Target {
+    let (env, global) = (&cx.env, &cx.global);
+    let id = TargetId::new(target.name.clone());
+    let settings = Settings {
+        target: id.clone(),
+        kubeconfig: kubeconfig(env, target),
+        context: target.context.clone(),
+        namespaces: if global.namespace.is_empty() { target.namespace.clone() } else { global.namespace.clone() },
+        acts_as: global.acts_as.clone().or_else(|| target.acts_as.clone()),
+        in_cluster: env.in_cluster,
+        proxies: Proxies { https: env.https_proxy.clone(), http: env.http_proxy.clone(), except: env.no_proxy.clone() },
+        launcher: vec!["/proc/self/exe".into(), plugin::APART.into()],
+    };
+    Target { id, read_only: true, at: At::Argo(Box::new(settings)) }
+}
+
+fn kubeconfig(env: &Env, target: &TargetConfig) -> Vec<PathBuf> {
+    match (&target.kubeconfig, env.kubeconfig.as_slice()) {
+        (Some(file), _) => vec![file.clone()],
+        (None, []) => env.home.iter().map(|home| home.join(".kube/config")).collect(),
+        (None, files) => files.to_vec(),
+    }
+}
+
 /// Without any configured target there is only the default socket: says how to get a host when there is none.
 ///
 /// # Errors
 /// When nobody is there.
 pub fn somebody_there(targets: &[Target], by_default: bool) -> Result<(), Exit> {
     match targets {
-        [only] if by_default && !only.socket.exists() => Err(Exit::unreachable(format!(
-            "no host at {}; start one with `cutover host`, or look at a rollout with `cutover demo`",
-            only.socket.display()
+        [Target { at: At::Host(socket), .. }] if by_default && !socket.exists() => Err(Exit::unreachable(format!(
+            "no host at {}; start one with `cutover host`, look at a rollout with `cutover demo`, or at a cluster with --context",
+            socket.display()
         ))),
         _ => Ok(()),
     }
@@ -82,6 +253,9 @@ pub fn somebody_there(targets: &[Target], by_default: bool) -> Result<(), Exit> 
 /// A fault as an exit, with its hint.
 #[must_use]
 pub fn fault(fault: &Fault) -> Exit {
+    if matches!(fault, Fault::Unusable { .. }) {
+        return Exit::usage(fault);
+    }
     match fault.hint() {
         Some(hint) => Exit::unreachable(format!("{fault}; {hint}")),
         None => Exit::unreachable(fault),
@@ -152,6 +326,12 @@ pub async fn rollouts(targets: &[Target]) -> Seen {
     seen
 }
 
+/// The namespace of a rollout, and what is around it.
+#[must_use]
+pub fn scope(rollout: &Rollout) -> String {
+    rollout.key.scope.iter().map(|part| part.text().to_string()).collect::<Vec<_>>().join("/")
+}
+
 /// The one rollout that is meant.
 ///
 /// # Errors
@@ -160,7 +340,18 @@ pub async fn rollouts(targets: &[Target]) -> Seen {
 pub fn pick(seen: Seen, named: &Named) -> Result<Rollout, Exit> {
     let Seen { rollouts, mut silent } = seen;
     let nearest = rollouts.iter().map(|r| r.key.service.text().to_string()).min_by_key(|name| strsim::osa_distance(name, &named.service));
-    let mut found: Vec<Rollout> = rollouts.into_iter().filter(|r| r.key.service.as_str() == named.service).collect();
+    // As it is called, or with its namespace before it.
+    let is_meant = |key: &Key| {
+        let (scope, service) = named.service.rsplit_once('/').map_or((None, named.service.as_str()), |(ns, name)| (Some(ns), name));
+        key.service.as_str() == named.service
+            || (key.service.as_str() == service && scope.is_some() && key.scope.last().map(Raw::as_str) == scope)
+    };
+    let mut found: Vec<Rollout> = rollouts.into_iter().filter(|r| is_meant(&r.key)).collect();
+    let one_target = found.windows(2).all(|pair| matches!(pair, [a, b] if a.key.target == b.key.target));
+    if found.len() > 1 && one_target {
+        let names: Vec<String> = found.iter().map(|r| format!("{}/{}", scope(r), r.key.service.text())).collect();
+        return Err(Exit::usage(format!("`{}` is in {} namespaces; say which: {}", named.service, found.len(), names.join(", "))));
+    }
     if found.len() > 1 {
         return Err(Exit::usage(format!("`{}` is on {} targets; say which with --target", named.service, found.len())));
     }

@@ -63,7 +63,7 @@ pub fn run(args: &DeployArgs, cx: &Context, out: &mut impl Write) -> Result<(), 
         name: cx.env.user.as_deref().map(Into::into),
         reason: args.reason.as_deref().map(Into::into),
     };
-    let client = target.client()?;
+    let client = target.host()?;
     let journal = cx.load()?.paths.journal;
     let record = exit::block_on(journaled(&client, &request, intent(&target, &request, cx), journal))??;
     match record.outcome {

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::model::rollout::Rollout;
 use clap::ValueEnum;
-use std::io::Write;
+use std::{collections::BTreeSet, io::Write};
 
 /// Arguments of `cutover get`.
 #[derive(clap::Args, Debug)]
@@ -51,6 +51,13 @@ pub fn run(args: &GetArgs, cx: &Context, out: &mut impl Write) -> Result<(), Exi
         Output::Table => table(&seen.rollouts, out),
     }
     .map_err(Exit::failed)?;
+    if args.output == Output::Table {
+        // What is not seen is said once, not at every rollout.
+        let access = seen.rollouts.iter().flat_map(|r| &r.findings).filter(|f| f.kind.as_str() == "access");
+        for what in access.map(|f| &f.what).collect::<BTreeSet<_>>() {
+            let _ = writeln!(std::io::stderr().lock(), "cutover: {what}");
+        }
+    }
     seen.silent.pop().map_or(Ok(()), |exit| Err(exit.told()))
 }
 
@@ -83,9 +90,10 @@ fn row(r: &Rollout) -> [String; HEAD.len()] {
     let weight = r.candidate().and_then(|t| t.share.declared?.percent());
     [
         r.key.target.text().to_string(),
-        match &r.run {
-            Some(run) => format!("{}@{}", r.key.service.text(), run.text()),
-            None => r.key.service.text().to_string(),
+        {
+            let scope = if r.key.scope.is_empty() { String::new() } else { format!("{}/", connect::scope(r)) };
+            let run = r.run.as_ref().map_or_else(String::new, |run| format!("@{}", run.text()));
+            format!("{scope}{}{run}", r.key.service.text())
         },
         r.phase.word().to_owned(),
         r.at.map_or_else(dash, |at| format!("{}/{}", (at.index + 1).min(r.steps.len()), r.steps.len())),

@@ -65,11 +65,12 @@ pub fn run(args: &WaitArgs, cx: &Context, out: &mut impl Write) -> Result<(), Ex
         let target = targets.iter().find(|t| t.is(&rollout)).ok_or_else(|| Exit::failed("the target went away"))?;
         let run = named.run.clone().or_else(|| rollout.run.as_ref().map(|r| r.as_str().to_owned()));
         let client = target.client()?;
+        client.focus(Some(&rollout.key));
         loop {
             let mut deltas = Box::pin(client.watch());
             while let Some(Ok(delta)) = deltas.next().await {
                 let Delta::Apply { rollout: now } = delta else { continue };
-                if now.key.service != rollout.key.service {
+                if (&now.key.scope, &now.key.service) != (&rollout.key.scope, &rollout.key.service) {
                     continue;
                 }
                 if now.run.as_ref().map(|r| r.as_str()) != run.as_deref() {

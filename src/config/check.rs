@@ -3,7 +3,7 @@
 mod routing;
 mod steps;
 
-use super::{Config, Finding, parse::Places};
+use super::{Config, Finding, TargetConfig, TargetKind, parse::Places};
 use crate::model::spec::{GateSpec, Probe, SecretSource, ServiceSpec};
 use std::{collections::BTreeMap, net::SocketAddr, path::Path, time::Duration};
 
@@ -23,7 +23,7 @@ pub fn check(config: &Config, places: &Places<'_>) -> Vec<Finding> {
     }
     check.names("target", config.targets.iter().map(|t| t.name.as_str()));
     for (i, target) in config.targets.iter().enumerate() {
-        check.socket(&format!("target.{i}.socket"), target.socket.as_deref());
+        check.target(&format!("target.{i}"), target);
     }
     for (command, keys) in &config.keys {
         for key in keys.iter().filter(|key| key.is_empty() || key.chars().any(char::is_control)) {
@@ -226,6 +226,33 @@ impl Check<'_> {
             self.range(&format!("{path}.limit"), "limit", gate.limit, 0.01, 100.0);
             if gate.min_requests == 0 || gate.min_requests > 1_000_000_000 {
                 self.say(&format!("{path}.min_requests"), "`min_requests` must be 1 to 1000000000");
+            }
+        }
+    }
+
+    fn target(&mut self, at: &str, target: &TargetConfig) {
+        self.socket(&format!("{at}.socket"), target.socket.as_deref());
+        self.absolute(&format!("{at}.kubeconfig"), target.kubeconfig.as_deref());
+        let set = [
+            ("context", target.context.is_some()),
+            ("namespace", !target.namespace.is_empty()),
+            ("kubeconfig", target.kubeconfig.is_some()),
+            ("as", target.acts_as.is_some()),
+        ];
+        if target.kind == TargetKind::Host
+            && let Some((key, _)) = set.iter().find(|(_, set)| *set)
+        {
+            self.say(&format!("{at}.{key}"), &format!("`kind = \"argo\"` is missing: `{key}` belongs to a cluster with Argo Rollouts"));
+        }
+        if target.kind == TargetKind::Argo && target.socket.is_some() {
+            self.say(&format!("{at}.socket"), "`socket` belongs to `kind = \"host\"`: a cluster is found by its `context`");
+        }
+        let names = [("context", &target.context), ("as", &target.acts_as)];
+        let names = names.into_iter().filter_map(|(key, name)| Some((key.to_owned(), name.as_deref()?)));
+        let namespaces = target.namespace.iter().enumerate().map(|(i, name)| (format!("namespace.{i}"), name.as_str()));
+        for (key, name) in names.chain(namespaces) {
+            if name.is_empty() || name.chars().any(char::is_control) {
+                self.say(&format!("{at}.{key}"), "a name is empty, or has characters that no name has");
             }
         }
     }

@@ -207,6 +207,20 @@ fn suggest(what: &str, rest: &str) -> String {
     }
 }
 
+/// Names: one, or a list.
+pub fn one_or_more<'de, D: Deserializer<'de>>(d: D) -> Result<Vec<String>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged, expecting = "write a name or a list of names")]
+    enum Names {
+        One(String),
+        More(Vec<String>),
+    }
+    Ok(match Names::deserialize(d)? {
+        Names::One(name) => vec![name],
+        Names::More(names) => names,
+    })
+}
+
 /// Keys of a command: one, or a list.
 pub fn keys<'de, D: Deserializer<'de>>(d: D) -> Result<BTreeMap<String, Vec<String>>, D::Error> {
     struct Keys(Vec<String>);

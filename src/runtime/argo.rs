@@ -9,6 +9,7 @@
 //!
 //! It is looked at only: nothing is ever written.
 
+pub mod bare;
 pub mod connect;
 pub mod kind;
 mod plan;
@@ -43,8 +44,11 @@ use watch::{Name, Objects, Watch, feed::Patience};
 /// Deltas that wait to be taken.
 const DELTAS: usize = 256;
 
+/// What objects are understood by.
+pub type Known = bare::Bare;
+
 /// One cluster, or some namespaces of it.
-pub struct ArgoRuntime<O> {
+pub struct ArgoRuntime<O = Known> {
     session: Arc<Session>,
     open: Sender<Option<Name>>,
     epoch: AtomicU64,

@@ -40,7 +40,7 @@ fn as_it_stands_it_changes_nothing() {
 #[test]
 fn uncommented_it_is_complete_and_every_default_is_what_it_says() {
     let whole = without(|_| false);
-    assert_eq!((whole.services.len(), whole.targets.len()), (1, 1));
+    assert_eq!((whole.services.len(), whole.targets.len()), (1, 2));
     let mut defaults = 0;
     for (i, line, default) in entries() {
         if default {
