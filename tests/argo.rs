@@ -3,4 +3,5 @@
 mod access;
 mod counts;
 mod faults;
+mod program;
 mod rig;

@@ -38,7 +38,22 @@ fn form() {
         ("console.color = \"allways\"", "c.toml:1:17: unknown value `allways`: did you mean `always`?"),
         ("console.ascii = \"yes\"", "c.toml:1:17: `ascii`: invalid value: string \"yes\", expected true, false or \"auto\""),
         ("host.verify_rate = -1", "c.toml:1:20: `verify_rate`: invalid value: integer `-1`, expected u64"),
-        ("[[target]]\nname = \"a\"\nkind = \"argus\"", "c.toml:3:8: unknown value `argus`: expected host"),
+        ("[[target]]\nname = \"a\"\nkind = \"argus\"", "c.toml:3:8: unknown value `argus`: expected one of host, argo"),
+        (
+            "[[target]]\nname = \"a\"\ncontext = \"b\"",
+            "c.toml:3:11: `kind = \"argo\"` is missing: `context` belongs to a cluster with Argo Rollouts",
+        ),
+        (
+            "[[target]]\nname = \"a\"\nkind = \"argo\"\nsocket = \"/x\"",
+            "c.toml:4:10: `socket` belongs to `kind = \"host\"`: a cluster is found by its `context`",
+        ),
+        ("[[target]]\nname = \"a\"\nkind = \"argo\"\nkubeconfig = \"x\"", "c.toml:4:14: a path must be absolute, from `/`"),
+        (
+            "[[target]]\nname = \"a\"\nkind = \"argo\"\nnamespace = [\"b\", \"\"]",
+            "c.toml:4:19: a name is empty, or has characters that no name has",
+        ),
+        ("[[target]]\nname = \"a\"\nkind = \"argo\"\nnamespace = 7", "c.toml:4:13: `namespace`: write a name or a list of names"),
+        ("[[target]]\nname = \"a\"\nkind = \"argo\"\ncontex = \"b\"", "c.toml:4:1: unknown key `contex`: did you mean `context`?"),
         ("keys.revert = 7", "c.toml:1:15: `revert`: invalid type: integer `7`, expected a key such as \"ctrl-l\" or a list of keys"),
         ("\u{fc} = 1\n", "c.toml:1:1: invalid unquoted key, expected letters, numbers, `-`, `_`"),
         ("x = \"\u{fc}\u{fc}\" y", "c.toml:1:10: unexpected key or value, expected newline, `#`"),

@@ -71,7 +71,7 @@ fn key_names(prefix: &str, value: &Value, out: &mut BTreeSet<String>) {
                 out.insert(path);
             }
         }
-        Value::Array(items) if !prefix.ends_with(".steps") => items.iter().take(1).for_each(|item| key_names(prefix, item, out)),
+        Value::Array(items) if !prefix.ends_with(".steps") => items.iter().for_each(|item| key_names(prefix, item, out)),
         _ => {}
     }
 }
