@@ -4,4 +4,6 @@ mod access;
 mod counts;
 mod faults;
 mod program;
+mod replaying;
 mod rig;
+mod tls;

@@ -116,11 +116,20 @@ pub fn discovery(path: &[&str], recordings: &[Recording]) -> Option<Value> {
         }
         ["api", version] | ["apis", _, version] => {
             let group = if path.len() == 3 { path[1] } else { "" };
+            let short = |plural: &str| match plural {
+                "rollouts" => vec!["ro"],
+                "analysisruns" => vec!["ar"],
+                "experiments" => vec!["exp"],
+                "replicasets" => vec!["rs"],
+                "pods" => vec!["po"],
+                "events" => vec!["ev"],
+                _ => Vec::new(),
+            };
             let mut resources: Vec<Value> = recorded()
                 .filter(|(_, t)| t.group == group && t.version == *version)
                 .map(|(plural, t)| {
                     json!({ "name": plural, "singularName": t.kind.to_lowercase(), "namespaced": !plural.starts_with("cluster"),
-                            "kind": t.kind, "verbs": ["get", "list", "watch", "patch"] })
+                            "kind": t.kind, "shortNames": short(plural), "verbs": ["get", "list", "watch", "patch"] })
                 })
                 .collect();
             resources.dedup();
@@ -129,7 +138,7 @@ pub fn discovery(path: &[&str], recordings: &[Recording]) -> Option<Value> {
                                        "verbs": ["get", "patch", "update"] }));
             }
             let name = if group.is_empty() { (*version).to_owned() } else { format!("{group}/{version}") };
-            let exists = !resources.is_empty() || matches!(group, "" | "apps");
+            let exists = !resources.is_empty() || matches!(group, "" | "apps" | "authorization.k8s.io");
             exists.then(|| json!({ "kind": "APIResourceList", "apiVersion": "v1", "groupVersion": name, "resources": resources }))
         }
         _ => None,

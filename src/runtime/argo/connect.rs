@@ -208,7 +208,7 @@ impl Session {
             config.auth_info.client_key_data = Some(STANDARD.encode(key.expose_secret()).into());
         }
         crate::tls::ready();
-        let client = Client::try_from(config).map_err(|error| why::fault(&resolved.place, &error))?;
+        let client = Client::try_from(config).map_err(|error| why::unusable(&resolved.place, &error))?;
         state.generation += 1;
         let until = self.until(resolved, credential.expires);
         let live = Live { client, credential, until, generation: state.generation };

@@ -3,6 +3,19 @@
 use crate::{model::text::Text, runtime::Fault};
 use std::error::Error;
 
+/// Why no client can be made of a configuration.
+#[must_use]
+pub fn unusable(place: &Text, error: &kube::Error) -> Fault {
+    // These name the file; what is inside them does not.
+    match find::<kube::config::LoadDataError>(error) {
+        Some(file) => Fault::Unusable { place: place.clone(), what: format!("its client certificate or key: {file}").into() },
+        None => match fault(place, error) {
+            Fault::Unreachable { why, .. } => Fault::Unusable { place: place.clone(), what: why },
+            other => other,
+        },
+    }
+}
+
 /// The fault behind an error.
 #[must_use]
 pub fn fault(place: &Text, error: &kube::Error) -> Fault {

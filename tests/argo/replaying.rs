@@ -1,0 +1,105 @@
+//! The replaying server does what it says: other tests believe it.
+
+use crate::replay::{
+    recording::Recording,
+    server::{Options, Server},
+};
+use flate2::{Compression, write::GzEncoder};
+use futures::StreamExt;
+use serde_json::{Value, json};
+use std::{fs, io::Write, path::Path, time::Duration};
+
+/// Three pods come, one goes, written down in disorder; the events in a compressed file.
+fn record(dir: &Path) {
+    fs::create_dir_all(dir).unwrap();
+    let list = json!({ "t": 0.0, "kind": "pods", "status": 200, "path": "/api/v1/namespaces/shop/pods",
+                       "response": { "kind": "PodList", "apiVersion": "v1", "metadata": { "resourceVersion": "10" },
+                                     "items": [{ "metadata": { "name": "old", "namespace": "shop", "resourceVersion": "5" } }] } });
+    fs::write(dir.join("list.pods.json"), list.to_string()).unwrap();
+    fs::write(dir.join("meta.json"), json!({ "namespace": "shop", "start_epoch": 1_795_000_000.5 }).to_string()).unwrap();
+    let event = |t: f64, change: &str, name: &str, rev: u64| {
+        let object =
+            json!({ "metadata": { "name": name, "namespace": "shop", "resourceVersion": rev.to_string(), "labels": { "app": name } } });
+        json!({ "t": t, "kind": "pods", "type": change, "object": object }).to_string()
+    };
+    let mut file = GzEncoder::new(fs::File::create(dir.join("watch.jsonl.gz")).unwrap(), Compression::fast());
+    for line in [event(3.0, "ADDED", "c", 13), event(1.0, "ADDED", "a", 11), event(1.0, "ADDED", "b", 12), event(4.0, "DELETED", "old", 14)]
+    {
+        writeln!(file, "{line}").unwrap();
+    }
+    file.finish().unwrap();
+}
+
+async fn get(server: &Server, path: &str) -> (u16, Value, String) {
+    cutover::tls::ready();
+    let response = reqwest::get(format!("{}{path}", server.url)).await.unwrap();
+    let date = response.headers()["date"].to_str().unwrap().to_owned();
+    let (status, text) = (response.status().as_u16(), response.text().await.unwrap());
+    (status, serde_json::from_str(&text).unwrap_or(Value::String(text)), date)
+}
+
+fn names(list: &Value) -> Vec<&str> {
+    list["items"].as_array().unwrap().iter().map(|i| i["metadata"]["name"].as_str().unwrap()).collect()
+}
+
+/// Names of the next lines of a watch.
+async fn watched(server: &Server, query: &str, lines: usize) -> Vec<String> {
+    cutover::tls::ready();
+    let response = reqwest::get(format!("{}/api/v1/pods?watch=1&{query}", server.url)).await.unwrap();
+    let mut body = response.bytes_stream();
+    let mut text = String::new();
+    while text.lines().count() < lines {
+        text.push_str(std::str::from_utf8(&body.next().await.unwrap().unwrap()).unwrap());
+    }
+    let line = |line: &str| {
+        let line: Value = serde_json::from_str(line).unwrap();
+        format!("{} {}", line["type"].as_str().unwrap(), line["object"]["metadata"]["name"].as_str().unwrap_or_default())
+    };
+    text.lines().map(line).collect()
+}
+
+#[tokio::test]
+async fn a_recording_is_served_as_it_was_at_any_moment() {
+    let dir = tempfile::tempdir().unwrap();
+    record(dir.path());
+    let still = Options { at: 2.0, speed: 0.0, bookmarks: Duration::from_millis(50), ..Options::default() };
+    let server = Server::start(Recording::read_all(dir.path(), false).unwrap(), still).unwrap();
+    let (status, list, date) = get(&server, "/api/v1/namespaces/shop/pods").await;
+    assert_eq!((status, names(&list), &list["metadata"]["resourceVersion"]), (200, vec!["a", "b", "old"], &json!("12")));
+    assert_eq!(date, "Wed, 18 Nov 2026 11:06:42 GMT");
+    // Pages, selectors, other namespaces, kinds that nobody recorded, paths that nobody serves.
+    let (_, page, _) = get(&server, "/api/v1/pods?limit=2").await;
+    let next = page["metadata"]["continue"].as_str().unwrap().to_owned();
+    server.seek(5.0);
+    let (_, rest, _) = get(&server, &format!("/api/v1/pods?limit=2&continue={next}")).await;
+    assert_eq!((names(&page), names(&rest)), (vec!["a", "b"], vec!["old"]), "a page goes on at the moment of the first");
+    assert_eq!(names(&get(&server, "/api/v1/pods?labelSelector=app%20in%20(a%2Cc)").await.1), ["a", "c"]);
+    assert_eq!(names(&get(&server, "/api/v1/namespaces/other/pods").await.1), Vec::<&str>::new());
+    assert_eq!(get(&server, "/api/v1/services").await.0, 403);
+    assert_eq!(get(&server, "/api/v1/nothing").await.1, json!("404 page not found\n"));
+    assert_eq!(names(&get(&server, "/api/v1/pods").await.1), ["a", "b", "c"]);
+    assert_eq!(get(&server, "/api/v1/namespaces/shop/pods/a").await.1["metadata"]["resourceVersion"], json!("11"));
+    // A watch goes on after what was listed, and has bookmarks.
+    let lines = watched(&server, "resourceVersion=12&allowWatchBookmarks=true", 3).await;
+    assert_eq!(lines, ["ADDED c", "DELETED old", "BOOKMARK "]);
+    assert_eq!(get(&server, "/api/v1/pods?watch=1&sendInitialEvents=true").await.0, 422);
+    assert_eq!(server.counts()[&("pods".to_owned(), "watch".to_owned())], 2);
+}
+
+#[tokio::test]
+async fn a_recording_is_played() {
+    let dir = tempfile::tempdir().unwrap();
+    record(&dir.path().join("one"));
+    record(&dir.path().join("two"));
+    let recordings = Recording::read_all(dir.path(), false).unwrap();
+    assert_eq!(recordings.len(), 2);
+    let server = Server::start(recordings[..1].to_vec(), Options { speed: 20.0, ..Options::default() }).unwrap();
+    let lines = watched(&server, "resourceVersion=10", 4).await;
+    assert_eq!(lines, ["ADDED a", "ADDED b", "ADDED c", "DELETED old"]);
+    // Several have a context each, and no common list.
+    let server = Server::start(recordings, Options::default()).unwrap();
+    assert_eq!(server.kubeconfig()["contexts"][1]["name"], json!("two"));
+    assert_eq!(get(&server, "/api/v1/pods").await.0, 403);
+    let error = Recording::read_all(&dir.path().join("none"), false).unwrap_err();
+    assert!(error.contains("is no directory"), "{error}");
+}
