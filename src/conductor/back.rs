@@ -222,6 +222,7 @@ impl Life {
         let returning = start.then(|| self.return_to(to.clone(), now)).flatten();
         let run = self.run.as_mut()?;
         let left = run.candidate.id.clone();
+        let served = run.traffic.is_some();
         // Old instances that a rolling replacement took away are started again: until then the candidate
         // keeps what the others cannot carry.
         let keeps = run.pair().zip(run.bounds()).map_or(Weight::ZERO, |(pair, bounds)| bounds.left_behind(pair.old));
@@ -240,7 +241,11 @@ impl Life {
         let unproven = if unproven { ", never proven" } else { "" };
         let because = why.filter(|w| !w.is_empty()).map(|w| format!(": {w}")).unwrap_or_default();
         let effect: Text = format!("back on {}{how}{unproven}{because}", to.label).into();
-        self.blame(&left, &why.filter(|w| !w.is_empty()).cloned().unwrap_or_else(|| format!("{by} went back").into()), now);
+        self.blame(
+            &left,
+            &why.filter(|w| !w.is_empty()).cloned().unwrap_or_else(|| format!("{by} went back").into()),
+            served.then_some(now),
+        );
         let action = Action::Back { to: to.id };
         self.last = Some(LastAction { by: by.clone(), action, at: now, effect: effect.clone() });
         self.moved();
@@ -301,10 +306,10 @@ impl Life {
         run.ending.clear();
         run.forget_troubles();
         if let Some(Returning { to, .. }) = returned {
-            self.past.retain(|p| p.id != to.id);
             if let Some(before) = self.stable.replace(to.clone()).filter(|b| b.id != to.id && b.id != left) {
-                self.past.insert(0, before);
+                self.remember(before);
             }
+            self.keep_past(to.spec.keep.max(2) as usize);
             self.warm = None;
             self.crown(&to.id, to.spec.bake, now);
         }

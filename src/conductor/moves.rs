@@ -3,7 +3,7 @@
 
 use super::{
     Note,
-    life::{Cause, Life, Run, RunState, Stopped, Warm},
+    life::{Cause, Deployed, Life, Run, RunState, Stopped, Warm},
     plan::label,
     rolling::Pair,
 };
@@ -91,20 +91,31 @@ impl Life {
         let old = self.stable.replace(candidate.clone());
         let mut what = format!("{label} is stable");
         if let Some(old) = old {
-            self.past.retain(|p| p.id != old.id);
-            self.past.insert(0, old.clone());
             self.retire(&old.id, now);
+            self.remember(old.clone());
             if warms {
                 what = format!("{what}; {} is kept warm for {}", old.label, humantime::format_duration(keep_warm));
                 self.warm = Some(Warm { deployed: old, until: after(now, keep_warm) });
             }
         }
-        // Stable itself is one of those that are kept.
-        self.past.retain(|p| p.id != candidate.id);
-        self.past.truncate(keep - 1);
+        self.keep_past(keep);
         self.crown(&candidate.id, candidate.spec.bake, now);
         self.moved();
         Some(Note::plan(what))
+    }
+
+    /// A version is one of those before.
+    pub(super) fn remember(&mut self, old: Deployed) {
+        self.past.retain(|p| p.id != old.id);
+        self.past.insert(0, old);
+    }
+
+    /// Lets go of versions beyond those that are kept, of which stable is one.
+    pub(super) fn keep_past(&mut self, keep: usize) {
+        if let Some(stable) = &self.stable {
+            self.past.retain(|p| p.id != stable.id);
+        }
+        self.past.truncate(keep.saturating_sub(1));
     }
 
     /// The run stops until a person acts.

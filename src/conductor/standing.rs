@@ -167,13 +167,13 @@ impl Life {
     }
 
     /// A version was left because it was bad.
-    pub(super) fn blame(&mut self, version: &VersionId, why: &Text, now: Time) {
+    pub(super) fn blame(&mut self, version: &VersionId, why: &Text, served: Option<Time>) {
         let record = self.record_mut(version);
         record.left = Some(why.clone());
         record.good = false;
         record.baked = Duration::ZERO;
         record.due = None;
-        record.until = Some(now);
+        record.until = served.or(record.until);
     }
 
     /// A version has all the traffic now.
