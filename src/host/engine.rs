@@ -8,6 +8,7 @@
 
 mod acting;
 mod draining;
+mod judging;
 mod looking;
 mod opening;
 mod picture;

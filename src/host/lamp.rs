@@ -29,9 +29,10 @@ pub struct Light<'a> {
 impl Light<'_> {
     /// Everything that going back to this version needs.
     #[must_use]
-    pub fn checks(&self, to: &Deployed) -> Vec<Check> {
+    pub fn checks(&self, to: &Deployed, redeploy: bool) -> Vec<Check> {
         let pool = self.pools.iter().find(|p| p.id == to.pool());
-        let mut checks = vec![self.instances(pool, to), self.artifact(to)];
+        let mut checks =
+            if redeploy { vec![self.fresh(to), self.to_unpack(to)] } else { vec![self.instances(pool, to), self.artifact(to)] };
         checks.extend(self.store(to));
         checks.extend(self.secrets(to, pool));
         checks.push(match &self.trouble {
@@ -39,6 +40,20 @@ impl Light<'_> {
             Some(trouble) => self.check("disk", CheckState::Bad, trouble.as_str()),
         });
         checks
+    }
+
+    /// None of it runs, and none has to.
+    fn fresh(&self, to: &Deployed) -> Check {
+        self.check("instances", CheckState::Ok, &format!("{} to be started", to.spec.instances))
+    }
+
+    /// A copy is made of what is sealed, unless there is one.
+    fn to_unpack(&self, to: &Deployed) -> Check {
+        let (watchman, known) = (&self.depot.watchman, self.found.about.contains_key(&to.artifact));
+        if known && watchman.drift(&to.artifact).is_none() && watchman.verified_at(&to.artifact).is_none() {
+            return self.check("artifact", CheckState::Ok, &format!("{} sealed, to be unpacked", to.artifact.short()));
+        }
+        self.artifact(to)
     }
 
     /// As many as the version needs for all the traffic, however few there should be now.

@@ -46,6 +46,9 @@ pub struct ServiceState {
     /// How long each way back took from the order to the router's confirmation, newest last.
     #[serde(default)]
     pub ways_back: VecDeque<u64>,
+    /// The same of those for which instances had to be started.
+    #[serde(default)]
+    pub redeploys: VecDeque<u64>,
     /// The timeline, oldest first.
     #[serde(default)]
     pub events: VecDeque<Event>,
@@ -121,13 +124,18 @@ impl ServiceState {
     pub fn needed(&self) -> impl Iterator<Item = Digest> + '_ {
         let life = &self.life;
         let deployed = life.stable.iter().chain(life.run.as_ref().map(|r| &r.candidate)).chain(life.warm.as_ref().map(|w| &w.deployed));
-        deployed.chain(&life.past).map(|d| d.artifact)
+        let coming = life
+            .run
+            .iter()
+            .flat_map(|run| run.returning.as_ref().map(|back| &back.to).into_iter().chain(run.then.as_ref().map(|next| &next.candidate)));
+        deployed.chain(&life.past).chain(coming).map(|d| d.artifact)
     }
 
     /// Remembers how long a way back took.
-    pub fn went_back_in(&mut self, took: Duration) {
-        self.ways_back.push_back(u64::try_from(took.as_millis()).unwrap_or(u64::MAX));
-        keep_last(&mut self.ways_back, WAYS_BACK);
+    pub fn went_back_in(&mut self, took: Duration, started: bool) {
+        let ways = if started { &mut self.redeploys } else { &mut self.ways_back };
+        ways.push_back(u64::try_from(took.as_millis()).unwrap_or(u64::MAX));
+        keep_last(ways, WAYS_BACK);
     }
 }
 

@@ -113,7 +113,8 @@ impl Engine {
         // A service that was never deployed has its own reasons to refuse.
         let changed = next.services.entry(name.to_owned()).or_default();
         let before = changed.life.run.as_ref().map(|r| r.id.clone());
-        let fresh = if request.action == Action::Retry { changed.next_run() } else { RunId::new("") };
+        let starts = matches!(request.action, Action::Retry | Action::Undo { .. });
+        let fresh = if starts { changed.next_run() } else { RunId::new("") };
         let order = Ordered {
             action: request.action.clone(),
             belief: request.belief.clone(),
@@ -123,11 +124,11 @@ impl Engine {
             switch_only: request.switch_only,
             fresh,
         };
-        let seen = turning::observed(service, &self.instances.status(), self.tasks.seen(name));
+        let seen = turning::observed(service, &self.instances.status(), self.tasks.seen(name), self.gone());
         let record = |run: Option<RunId>, outcome| ActionRecord { id: request.id.clone(), by: by.clone(), run, outcome, at: now };
         match changed.life.act(&order, &seen, &service.gates, now) {
             Ok(Acted { changed: did, notes }) => {
-                if request.action == Action::Retry {
+                if starts {
                     changed.slow_from = None;
                 }
                 note_all(changed, now, notes);
@@ -161,6 +162,9 @@ impl Engine {
         }
         let name = prepared.spec.name.clone();
         self.open_for(&prepared.spec).map_err(|e| Box::new(Err(Refused::preflight(vec![e.to_string().into()]))))?;
+        // Of a service that is new here nothing can be seen yet.
+        let seen = self.services.get(&name);
+        let seen = seen.map(|s| turning::observed(s, &self.instances.status(), self.tasks.seen(&name), self.gone())).unwrap_or_default();
         let mut next = self.state.clone();
         let state = next.services.entry(name.clone()).or_default();
         let (described, spec) = (prepared.described.clone(), prepared.spec.clone());
@@ -173,8 +177,10 @@ impl Engine {
             Deployed { id, generation: 0, artifact: described.digest, label, revision: described.revision.clone(), spec, at: now };
         state.deploys(described.digest, described.about(self.depot.store.layout()));
         let run = state.next_run();
-        state.slow_from = None;
-        let notes = match state.life.deploy(NewRun { id: run.clone(), candidate, by: by.clone(), now }) {
+        let new = NewRun { id: run.clone(), candidate, by: by.clone(), now };
+        let replaces = state.life.run.as_ref().map(|r| r.id.clone());
+        let started = if request.replace { state.life.replace(new, &seen) } else { state.life.deploy(new) };
+        let notes = match started {
             Ok(notes) => notes,
             Err(refusal @ Refusal::AlreadySo { .. }) => {
                 let outcome = Outcome::Refused { refusal };
@@ -183,6 +189,9 @@ impl Engine {
             }
             Err(refusal) => return Err(Box::new(Err(self.refused(&name, refusal)))),
         };
+        if state.life.run.as_ref().map(|r| &r.id) != replaces.as_ref() {
+            state.slow_from = None;
+        }
         note_all(state, now, notes);
         if let Some(reason) = &request.reason {
             state.note(now, Level::Info, by.clone(), format!("reason: {}", short(reason)).into());
@@ -235,19 +244,19 @@ impl Engine {
         if let Some((name, service)) = self.opening.take() {
             self.services.insert(name, service);
         }
-        let moved = |old: &Life, new: &Life| (turning::is_reverting(old), turning::is_reverting(new), turning::is_reverted(new));
         let before: Vec<(String, Life)> = self.state.services.iter().map(|(n, s)| (n.clone(), s.life.clone())).collect();
         self.take_effect(next);
         for (name, old) in before {
-            let Some(state) = self.state.services.get(&name) else { continue };
-            let (was, is, done) = moved(&old, &state.life);
-            if is && !was {
+            let Some(life) = self.state.services.get(&name).map(|s| &s.life) else { continue };
+            let goes = turning::is_reverting(life) && !turning::is_reverting(&old);
+            let done = turning::arrived(&old, life) || (turning::is_reverted(life) && !turning::is_reverted(&old));
+            if goes {
                 self.watch_way_back(&name);
                 if by_itself {
                     self.journal_own(&name, now);
                 }
             }
-            if done && !turning::is_reverted(&old) {
+            if done {
                 self.way_back_arrived(&name, now);
             }
         }

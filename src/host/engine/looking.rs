@@ -40,10 +40,15 @@ impl Engine {
 
 /// Why the version to go back to could not be started again.
 fn way_back(service: &Service, life: &Life, found: &Found) -> Option<Text> {
-    let to: &VersionId = &service.told.as_ref()?.back.to.as_ref()?.id;
-    let deployed = remembered(life).find(|d| d.id == *to)?;
+    let deployed = way_back_to(service, life)?;
     let why = found.gone.get(&deployed.artifact)?;
     Some(format!("{} could not be started again: {why}", deployed.label).into())
+}
+
+/// The version that the way back goes to, as it was told last.
+pub(super) fn way_back_to<'a>(service: &Service, life: &'a Life) -> Option<&'a Deployed> {
+    let to: &VersionId = &service.told.as_ref()?.back.to.as_ref()?.id;
+    remembered(life).find(|d| d.id == *to)
 }
 
 fn strayed(service: &Service, found: &Found) -> Option<Text> {

@@ -1,6 +1,11 @@
 //! The rollout as it is told to watchers: the conductor's words, the proxy's counts, the lamp, the proof.
 
-use super::{Engine, looking::about, service::Service, turning::observed};
+use super::{
+    Engine,
+    looking::about,
+    service::Service,
+    turning::{observed, returning, role_of},
+};
 use crate::{
     artifact::back_unsafe,
     conductor::life::{Deployed, Life, PoolId, Run, RunState, TaskSeen, Wanted},
@@ -14,16 +19,18 @@ use crate::{
     },
     judge,
     model::{
-        back::{Measured, WayBack},
+        back::{How, Measured, WayBack},
         ident::{Key, Rev, Role, VersionId},
         instance::Pool,
         ratio::{Ratio, Weight},
         rollout::{Bad, Rollout, Seen},
+        spec::Strategy,
+        text::Text,
         time::Time,
         version::{About, Artifact, Part, Share, Track, Version},
     },
 };
-use std::time::Duration;
+use std::{collections::VecDeque, time::Duration};
 
 /// The expected interval between two pictures.
 const FRESH_FOR: Duration = Duration::from_secs(1);
@@ -139,12 +146,14 @@ fn picture(
     uptime: Duration,
 ) -> Rollout {
     let (life, now) = (&state.life, lamp.now);
-    let observed = observed(service, lamp.pools, tasks);
+    let observed = observed(service, lamp.pools, tasks, lamp.found.gone.keys().copied().collect());
     let telling = life.view(&observed, &service.gates, now);
     let wanted = life.wanted();
     let proof = prove(service, life, now, uptime);
     let tracks = tracks(service, state, &wanted, lamp);
     let target = telling.to.as_ref();
+    let shown = |deployed: &Deployed| version(deployed, about(state, lamp.found, &deployed.artifact).as_ref());
+    let redeploy = matches!(telling.how, How::Redeploy { .. });
     Rollout {
         key: key.clone(),
         run: life.run.as_ref().map(|r| r.id.clone()),
@@ -162,16 +171,16 @@ fn picture(
         verdict: judge::summary(&service.gates),
         gates: service.gates.clone(),
         back: WayBack {
-            to: target.map(|to| version(to, about(state, lamp.found, &to.artifact).as_ref())),
+            to: target.map(shown),
             how: telling.how,
-            checks: target.map(|t| lamp.checks(t)).unwrap_or_default(),
-            measured: measured(state),
+            checks: target.map(|t| lamp.checks(t, redeploy)).unwrap_or_default(),
+            measured: measured(if redeploy { &state.redeploys } else { &state.ways_back }),
         },
         proof,
         last: life.last.clone(),
-        findings: service.findings.clone(),
-        frozen: None,
-        versions: Vec::new(),
+        findings: service.findings.iter().cloned().chain(life.findings()).collect(),
+        frozen: life.frozen.clone(),
+        versions: life.known(&observed, shown),
         present: Vec::new(),
         analyses: Vec::new(),
         owner: None,
@@ -180,8 +189,8 @@ fn picture(
 }
 
 /// How long the ways back took so far.
-fn measured(state: &ServiceState) -> Option<Measured> {
-    let mut took: Vec<u64> = state.ways_back.iter().copied().collect();
+fn measured(ways_back: &VecDeque<u64>) -> Option<Measured> {
+    let mut took: Vec<u64> = ways_back.iter().copied().collect();
     took.sort_unstable();
     Some(Measured {
         worst: Duration::from_millis(*took.last()?),
@@ -201,6 +210,13 @@ fn tracks(service: &Service, state: &ServiceState, wanted: &Wanted, lamp: &lamp:
     if let Some(candidate) = candidate {
         let left = life.warm.as_ref().is_some_and(|w| w.deployed.pool() == candidate.pool());
         shown.push((if left { Role::Superseded } else { Role::Candidate }, candidate));
+    }
+    if let Some(back) = returning(life) {
+        // The same version with fresh instances takes the place of what ended.
+        shown.retain(|(_, d)| d.id != back.id);
+        let role = role_of(life, wanted, back);
+        let place = if role == Role::Stable { 0 } else { shown.len() };
+        shown.insert(place, (role, back));
     }
     if let Some(warm) = life.warm.as_ref().filter(|w| !shown.iter().any(|(_, d)| d.pool() == w.deployed.pool())) {
         shown.push((Role::Superseded, &warm.deployed));
@@ -223,7 +239,7 @@ fn tracks(service: &Service, state: &ServiceState, wanted: &Wanted, lamp: &lamp:
             let about = about(state, lamp.found, &deployed.artifact);
             Track {
                 role: *role,
-                slot: None,
+                slot: slot(life, wanted, &pool),
                 version: version(deployed, about.as_ref()),
                 pools: pools.iter().filter(|p| p.id == pool).map(|p| pool_shown(service, p)).collect(),
                 share: Share {
@@ -237,6 +253,18 @@ fn tracks(service: &Service, state: &ServiceState, wanted: &Wanted, lamp: &lamp:
             }
         })
         .collect()
+}
+
+/// Where a version is attached, where the strategy attaches.
+fn slot(life: &Life, wanted: &Wanted, pool: &PoolId) -> Option<Text> {
+    life.run.as_ref().filter(|run| run.candidate.spec.strategy == Strategy::BlueGreen)?;
+    if wanted.preview.as_ref() == Some(pool) {
+        Some("preview".into())
+    } else if wanted.stable.as_ref() == Some(pool) && wanted.weight != Weight::FULL {
+        Some("active".into())
+    } else {
+        (wanted.candidate.as_ref() == Some(pool) && wanted.weight == Weight::FULL).then(|| "active".into())
+    }
 }
 
 /// Since when the router does what it does now.
@@ -280,7 +308,9 @@ fn prove(service: &mut Service, life: &Life, now: Time, uptime: Duration) -> Opt
         return None;
     }
     let left = service.proxy.meter(&run.candidate.pool());
-    let stable = service.proxy.meter(&life.stable.as_ref()?.pool());
+    // While a version is started again, what serves is still what is left.
+    let serves = returning(life).or(life.stable.as_ref())?;
+    let stable = service.proxy.meter(&serves.pool());
     let (candidate, weight) = service.proxy.programmed();
     let programmed_stable = service.proxy.programmed_stable();
     let (left_now, stable_now) = (left.totals(), stable.totals());

@@ -7,6 +7,7 @@ use crate::{
         measure::Baseline,
         proof::Watch,
         proxy::{Lingering, Proxy},
+        recent::{Recent, Served},
     },
     journal,
     model::{
@@ -36,6 +37,10 @@ pub struct Service {
     settings: ProxySpec,
     /// Zero points of the evidence.
     pub baseline: Baseline,
+    /// The counters of a version that bakes.
+    pub recent: Recent,
+    /// What the version with all the traffic served since that was told.
+    pub served: Served,
     /// Its gates as they were judged last.
     pub gates: Vec<GateState>,
     /// The way back that is being proved.
@@ -104,6 +109,8 @@ impl Service {
             listen,
             settings,
             baseline: Baseline::default(),
+            recent: Recent::default(),
+            served: Served::default(),
             gates: Vec::new(),
             proof: None,
             own_way_back: None,

@@ -4,35 +4,30 @@ use super::{
     Engine,
     acting::note_all,
     draining::{self, Moment},
-    preview, routing,
+    judging::freeze_threshold,
+    looking, preview, routing,
     service::Service,
 };
 use crate::{
-    conductor::life::{Deployed, Life, Observed, PoolId, PoolSeen, Run, RunState, TaskSeen, Wanted},
+    conductor::life::{Deployed, Life, Observed, PoolId, PoolSeen, RunState, TaskSeen, Wanted},
     host::{
         commit::Pending,
         instances::{PoolPlan, PoolStatus},
-        measure,
-        meter::Meter,
         proof,
         proxy::{Arm, Table, Upstream},
         state::{HostState, ServiceState},
     },
-    judge::{self, Arms, FirstGate},
     model::{
         digest::Digest,
         event::Level,
-        gate::{GateState, Verdict},
         ident::Role,
-        spec::GateSpec,
         text::Text,
-        time::Time,
+        time::{Time, elapsed},
     },
 };
 use std::{
     collections::{BTreeSet, HashMap},
     sync::Arc,
-    time::Duration,
 };
 use tokio::time::Instant;
 
@@ -74,7 +69,7 @@ impl Engine {
     fn turn_and_tell(&mut self, everything: bool) {
         let now = self.clock.now();
         let pools = self.instances.status();
-        self.judge_all(now);
+        self.judge_all(now, self.clock.uptime());
         self.move_plans(&pools, now);
         self.make_so(&pools, now);
         self.take_up_found(now);
@@ -83,18 +78,6 @@ impl Engine {
             self.move_plans(&pools, self.clock.now());
         }
         self.tell(&pools, now, everything);
-    }
-
-    fn judge_all(&mut self, now: Time) {
-        for (name, service) in &mut self.services {
-            let Some(state) = self.state.services.get(name) else { continue };
-            if let Some(slow) = state.slow_from {
-                for deployed in state.life.stable.iter().chain(state.life.run.as_ref().map(|r| &r.candidate)) {
-                    service.proxy.meter(&deployed.pool()).freeze_threshold(slow);
-                }
-            }
-            service.gates = judge(service, &state.life, state.slow_from, now);
-        }
     }
 
     /// Lets every plan move; what moved is written first and takes effect when it is on disk. The way
@@ -106,18 +89,24 @@ impl Engine {
         }
         let mut next = self.state.clone();
         let mut back = Vec::new();
-        let needed = self.needed_artifacts();
+        let (needed, gone, uptime) = (self.needed_artifacts(), self.gone(), self.clock.uptime());
+        let free = self.pending.is_none() && self.plans_from <= Instant::now();
+        if free {
+            self.tell_served(&mut next, now, uptime);
+        }
         for (name, service) in &self.services {
             let Some(state) = next.services.get_mut(name) else { continue };
             let before = state.life.clone();
-            let seen = observed(service, pools, self.tasks.seen(name));
+            let seen = observed(service, pools, self.tasks.seen(name), gone.clone());
             let notes = state.life.advance(&seen, &service.gates, now);
-            measure_way_back(state, &before);
+            measure_way_back(state, &before, now);
+            if state.life.run.as_ref().map(|r| &r.id) != before.run.as_ref().map(|r| &r.id) {
+                state.slow_from = None;
+            }
             freeze_threshold(service, state);
             note_all(state, now, notes);
             state.keep_artifacts(|artifact| needed.contains(artifact));
-            let (goes, arrives) = (is_reverting(&state.life) && !is_reverting(&before), is_reverted(&state.life) && !is_reverted(&before));
-            if goes || arrives {
+            if (is_reverting(&state.life) && !is_reverting(&before)) || arrived(&before, &state.life) {
                 back.push((name.clone(), state.clone()));
             }
         }
@@ -126,7 +115,7 @@ impl Engine {
             only.services.extend(back);
             self.give_way();
             self.pending = Some(Pending::way_back(&self.saver, only, None));
-        } else if self.pending.is_none() && self.plans_from <= Instant::now() {
+        } else if free {
             for (name, level, what) in std::mem::take(&mut self.news) {
                 if let Some(state) = next.services.get_mut(&name) {
                     state.note(now, level, "host".into(), what);
@@ -136,6 +125,11 @@ impl Engine {
                 self.pending = Some(Pending::start(&self.saver, next, None));
             }
         }
+    }
+
+    /// Artifacts that are not there any more, of those that a version could be started from.
+    pub(super) fn gone(&self) -> BTreeSet<Digest> {
+        self.availability.found().gone.into_keys().collect()
     }
 
     /// Artifacts that a version could be started from, or that instances still run from.
@@ -169,7 +163,7 @@ impl Engine {
     /// Makes the machine what the state in effect says: instances, routes, drains.
     pub(super) fn make_so(&mut self, pools: &[PoolStatus], now: Time) {
         let mut roles = HashMap::new();
-        let mut in_use = BTreeSet::new();
+        let (mut in_use, mut targets) = (BTreeSet::new(), BTreeSet::new());
         let uptime = self.clock.uptime();
         for (name, service) in &mut self.services {
             let Some(state) = self.state.services.get(name) else { continue };
@@ -178,13 +172,17 @@ impl Engine {
             for deployed in &wanted.pools {
                 service.drains.remove(&deployed.pool());
                 self.secrets.look(&self.instances, deployed, now, uptime);
-                roles.insert(deployed.pool(), role_of(&wanted, &deployed.pool()));
+                roles.insert(deployed.pool(), role_of(&state.life, &wanted, deployed));
                 match pool_plan(&self.depot, name, deployed, wanted.instances.get(&deployed.pool())) {
                     Some(plan) => self.instances.ensure(plan),
                     // Every byte is hashed first; that may take a while.
                     None => missing.extend(self.depot.unpack_soon(&deployed.artifact).map(|why| (deployed, why))),
                 }
                 drifted.extend(self.depot.watchman.drift(&deployed.artifact).map(|drift| (deployed, drift)));
+            }
+            if let Some(to) = looking::way_back_to(service, &state.life).filter(|to| !roles.contains_key(&to.pool())) {
+                self.secrets.look(&self.instances, to, now, uptime);
+                targets.insert(to.pool());
             }
             for deployed in of_interest(&state.life) {
                 service.known.entry(deployed.pool()).or_insert_with(|| deployed.clone());
@@ -218,97 +216,47 @@ impl Engine {
             }
         }
         self.depot.watchman.forget_drifted(|artifact| in_use.contains(artifact));
-        self.secrets.retain(|pool| roles.contains_key(pool));
+        self.secrets.retain(|pool| roles.contains_key(pool) || targets.contains(pool));
         self.instances.set_roles(roles);
     }
 }
 
-/// A version is stable's, the candidate's, or was superseded.
-fn role_of(wanted: &Wanted, pool: &PoolId) -> Role {
-    if wanted.candidate.as_ref() == Some(pool) {
+/// A version is stable's, the candidate's, or was superseded, which it stays while it comes back.
+pub(super) fn role_of(life: &Life, wanted: &Wanted, deployed: &Deployed) -> Role {
+    let pool = deployed.pool();
+    let returns = returning(life).is_some_and(|back| back.pool() == pool);
+    if returns && life.stable.as_ref().is_some_and(|stable| stable.id == deployed.id) {
+        Role::Stable
+    } else if wanted.candidate.as_ref() == Some(&pool) && !returns {
         Role::Candidate
-    } else if wanted.stable.as_ref() == Some(pool) {
+    } else if wanted.stable.as_ref() == Some(&pool) {
         Role::Stable
     } else {
         Role::Superseded
     }
 }
 
+/// The version that is started again for the way back.
+pub(super) fn returning(life: &Life) -> Option<&Deployed> {
+    let run = life.run.as_ref().filter(|r| matches!(r.state, RunState::Reverting { .. }))?;
+    run.returning.as_ref().map(|back| &back.to)
+}
+
 /// Versions whose traffic is told, whether they run or not.
 pub(super) fn of_interest(life: &Life) -> impl Iterator<Item = &Deployed> {
-    life.stable.iter().chain(life.run.as_ref().map(|r| &r.candidate)).chain(life.warm.as_ref().map(|w| &w.deployed))
-}
-
-/// Freezes what is slow: stable's p99 when the run started, or as soon as it has enough requests.
-fn freeze_threshold(service: &Service, state: &mut ServiceState) {
-    let in_progress = state.life.run.as_ref().is_some_and(|r| matches!(r.state, RunState::Starting | RunState::Stepping));
-    if in_progress
-        && state.slow_from.is_none()
-        && let Some(stable) = &state.life.stable
-    {
-        let window = service.proxy.meter(&stable.pool()).window();
-        if window.n >= measure::ENOUGH_FOR_P99
-            && let Some(p99) = window.p99
-        {
-            // What is remembered is whole milliseconds, and must be the same before and after a restart.
-            let exact = Duration::from_secs_f64(p99 / 1_000.0);
-            let whole = exact.as_micros().div_ceil(1_000);
-            state.slow_from = Some(Duration::from_millis(u64::try_from(whole).unwrap_or(u64::MAX)));
-        }
-    }
-}
-
-fn judge(service: &mut Service, life: &Life, slow_from: Option<Duration>, now: Time) -> Vec<GateState> {
-    let judged = |run: &&Run| matches!(run.state, RunState::Starting | RunState::Stepping) && run.from.is_some();
-    let Some(run) = life.run.as_ref().filter(judged) else {
-        service.baseline.follow(None, None, &[]);
-        return Vec::new();
-    };
-    let candidate = service.proxy.meter(&run.candidate.pool());
-    let stable = life.stable.as_ref().map(|d| (d.pool(), service.proxy.meter(&d.pool())));
-    let mut meters: Vec<(PoolId, &Meter)> = vec![(run.candidate.pool(), &candidate)];
-    meters.extend(stable.iter().map(|(pool, meter)| (pool.clone(), meter.as_ref())));
-    service.baseline.follow(Some(run), slow_from, &meters);
-    let arms = Arms {
-        candidate: service.baseline.counts(&run.candidate.pool(), &candidate),
-        stable: stable.as_ref().and_then(|(pool, meter)| service.baseline.counts(pool, meter)),
-        threshold_known: slow_from.is_some(),
-        since: service.baseline.since().unwrap_or(run.step_since),
-        fresh: true,
-        rate: measure::rate(&candidate.window()),
-    };
-    let before = &service.gates;
-    let gates = &run.candidate.spec.gates;
-    if run.converged.is_none() {
-        // Nothing was counted at this weight yet: that is no blindness.
-        return gates.iter().map(|gate| before.iter().find(|b| b.id == gate.name).cloned().unwrap_or_else(|| not_yet(gate, now))).collect();
-    }
-    gates.iter().map(|gate| judge::state(&FirstGate, gate, &arms, before.iter().find(|b| b.id == gate.name), now)).collect()
-}
-
-/// A gate before the candidate had any traffic.
-fn not_yet(gate: &GateSpec, now: Time) -> GateState {
-    let verdict = Verdict::Wait { missing: "no traffic yet".into(), eta: None };
-    GateState {
-        id: gate.name.clone(),
-        signal: gate.signal.measured(),
-        rule: judge::rule_text(gate),
-        on_fail: gate.on_fail,
-        verdict,
-        since: now,
-        evidence: None,
-    }
+    let run = life.run.as_ref().map(|r| &r.candidate);
+    life.stable.iter().chain(run).chain(life.warm.as_ref().map(|w| &w.deployed)).chain(returning(life))
 }
 
 /// What the host sees of the machine, in the conductor's words.
-pub(super) fn observed(service: &Service, pools: &[PoolStatus], tasks: Vec<TaskSeen>) -> Observed {
+pub(super) fn observed(service: &Service, pools: &[PoolStatus], tasks: Vec<TaskSeen>, gone: BTreeSet<Digest>) -> Observed {
     let seen = pools.iter().map(|p| PoolSeen {
         pool: p.id.clone(),
         desired: p.desired,
         ready: u32::try_from(p.ready.len()).unwrap_or(u32::MAX),
         trouble: p.trouble.clone(),
     });
-    Observed { pools: seen.collect(), programmed: Some(service.proxy.programmed()), tasks, ..Observed::default() }
+    Observed { pools: seen.collect(), programmed: Some(service.proxy.programmed()), tasks, gone }
 }
 
 fn pool_plan(depot: &crate::host::deploy::Depot, service: &str, deployed: &Deployed, instances: Option<&u32>) -> Option<PoolPlan> {
@@ -350,14 +298,18 @@ pub(super) fn is_reverted(life: &Life) -> bool {
     life.run.as_ref().is_some_and(|r| matches!(r.state, RunState::Reverted { .. }))
 }
 
-/// Remembers how long a way back took, once the router has confirmed it.
-fn measure_way_back(state: &mut ServiceState, before: &Life) {
-    let reverted = |life: &Life| match life.run.as_ref().map(|r| &r.state) {
-        Some(RunState::Reverted { asked, at, .. }) => Some((*asked, *at)),
-        _ => None,
-    };
-    if let (Some((asked, at)), None) = (reverted(&state.life), reverted(before)) {
-        state.went_back_in(crate::model::time::elapsed(at, asked));
+/// Whether a way back that was under way is there, also when the next run started at once.
+pub(super) fn arrived(before: &Life, after: &Life) -> bool {
+    is_reverting(before) && !is_reverted(before) && (is_reverted(after) || !is_reverting(after))
+}
+
+/// Remembers how long a way back took, once the router has confirmed it. Those that had to start instances
+/// take longer and are kept apart.
+fn measure_way_back(state: &mut ServiceState, before: &Life, now: Time) {
+    let Some(run) = before.run.as_ref().filter(|_| arrived(before, &state.life)) else { return };
+    if let RunState::Reverting { asked, .. } = run.state {
+        let started = run.returning.is_some() || run.batch.is_some();
+        state.went_back_in(elapsed(now, asked), started);
     }
 }
 
