@@ -6,13 +6,18 @@ pub mod connect;
 pub mod console;
 pub mod demo;
 pub mod deploy;
+pub mod doctor;
 pub mod exit;
+pub mod freeze;
 pub mod get;
 pub mod host;
 mod logging;
+pub mod logs;
+pub mod manual;
 pub mod pipe;
 mod record;
 pub mod seal;
+pub mod undo;
 pub mod wait;
 
 use crate::config::{ColorChoice, Env, Flags, Loaded};
@@ -93,11 +98,29 @@ pub enum Verb {
     Retry(act::ActArgs),
     /// Give the candidate a share of the traffic and hold there.
     Weight(act::WeightArgs),
+    /// Deploy an older version again, through its steps.
+    Undo(undo::UndoArgs),
+    /// Stop the line: no deploy, step, promotion or undo; pausing and the way back stay open.
+    Freeze(freeze::FreezeArgs),
+    /// Lift a freeze.
+    Thaw(freeze::ThawArgs),
+    /// Take a version out of the candidates for the way back.
+    Taint(undo::TaintArgs),
     /// Wait until a rollout is in a state.
     Wait(wait::WaitArgs),
+    /// What the instances of a rollout print.
+    Logs(logs::LogsArgs),
+    /// Check this machine, the configuration and every target, and say what to do.
+    Doctor(doctor::DoctorArgs),
     /// Look at the configuration.
     #[command(subcommand)]
     Config(config::ConfigVerb),
+    /// Print the JSON Schema of what `get -o json` prints.
+    Schema,
+    /// Print the script that completes the command line.
+    Completions(manual::CompletionArgs),
+    /// Print the manual page, or write all of them.
+    Man(manual::ManArgs),
     /// The sample service of the demo.
     #[command(hide = true)]
     Sample(demo::sample::SampleArgs),
@@ -111,9 +134,14 @@ impl Verb {
     fn prints_json(&self) -> bool {
         match self {
             Self::Get(args) => args.output == get::Output::Json,
-            Self::Step(args) | Self::Pause(args) | Self::Resume(args) | Self::Promote(args) | Self::Retry(args) => args.prints_json(),
-            Self::Revert(args) => args.act.prints_json(),
-            Self::Weight(args) => args.act.prints_json(),
+            Self::Step(args) | Self::Pause(args) | Self::Resume(args) | Self::Promote(args) | Self::Retry(args) => args.how.prints_json(),
+            Self::Revert(args) => args.act.how.prints_json(),
+            Self::Weight(args) => args.act.how.prints_json(),
+            Self::Undo(args) => args.how.prints_json(),
+            Self::Freeze(args) => args.how.prints_json(),
+            Self::Thaw(args) => args.how.prints_json(),
+            Self::Taint(args) => args.how.prints_json(),
+            Self::Doctor(args) => args.output == act::Output::Json,
             _ => false,
         }
     }
@@ -186,8 +214,17 @@ fn run(verb: Option<Verb>, cx: &Context) -> Result<(), Exit> {
         Some(Verb::Revert(args)) => act::revert(&args, cx, &mut out),
         Some(Verb::Retry(args)) => act::retry(&args, cx, &mut out),
         Some(Verb::Weight(args)) => act::weight(&args, cx, &mut out),
+        Some(Verb::Undo(args)) => undo::undo(&args, cx, &mut out),
+        Some(Verb::Freeze(args)) => freeze::freeze(&args, cx, &mut out),
+        Some(Verb::Thaw(args)) => freeze::thaw(&args, cx, &mut out),
+        Some(Verb::Taint(args)) => undo::taint(&args, cx, &mut out),
         Some(Verb::Wait(args)) => wait::run(&args, cx, &mut out),
+        Some(Verb::Logs(args)) => logs::run(&args, cx, &mut out),
+        Some(Verb::Doctor(args)) => doctor::run(&args, cx, &mut out),
         Some(Verb::Config(verb)) => config::run(&verb, cx, &mut out),
+        Some(Verb::Schema) => get::print_schema(&mut out),
+        Some(Verb::Completions(args)) => manual::completions(&args, &mut out),
+        Some(Verb::Man(args)) => manual::man(&args, &mut out),
         Some(Verb::Sample(args)) => exit::block_on(demo::sample::run(args))?.map_err(Exit::failed),
         Some(Verb::Load(args)) => exit::block_on(demo::load::run(args))?.map_err(Exit::failed),
     }

@@ -1,41 +1,33 @@
 //! The acting verbs: show the plan, ask, send, and say done only when an observation confirms it.
 
+mod answer;
+mod send;
+
 use super::{
     Context,
-    connect::{self, Client, Named},
+    connect::{self, Client, Named, Target},
     exit::{self, Exit},
-    get::json::SCHEMA,
-    record,
 };
 use crate::{
     clock::{Clock, SystemClock},
     journal::Entry,
     model::{
-        action::{Action, Observation, Outcome, Plan, Refusal},
-        delta::Delta,
+        action::{Action, Plan, Refusal},
+        back::How,
         ident::{ActionId, VersionId},
         ratio::Weight,
         rollout::Rollout,
-        text::Text,
     },
     runtime::{Ask, Runtime},
 };
-use clap::ValueEnum;
-use futures::StreamExt;
-use std::{
-    io::{self, BufRead, IsTerminal, Write},
-    path::PathBuf,
-    time::Duration,
-};
+pub use answer::Output;
+use answer::{already, print_plan};
+use send::Sender;
+use std::io::{self, BufRead, IsTerminal, Write};
 
-/// How long an accepted action may take until an observation confirms it.
-const CONFIRM: Duration = Duration::from_secs(30);
-
-/// Arguments of the acting verbs.
+/// How an acting verb acts.
 #[derive(clap::Args, Debug)]
-pub struct ActArgs {
-    /// SERVICE or SERVICE@RUN.
-    pub rollout: Named,
+pub struct HowArgs {
     /// Show what would be sent, and send nothing.
     #[arg(long)]
     pub plan: bool,
@@ -53,7 +45,17 @@ pub struct ActArgs {
     pub output: Output,
 }
 
-impl ActArgs {
+/// Arguments of the acting verbs.
+#[derive(clap::Args, Debug)]
+pub struct ActArgs {
+    /// SERVICE or SERVICE@RUN.
+    pub rollout: Named,
+    /// See there.
+    #[command(flatten)]
+    pub how: HowArgs,
+}
+
+impl HowArgs {
     /// Whether the answer is for scripts.
     #[must_use]
     pub fn prints_json(&self) -> bool {
@@ -83,15 +85,6 @@ pub struct WeightArgs {
     pub percent: Weight,
 }
 
-/// How an answer is printed.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
-pub enum Output {
-    /// For people.
-    Text,
-    /// For scripts.
-    Json,
-}
-
 fn percent(text: &str) -> Result<Weight, String> {
     let number = text.trim_end_matches('%').trim();
     number.parse().ok().and_then(Weight::from_percent).ok_or_else(|| "expected 0 to 100 with at most two decimals".into())
@@ -102,8 +95,8 @@ fn percent(text: &str) -> Result<Weight, String> {
 /// # Errors
 /// See [`exit`].
 pub fn step(args: &ActArgs, cx: &Context, out: &mut impl Write) -> Result<(), Exit> {
-    let skips = args.reason.is_some() && !args.force;
-    act(args, |rollout| if skips && waits_at_gate(rollout) { Action::SkipGate } else { Action::Step }, false, cx, out)
+    let skips = args.how.reason.is_some() && !args.how.force;
+    act_on(args, |rollout| if skips && waits_at_gate(rollout) { Action::SkipGate } else { Action::Step }, false, cx, out)
 }
 
 /// `cutover pause`.
@@ -111,7 +104,7 @@ pub fn step(args: &ActArgs, cx: &Context, out: &mut impl Write) -> Result<(), Ex
 /// # Errors
 /// See [`exit`].
 pub fn pause(args: &ActArgs, cx: &Context, out: &mut impl Write) -> Result<(), Exit> {
-    act(args, |_| Action::Pause, false, cx, out)
+    act_on(args, |_| Action::Pause, false, cx, out)
 }
 
 /// `cutover resume`.
@@ -119,7 +112,7 @@ pub fn pause(args: &ActArgs, cx: &Context, out: &mut impl Write) -> Result<(), E
 /// # Errors
 /// See [`exit`].
 pub fn resume(args: &ActArgs, cx: &Context, out: &mut impl Write) -> Result<(), Exit> {
-    act(args, |_| Action::Resume, false, cx, out)
+    act_on(args, |_| Action::Resume, false, cx, out)
 }
 
 /// `cutover promote`.
@@ -127,7 +120,7 @@ pub fn resume(args: &ActArgs, cx: &Context, out: &mut impl Write) -> Result<(), 
 /// # Errors
 /// See [`exit`].
 pub fn promote(args: &ActArgs, cx: &Context, out: &mut impl Write) -> Result<(), Exit> {
-    act(args, |_| Action::Promote, false, cx, out)
+    act_on(args, |_| Action::Promote, false, cx, out)
 }
 
 /// `cutover retry`.
@@ -135,7 +128,7 @@ pub fn promote(args: &ActArgs, cx: &Context, out: &mut impl Write) -> Result<(),
 /// # Errors
 /// See [`exit`].
 pub fn retry(args: &ActArgs, cx: &Context, out: &mut impl Write) -> Result<(), Exit> {
-    act(args, |_| Action::Retry, false, cx, out)
+    act_on(args, |_| Action::Retry, false, cx, out)
 }
 
 /// `cutover weight`.
@@ -143,7 +136,7 @@ pub fn retry(args: &ActArgs, cx: &Context, out: &mut impl Write) -> Result<(), E
 /// # Errors
 /// See [`exit`].
 pub fn weight(args: &WeightArgs, cx: &Context, out: &mut impl Write) -> Result<(), Exit> {
-    act(&args.act, |_| Action::SetWeight { weight: args.percent }, false, cx, out)
+    act_on(&args.act, |_| Action::SetWeight { weight: args.percent }, false, cx, out)
 }
 
 /// `cutover revert`.
@@ -155,7 +148,7 @@ pub fn revert(args: &RevertArgs, cx: &Context, out: &mut impl Write) -> Result<(
         let to = rollout.back.to.as_ref().map(|v| v.id.clone());
         Action::Back { to: to.unwrap_or_else(|| VersionId::new("")) }
     };
-    act(&args.act, back, args.switch_only, cx, out)
+    act_on(&args.act, back, args.switch_only, cx, out)
 }
 
 fn waits_at_gate(rollout: &Rollout) -> bool {
@@ -163,202 +156,229 @@ fn waits_at_gate(rollout: &Rollout) -> bool {
     current.is_some_and(|s| s.spec.kind() == "gate")
 }
 
-fn act(args: &ActArgs, verb: impl Fn(&Rollout) -> Action, switch_only: bool, cx: &Context, out: &mut impl Write) -> Result<(), Exit> {
+fn act_on(args: &ActArgs, verb: impl Fn(&Rollout) -> Action, switch_only: bool, cx: &Context, out: &mut impl Write) -> Result<(), Exit> {
+    let wanted = Wanted { how: &args.how, switch_only };
+    let chosen = Chosen::one(cx, &args.rollout)?;
+    wanted.carry_out(&chosen, verb(&chosen.rollout), cx, out)
+}
+
+/// A rollout and the place where it is.
+pub struct Chosen {
+    /// It.
+    pub rollout: Rollout,
+    /// Where.
+    pub target: Target,
+}
+
+impl Chosen {
+    /// The one that is named.
+    ///
+    /// # Errors
+    /// When there is none, or several; see [`connect::pick`].
+    pub fn one(cx: &Context, named: &Named) -> Result<Self, Exit> {
+        let (targets, seen) = look(cx)?;
+        Self::at(connect::pick(seen, named)?, &targets)
+    }
+
+    /// The only one there is.
+    ///
+    /// # Errors
+    /// When there are several, or none.
+    pub fn only(cx: &Context) -> Result<Self, Exit> {
+        let (targets, mut seen) = look(cx)?;
+        match (seen.rollouts.pop(), seen.rollouts.len(), seen.silent.pop()) {
+            (Some(only), 0, None) => Self::at(only, &targets),
+            (Some(_), _, _) => Err(Exit::usage("there are several rollouts; say which")),
+            (None, _, Some(silent)) => Err(silent),
+            (None, _, None) => Err(Exit::usage("there are no rollouts")),
+        }
+    }
+
+    /// All there are, on every target that answered.
+    ///
+    /// # Errors
+    /// When a target did not answer: a part is not all.
+    pub fn all(cx: &Context) -> Result<Vec<Self>, Exit> {
+        let (targets, mut seen) = look(cx)?;
+        if let Some(silent) = seen.silent.pop() {
+            return Err(silent);
+        }
+        if seen.rollouts.is_empty() {
+            return Err(Exit::usage("there are no rollouts"));
+        }
+        seen.rollouts.into_iter().map(|rollout| Self::at(rollout, &targets)).collect()
+    }
+
+    fn at(rollout: Rollout, targets: &[Target]) -> Result<Self, Exit> {
+        let target = targets.iter().find(|t| t.is(&rollout)).cloned().ok_or_else(|| Exit::failed("the target went away"))?;
+        Ok(Self { rollout, target })
+    }
+}
+
+fn look(cx: &Context) -> Result<(Vec<Target>, connect::Seen), Exit> {
     let targets = connect::targets(cx)?;
-    let (rollout, plan, client, target) = exit::block_on(async {
-        let rollout = connect::pick(connect::rollouts(&targets).await, &args.rollout)?;
-        let target = targets.iter().find(|t| t.id == rollout.key.target).ok_or_else(|| Exit::failed("the target went away"))?;
-        let client = target.client()?;
+    let seen = exit::block_on(connect::rollouts(&targets))?;
+    Ok((targets, seen))
+}
+
+/// How an action is to be carried out.
+pub struct Wanted<'a> {
+    /// As the flags say.
+    pub how: &'a HowArgs,
+    /// Only the fast way back.
+    pub switch_only: bool,
+}
+
+impl Wanted<'_> {
+    /// Plans, asks, sends and waits until it is seen.
+    ///
+    /// # Errors
+    /// See [`exit`].
+    pub fn carry_out(&self, chosen: &Chosen, action: Action, cx: &Context, out: &mut impl Write) -> Result<(), Exit> {
+        let Some((plan, client)) = self.plan(chosen, action, cx, out)? else { return Ok(()) };
+        if self.how.plan {
+            return print_plan(self.how.output, &chosen.rollout, &plan, out);
+        }
+        self.allow(chosen, &plan)?;
+        agree(self.how, &chosen.rollout, &plan, out)?;
+        self.send(chosen, &plan, &client, cx, out)
+    }
+
+    /// The plan; `None` when it is so already, which is said.
+    fn plan(&self, chosen: &Chosen, action: Action, cx: &Context, out: &mut impl Write) -> Result<Option<(Plan, Client)>, Exit> {
+        let client = chosen.target.client()?;
         let ask = Ask {
-            action: verb(&rollout),
+            action,
             id: new_id(cx),
             name: cx.env.user.as_deref().map(Into::into),
-            reason: args.reason.as_deref().map(Into::into),
-            force: args.force,
-            switch_only,
+            reason: self.how.reason.as_deref().map(Into::into),
+            force: self.how.force,
+            switch_only: self.switch_only,
         };
-        let plan = client.plan(&rollout, &ask);
-        Ok::<_, Exit>((rollout, plan, client, target))
-    })??;
-    let plan = match plan {
-        Ok(plan) => plan,
-        Err(Refusal::AlreadySo { what }) => return already(args.output, &what, out),
-        Err(refusal) => return Err(Exit::refused(&refusal)),
-    };
-    if args.plan {
-        return print_plan(args.output, &rollout, &plan, out);
+        match client.plan(&chosen.rollout, &ask) {
+            Ok(plan) => Ok(Some((plan, client))),
+            Err(Refusal::AlreadySo { what }) => already(self.how.output, &what, out).map(|()| None),
+            Err(refusal) => Err(Exit::refused(&refusal)),
+        }
     }
-    if target.read_only {
-        return Err(Exit::refused(&Refusal::ReadOnly));
+
+    fn allow(&self, chosen: &Chosen, plan: &Plan) -> Result<(), Exit> {
+        if chosen.target.read_only {
+            return Err(Exit::refused(&Refusal::ReadOnly));
+        }
+        if plan.needs_reason && self.how.reason.as_deref().is_none_or(|r| r.trim().is_empty()) {
+            return Err(Exit::not_sent(format!("{}: give a --reason", plan.title)));
+        }
+        Ok(())
     }
-    if plan.needs_reason && args.reason.is_none() {
-        return Err(Exit::not_sent("a gate has not passed; give a --reason"));
+
+    fn send(&self, chosen: &Chosen, plan: &Plan, client: &Client, cx: &Context, out: &mut impl Write) -> Result<(), Exit> {
+        let rollout = &chosen.rollout;
+        let sender = Sender {
+            plan,
+            client,
+            journal: cx.load()?.paths.journal,
+            intent: Entry::intent(
+                plan,
+                SystemClock::start().now(),
+                cx.env.user.as_deref().unwrap_or("unknown").into(),
+                self.how.reason.as_deref().map(Into::into),
+                rollout.gates.iter().map(|g| format!("{} {} {}", g.id.text(), g.verdict.word(), g.verdict.reason()).into()).collect(),
+            ),
+            slow: matches!(plan.action, Action::Back { .. }) && matches!(rollout.back.how, How::Redeploy { .. }),
+        };
+        exit::block_on(sender.carry_out(self.how.output, out))?
     }
-    agree(args, &rollout, &plan, out)?;
-    let sender = Sender {
-        plan: &plan,
-        client: &client,
-        journal: cx.load()?.paths.journal,
-        intent: Entry::intent(
-            &plan,
-            SystemClock::start().now(),
-            cx.env.user.as_deref().unwrap_or("unknown").into(),
-            args.reason.as_deref().map(Into::into),
-            rollout.gates.iter().map(|g| format!("{} {} {}", g.id.text(), g.verdict.word(), g.verdict.reason()).into()).collect(),
-        ),
-    };
-    exit::block_on(sender.carry_out(args.output, out))?
+
+    /// The same action on several rollouts: all plans first, one question, then one after the other. One
+    /// that is refused stops none of the others.
+    ///
+    /// # Errors
+    /// The first refusal or failure, after the rest was tried.
+    pub fn carry_out_all(&self, all: &[Chosen], action: &Action, cx: &Context, out: &mut impl Write) -> Result<(), Exit> {
+        let mut worst = None;
+        let mut ready = Vec::new();
+        for chosen in all {
+            let planned = self.plan(chosen, action.clone(), cx, out).and_then(|planned| {
+                let Some((plan, client)) = planned else { return Ok(None) };
+                if !self.how.plan {
+                    self.allow(chosen, &plan)?;
+                }
+                Ok(Some((chosen, plan, client)))
+            });
+            match planned {
+                Ok(planned) => ready.extend(planned),
+                Err(exit) => worse(&mut worst, chosen, exit),
+            }
+        }
+        let shows = self.how.plan || (!self.how.yes && is_interactive());
+        for (chosen, plan, _) in ready.iter().filter(|_| shows) {
+            print_plan(self.how.output, &chosen.rollout, plan, out)?;
+        }
+        if !self.how.plan && !ready.is_empty() {
+            question(self.how, &format!("send all {}", ready.len()), false, out)?;
+            for (chosen, plan, client) in &ready {
+                if let Err(exit) = self.send(chosen, plan, client, cx, out) {
+                    worse(&mut worst, chosen, exit);
+                }
+            }
+        }
+        worst.map_or(Ok(()), Err)
+    }
+}
+
+/// Keeps the first and says the others at once.
+fn worse(worst: &mut Option<Exit>, chosen: &Chosen, exit: Exit) {
+    let named = exit.about(&chosen.rollout.key.service.text());
+    match worst {
+        None => *worst = Some(named),
+        Some(_) => named.complain(),
+    }
+}
+
+fn is_interactive() -> bool {
+    io::stdin().is_terminal() && io::stdout().is_terminal()
 }
 
 /// On a terminal whoever asked is shown the plan and asked; elsewhere `--yes` is needed, except for
 /// what stops or reverts.
-fn agree(args: &ActArgs, rollout: &Rollout, plan: &Plan, out: &mut impl Write) -> Result<(), Exit> {
-    if args.yes {
+fn agree(how: &HowArgs, rollout: &Rollout, plan: &Plan, out: &mut impl Write) -> Result<(), Exit> {
+    if how.yes {
         return Ok(());
     }
-    if !(io::stdin().is_terminal() && io::stdout().is_terminal()) {
-        return match plan.action {
-            Action::Pause | Action::Back { .. } => Ok(()),
-            _ => Err(Exit::usage("not on a terminal: show the plan with --plan, or agree with --yes")),
-        };
+    if is_interactive() {
+        print_plan(Output::Text, rollout, plan, out)?;
     }
-    print_plan(Output::Text, rollout, plan, out)?;
-    let expected = match plan.action {
+    let digits = match plan.action {
         Action::Promote => rollout.candidate().map(|t| t.version.short_digest().as_str().chars().take(4).collect::<String>()),
         _ => None,
     };
-    match &expected {
-        Some(digits) => write!(out, "type {digits} (the candidate's digest) to promote: "),
-        None => write!(out, "send it? [y/N] "),
+    match digits {
+        Some(digits) if is_interactive() => typed(&digits, out),
+        _ => question(how, "send it", matches!(plan.action, Action::Pause | Action::Back { .. }), out),
     }
-    .and_then(|()| out.flush())
-    .map_err(Exit::failed)?;
+}
+
+fn question(how: &HowArgs, what: &str, harmless: bool, out: &mut impl Write) -> Result<(), Exit> {
+    if how.yes {
+        return Ok(());
+    }
+    if !is_interactive() {
+        return if harmless { Ok(()) } else { Err(Exit::usage("not on a terminal: show the plan with --plan, or agree with --yes")) };
+    }
+    write!(out, "{what}? [y/N] ").and_then(|()| out.flush()).map_err(Exit::failed)?;
+    if matches!(answer_line()?.as_str(), "y" | "Y" | "yes") { Ok(()) } else { Err(Exit::not_sent("nothing sent")) }
+}
+
+fn typed(digits: &str, out: &mut impl Write) -> Result<(), Exit> {
+    write!(out, "type {digits} (the candidate's digest) to promote: ").and_then(|()| out.flush()).map_err(Exit::failed)?;
+    if answer_line()? == digits { Ok(()) } else { Err(Exit::not_sent("nothing sent")) }
+}
+
+fn answer_line() -> Result<String, Exit> {
     let mut line = String::new();
     io::stdin().lock().read_line(&mut line).map_err(Exit::failed)?;
-    let agreed = match &expected {
-        Some(digits) => line.trim() == digits,
-        None => matches!(line.trim(), "y" | "Y" | "yes"),
-    };
-    if agreed { Ok(()) } else { Err(Exit::not_sent("nothing sent")) }
-}
-
-/// Everything that sending an action needs.
-struct Sender<'a> {
-    plan: &'a Plan,
-    client: &'a Client,
-    journal: PathBuf,
-    intent: Entry,
-}
-
-impl Sender<'_> {
-    async fn carry_out(self, output: Output, out: &mut impl Write) -> Result<(), Exit> {
-        let Self { plan, client, journal, intent } = self;
-        let clock = SystemClock::start();
-        let outcome = if matches!(plan.action, Action::Back { .. }) {
-            // The way back waits for no journal: both go on at the same time.
-            let written = record::write(journal.clone(), intent.clone());
-            let outcome = client.apply(plan).await;
-            record::complain(record::at_most(written).await);
-            outcome
-        } else {
-            let written = record::at_most(record::write(journal.clone(), intent.clone())).await;
-            written.map_err(|e| Exit::failed(format!("{e}; nothing was sent")))?;
-            client.apply(plan).await
-        };
-        // The action is done or not, whatever becomes of the line that says so.
-        record::complain(record::at_most(record::write(journal, intent.answered(clock.now(), outcome.clone()))).await);
-        match outcome {
-            Outcome::Refused { refusal: Refusal::AlreadySo { what } } => already(output, &what, out),
-            Outcome::Refused { refusal } => Err(Exit::refused(&refusal)),
-            Outcome::Accepted { changed, .. } => {
-                confirm(plan, client).await?;
-                done(output, plan, changed, out)
-            }
-            Outcome::Partial { done: 0, then } => Err(Exit::unreachable(then)),
-            Outcome::Partial { done, then } => Err(Exit::failed(format!("{done} of {} calls done, then {then}", plan.calls.len()))),
-            Outcome::Unknown { why, .. } => resolve(plan, client, &why, output, out).await,
-        }
-    }
-}
-
-/// Watches until the plan is seen to be true.
-async fn confirm(plan: &Plan, client: &Client) -> Result<(), Exit> {
-    let watch = async {
-        let mut deltas = Box::pin(client.watch());
-        let mut missing = Text::from("no observation came");
-        while let Some(delta) = deltas.next().await {
-            let rollout = match delta.map_err(|e| connect::fault(&e))? {
-                Delta::Apply { rollout } if rollout.key.service == plan.belief.key.service => rollout,
-                _ => continue,
-            };
-            match client.confirm(plan, &rollout) {
-                Observation::Confirmed => return Ok(()),
-                Observation::Pending { missing: m } => missing = m,
-                Observation::Contradicted { by } => return Err(Exit::failed(format!("accepted, then undone by {by}"))),
-            }
-        }
-        Err(Exit::unreachable(format!("accepted, but not confirmed: {missing}")))
-    };
-    tokio::time::timeout(CONFIRM, watch).await.unwrap_or_else(|_| Err(Exit::timed_out("accepted, but not confirmed in time")))
-}
-
-/// An answer was lost: ask what became of it, never send it again.
-async fn resolve(plan: &Plan, client: &Client, why: &Text, output: Output, out: &mut impl Write) -> Result<(), Exit> {
-    let id = plan.id.text();
-    match client.resolve(&plan.id).await {
-        Ok(Some(record)) => match record.outcome {
-            Outcome::Accepted { changed, .. } => {
-                confirm(plan, client).await?;
-                done(output, plan, changed, out)
-            }
-            Outcome::Refused { refusal } => Err(Exit::refused(&refusal)),
-            Outcome::Partial { then, .. } | Outcome::Unknown { why: then, .. } => Err(Exit::failed(then)),
-        },
-        Ok(None) => Err(Exit::unreachable(format!("{why}; the target never heard of action {id}: nothing was done"))),
-        Err(_) => Err(Exit::unreachable(format!("{why}; outcome unknown: look before you act again (action {id})"))),
-    }
-}
-
-fn print_plan(output: Output, rollout: &Rollout, plan: &Plan, out: &mut impl Write) -> Result<(), Exit> {
-    if output == Output::Json {
-        return json(out, &serde_json::json!({ "schema": SCHEMA, "plan": plan }));
-    }
-    let mut line = |text: String| writeln!(out, "{text}").map_err(Exit::failed);
-    line(format!("{} / {}: {}", rollout.key.target.text(), rollout.key.service.text(), plan.title))?;
-    for shift in &plan.weights {
-        line(format!("  {}: {} -> {}", shift.version, shift.before, shift.after))?;
-    }
-    for call in &plan.calls {
-        line(format!("  {} {}", call.verb, call.path.text()))?;
-    }
-    for note in &plan.notes {
-        line(format!("  {note}"))?;
-    }
-    for warn in &plan.warns {
-        line(format!("  WARNING: {warn}"))?;
-    }
-    Ok(())
-}
-
-fn done(output: Output, plan: &Plan, changed: bool, out: &mut impl Write) -> Result<(), Exit> {
-    match output {
-        Output::Json => json(
-            out,
-            &serde_json::json!({ "schema": SCHEMA, "action": plan.action.verb(), "id": plan.id, "changed": changed, "confirmed": true }),
-        ),
-        Output::Text => writeln!(out, "{}: done and confirmed", plan.title).map_err(Exit::failed),
-    }
-}
-
-fn already(output: Output, what: &Text, out: &mut impl Write) -> Result<(), Exit> {
-    match output {
-        Output::Json => json(out, &serde_json::json!({ "schema": SCHEMA, "changed": false, "confirmed": true, "message": what })),
-        Output::Text => writeln!(out, "{what}").map_err(Exit::failed),
-    }
-}
-
-fn json(out: &mut impl Write, value: &serde_json::Value) -> Result<(), Exit> {
-    writeln!(out, "{value}").map_err(Exit::failed)
+    Ok(line.trim().to_owned())
 }
 
 /// A name no other action has: who, when, and a random part.

@@ -2,7 +2,7 @@
 
 use super::{Context, exit::Exit};
 use crate::{
-    clock::SystemClock,
+    clock::{Clock, SystemClock},
     config::{self, Env, Loaded, TargetConfig, TargetKind},
     model::{
         action::{Observation, Outcome, Plan, Refusal},
@@ -11,6 +11,7 @@ use crate::{
         ident::{ActionId, Key, TargetId},
         rollout::Rollout,
         text::{Raw, Text},
+        time::Time,
         wire::ActionRecord,
     },
     runtime::{
@@ -24,9 +25,13 @@ use crate::{
     },
 };
 use futures::{Stream, StreamExt};
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 /// A place to look at.
+#[derive(Clone, Debug)]
 pub struct Target {
     /// Its name.
     pub id: TargetId,
@@ -36,6 +41,7 @@ pub struct Target {
 }
 
 /// What runs at a target, and where.
+#[derive(Clone, Debug)]
 enum At {
     /// A host on this socket.
     Host(PathBuf),
@@ -44,6 +50,21 @@ enum At {
 }
 
 impl Target {
+    /// A host on this socket.
+    #[must_use]
+    pub const fn of_host(id: TargetId, socket: PathBuf, read_only: bool) -> Self {
+        Self { id, read_only, at: At::Host(socket) }
+    }
+
+    /// The control socket of its host; `None` where it is no host.
+    #[must_use]
+    pub fn socket(&self) -> Option<&Path> {
+        match &self.at {
+            At::Host(socket) => Some(socket),
+            At::Argo(_) => None,
+        }
+    }
+
     /// Whether this rollout is here.
     #[must_use]
     pub fn is(&self, rollout: &Rollout) -> bool {
@@ -181,7 +202,7 @@ pub fn targets(cx: &Context) -> Result<Vec<Target>, Exit> {
     let target = |t: &TargetConfig| match t.kind {
         TargetKind::Host => {
             let socket = t.socket.clone().unwrap_or_else(|| loaded.paths.socket.clone());
-            Target { id: TargetId::new(t.name.clone()), read_only: t.read_only, at: At::Host(socket) }
+            Target::of_host(TargetId::new(t.name.clone()), socket, t.read_only)
         }
         TargetKind::Argo => cluster(cx, t),
     };
@@ -308,18 +329,20 @@ pub struct Seen {
     pub rollouts: Vec<Rollout>,
     /// Why others did not; exit code 3.
     pub silent: Vec<Exit>,
+    /// How many did.
+    pub answered: usize,
 }
 
 /// Asks every target at the same time.
 pub async fn rollouts(targets: &[Target]) -> Seen {
-    let ask = |target: &Target| {
-        let client = target.client();
-        async move { client?.rollouts().await.map_err(|e| fault(&e)) }
-    };
-    let mut seen = Seen { rollouts: Vec::new(), silent: Vec::new() };
-    for answer in futures::future::join_all(targets.iter().map(ask)).await {
+    let mut seen = Seen { rollouts: Vec::new(), silent: Vec::new(), answered: 0 };
+    for (target, answer) in answers(targets).await {
         match answer {
-            Ok(rollouts) => seen.rollouts.extend(rollouts),
+            Ok(rollouts) => {
+                seen.rollouts.extend(rollouts);
+                seen.answered += 1;
+            }
+            Err(exit) if targets.len() > 1 => seen.silent.push(exit.about(&target.id.text())),
             Err(exit) => seen.silent.push(exit),
         }
     }
@@ -332,13 +355,34 @@ pub fn scope(rollout: &Rollout) -> String {
     rollout.key.scope.iter().map(|part| part.text().to_string()).collect::<Vec<_>>().join("/")
 }
 
+/// What each target answers, all asked at the same time.
+pub async fn answers(targets: &[Target]) -> Vec<(Target, Result<Vec<Rollout>, Exit>)> {
+    let ask = |target: &Target| {
+        let (target, client) = (target.clone(), target.client());
+        async move {
+            let answer = match client {
+                Ok(client) => client.rollouts().await.map_err(|e| fault(&e)),
+                Err(exit) => Err(exit),
+            };
+            (target, answer)
+        }
+    };
+    futures::future::join_all(targets.iter().map(ask)).await
+}
+
+/// Now, as this machine's clock says.
+#[must_use]
+pub fn now() -> Time {
+    SystemClock::start().now()
+}
+
 /// The one rollout that is meant.
 ///
 /// # Errors
 /// When there is none (with the nearest name), several, or another run: exit code 2. When it may be on
 /// a target that did not answer: 3.
 pub fn pick(seen: Seen, named: &Named) -> Result<Rollout, Exit> {
-    let Seen { rollouts, mut silent } = seen;
+    let Seen { rollouts, mut silent, .. } = seen;
     let nearest = rollouts.iter().map(|r| r.key.service.text().to_string()).min_by_key(|name| strsim::osa_distance(name, &named.service));
     // As it is called, or with its namespace before it.
     let is_meant = |key: &Key| {
@@ -363,9 +407,13 @@ pub fn pick(seen: Seen, named: &Named) -> Result<Rollout, Exit> {
         return Err(Exit::usage(format!("no rollout `{}`{hint}", named.service.escape_debug())));
     };
     match (&named.run, &rollout.run) {
-        (Some(wanted), Some(is)) if wanted != is.as_str() => {
-            Err(Exit::usage(format!("{} is at run {} now, not {}", named.service, is.text(), wanted.escape_debug())))
-        }
+        (Some(wanted), Some(is)) if wanted != is.as_str() => Err(Exit::usage(format!(
+            "{0} is at run {1} now, not {2}; the nearest is `{0}@{1}`",
+            named.service,
+            is.text(),
+            wanted.escape_debug()
+        ))),
+        (Some(_), None) => Err(Exit::usage(format!("{0} was never deployed and has no runs; the nearest is `{0}`", named.service))),
         _ => Ok(rollout),
     }
 }

@@ -2,8 +2,20 @@
 //! unknown rollout · 3 backend unreachable or denied · 4 refused · 5 timed out · 130 ctrl-c.
 
 use crate::model::action::Refusal;
-use std::{fmt::Display, future::Future};
-use tokio::signal::unix::{SignalKind, signal};
+use rustix::{
+    event::{PollFd, PollFlags, poll},
+    io::Errno,
+};
+use std::{
+    fmt::Display,
+    future::Future,
+    io::{self, Write},
+    thread,
+};
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::oneshot,
+};
 
 /// A way to end that is not success, with the one line to print.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -74,6 +86,19 @@ impl Exit {
         self.told
     }
 
+    /// The same, saying which rollout or target it is about.
+    #[must_use]
+    pub fn about(self, what: &crate::model::text::Text) -> Self {
+        Self { line: self.line.map(|line| format!("{what}: {line}")), ..self }
+    }
+
+    /// Says it on standard error and goes on: another one decides about the code.
+    pub fn complain(&self) {
+        if let Some(line) = &self.line {
+            let _ = writeln!(io::stderr().lock(), "cutover: {line}");
+        }
+    }
+
     /// Why, in a word for scripts.
     #[must_use]
     pub const fn reason(&self) -> &'static str {
@@ -107,4 +132,27 @@ pub fn block_on<T>(work: impl Future<Output = T>) -> Result<T, Exit> {
     });
     runtime.shutdown_background();
     done
+}
+
+/// What a failed write to standard output means: a reader that has seen enough is no failure.
+///
+/// # Errors
+/// Every other reason.
+pub fn closed(error: io::Error) -> Result<(), Exit> {
+    if error.kind() == io::ErrorKind::BrokenPipe { Ok(()) } else { Err(Exit::failed(format!("cannot print: {error}"))) }
+}
+
+/// Ends when whoever reads standard output through a pipe has gone, also while nothing is written.
+pub async fn reader_gone() {
+    let (gone, told) = oneshot::channel();
+    // A thread that ends with the process: the poll has no end where the reader stays, or is a file.
+    let watching = thread::Builder::new().name("reader".into()).spawn(move || {
+        let stdout = io::stdout();
+        // Errors and hang-ups come unasked.
+        while let Err(Errno::INTR) = poll(&mut [PollFd::new(&stdout, PollFlags::empty())], None) {}
+        let _ = gone.send(());
+    });
+    if watching.is_err() || told.await.is_err() {
+        std::future::pending().await
+    }
 }

@@ -1,13 +1,15 @@
-//! `cutover get`: rollouts as a table or as JSON.
+//! `cutover get`: rollouts as a table or as JSON, the most urgent first.
 
 pub mod json;
+mod table;
+mod watch;
 
 use super::{
     Context,
     connect::{self, Named, Seen},
     exit::{self, Exit},
 };
-use crate::model::rollout::Rollout;
+use crate::model::{rollout::Rollout, urgency::urgency};
 use clap::ValueEnum;
 use std::{collections::BTreeSet, io::Write};
 
@@ -19,6 +21,9 @@ pub struct GetArgs {
     /// How it is printed.
     #[arg(short, long, value_enum, default_value_t = Output::Table)]
     pub output: Output,
+    /// Go on: redraw the table when something changes, or print one JSON document a line for each change.
+    #[arg(short, long)]
+    pub watch: bool,
 }
 
 /// How rollouts are printed.
@@ -30,27 +35,34 @@ pub enum Output {
     Json,
 }
 
-/// Prints what is there now.
+/// Prints what is there now, and with `--watch` what becomes of it.
 ///
 /// # Errors
 /// See [`exit`].
 pub fn run(args: &GetArgs, cx: &Context, out: &mut impl Write) -> Result<(), Exit> {
     let targets = connect::targets(cx)?;
+    if args.watch {
+        return exit::block_on(watch::watch(args, &targets, out))?;
+    }
     let mut seen = exit::block_on(connect::rollouts(&targets))?;
     if let Some(named) = &args.rollout {
-        seen = Seen { rollouts: vec![connect::pick(seen, named)?], silent: Vec::new() };
+        seen = Seen { rollouts: vec![connect::pick(seen, named)?], silent: Vec::new(), answered: 1 };
     }
-    // Nothing to show and nobody who answered: only the error. Otherwise what is known comes first.
-    if seen.rollouts.is_empty()
+    // One that is down hides nothing of the others.
+    if seen.answered == 0
         && let Some(exit) = seen.silent.pop()
     {
+        seen.silent.iter().for_each(Exit::complain);
         return Err(exit);
     }
+    sort(&mut seen.rollouts);
     match args.output {
         Output::Json => writeln!(out, "{}", json::document(&seen.rollouts)),
-        Output::Table => table(&seen.rollouts, out),
+        Output::Table => table::lines(seen.rollouts.iter().map(|r| table::row(r, false, r.seen.server_time)), usize::MAX)
+            .iter()
+            .try_for_each(|line| writeln!(out, "{line}")),
     }
-    .map_err(Exit::failed)?;
+    .or_else(exit::closed)?;
     if args.output == Output::Table {
         // What is not seen is said once, not at every rollout.
         let access = seen.rollouts.iter().flat_map(|r| &r.findings).filter(|f| f.kind.as_str() == "access");
@@ -58,52 +70,19 @@ pub fn run(args: &GetArgs, cx: &Context, out: &mut impl Write) -> Result<(), Exi
             let _ = writeln!(std::io::stderr().lock(), "cutover: {what}");
         }
     }
-    seen.silent.pop().map_or(Ok(()), |exit| Err(exit.told()))
-}
-
-const HEAD: [&str; 8] = ["TARGET", "SERVICE", "PHASE", "STEP", "STABLE", "CANDIDATE", "WEIGHT", "WHY"];
-
-fn table(rollouts: &[Rollout], out: &mut impl Write) -> std::io::Result<()> {
-    let mut rows = vec![HEAD.map(String::from)];
-    rows.extend(rollouts.iter().map(row));
-    let mut widths = [0; HEAD.len()];
-    for row in &rows {
-        for (width, cell) in widths.iter_mut().zip(row) {
-            *width = (*width).max(unicode_width::UnicodeWidthStr::width(cell.as_str()));
-        }
-    }
-    for row in &rows {
-        let mut line = String::new();
-        for (width, cell) in widths.iter().zip(row) {
-            let pad = width - unicode_width::UnicodeWidthStr::width(cell.as_str());
-            line.push_str(cell);
-            line.extend(std::iter::repeat_n(' ', pad + 2));
-        }
-        writeln!(out, "{}", line.trim_end())?;
-    }
+    seen.silent.iter().for_each(Exit::complain);
     Ok(())
 }
 
-fn row(r: &Rollout) -> [String; HEAD.len()] {
-    let dash = || "-".to_owned();
-    let label = |track: Option<&crate::model::version::Track>| track.map_or_else(dash, |t| t.version.label.to_string());
-    let weight = r.candidate().and_then(|t| t.share.declared?.percent());
-    [
-        r.key.target.text().to_string(),
-        {
-            let scope = if r.key.scope.is_empty() { String::new() } else { format!("{}/", connect::scope(r)) };
-            let run = r.run.as_ref().map_or_else(String::new, |run| format!("@{}", run.text()));
-            format!("{scope}{}{run}", r.key.service.text())
-        },
-        r.phase.word().to_owned(),
-        r.at.map_or_else(dash, |at| format!("{}/{}", (at.index + 1).min(r.steps.len()), r.steps.len())),
-        label(r.stable()),
-        label(r.candidate()),
-        weight.map_or_else(dash, |w| format!("{w:.2} %")),
-        match (&r.verdict, &r.reason) {
-            (Some(v), None) => format!("{} {}", v.word, v.sentence),
-            (_, Some(reason)) => reason.to_string(),
-            (None, None) => dash(),
-        },
-    ]
+/// `cutover schema`: the JSON Schema of `get -o json`.
+///
+/// # Errors
+/// When it cannot be printed.
+pub fn print_schema(out: &mut impl Write) -> Result<(), Exit> {
+    writeln!(out, "{:#}", json::schema()).or_else(exit::closed)
+}
+
+/// The most urgent first, then by name.
+fn sort(rollouts: &mut [Rollout]) {
+    rollouts.sort_by_cached_key(|r| (urgency(r, false), r.key.clone()));
 }

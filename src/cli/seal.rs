@@ -2,7 +2,7 @@
 
 use crate::{
     artifact::{Layout, LayoutError, SealError, SealOptions, Sealed, SecretFinding, Store, prepare},
-    model::time::Time,
+    model::{text::Text, time::Time},
 };
 use std::{
     io::{self, Write},
@@ -13,8 +13,11 @@ use std::{
 #[derive(clap::Args, Clone, Debug)]
 pub struct SealArgs {
     /// The directory to seal.
-    #[arg(value_name = "DIR")]
-    pub dir: PathBuf,
+    #[arg(value_name = "DIR", required_unless_present = "list")]
+    pub dir: Option<PathBuf>,
+    /// List what is sealed already, oldest first, instead of sealing.
+    #[arg(long, conflicts_with_all = ["dir", "label", "revision", "created", "source", "allow_secrets"])]
+    pub list: bool,
     /// An OCI image layout to seal into, made if it is not there [default: the host's store].
     #[arg(long, value_name = "DIR")]
     pub to: Option<PathBuf>,
@@ -60,7 +63,10 @@ impl From<LayoutError> for SealVerbError {
 ///
 /// # Errors
 /// One line: nothing was sealed, or it could not be printed.
-pub fn run(args: &SealArgs, default_store: &Path, out: &mut impl Write, err: &mut impl Write) -> Result<Sealed, SealVerbError> {
+pub fn run(args: &SealArgs, default_store: &Path, out: &mut impl Write, err: &mut impl Write) -> Result<Option<Sealed>, SealVerbError> {
+    let Some(dir) = args.dir.as_deref() else {
+        return list(args, default_store, out).map(|()| None);
+    };
     let options = SealOptions {
         version: args.label.clone(),
         revision: args.revision.clone(),
@@ -70,7 +76,7 @@ pub fn run(args: &SealArgs, default_store: &Path, out: &mut impl Write, err: &mu
         allow_secrets: args.allow_secrets,
     };
     // The directory first: if it cannot be sealed, no layout is made for it.
-    let prepared = match prepare(&args.dir, &options) {
+    let prepared = match prepare(dir, &options) {
         Err(SealError::Secrets { dir, findings }) => {
             warn(&findings, err)?;
             return Err(SealError::Secrets { dir, findings }.into());
@@ -84,9 +90,49 @@ pub fn run(args: &SealArgs, default_store: &Path, out: &mut impl Write, err: &mu
     };
     let sealed = prepared.write(&layout)?;
     warn(&sealed.warnings, err)?;
+    warn_of_history(dir, err)?;
     writeln!(out, "{}", sealed.digest)?;
     out.flush()?;
-    Ok(sealed)
+    Ok(Some(sealed))
+}
+
+/// What people rarely mean to ship, and what makes each build another artifact.
+fn warn_of_history(dir: &Path, err: &mut impl Write) -> io::Result<()> {
+    for name in [".git", ".hg", ".svn"] {
+        if dir.join(name).is_dir() {
+            writeln!(err, "warning: {name}/ was sealed with it: its whole history is in the artifact; seal a directory without it")?;
+        }
+    }
+    Ok(())
+}
+
+/// One line for each artifact: digest, label, revision, when it was built, size of its layer.
+fn list(args: &SealArgs, default_store: &Path, out: &mut impl Write) -> Result<(), SealVerbError> {
+    let layout = match &args.to {
+        Some(dir) => Layout::open(dir)?,
+        None => stored(default_store)?,
+    };
+    let text = |t: Option<&Text>| t.map_or_else(|| "-".to_owned(), ToString::to_string);
+    for a in layout.list()? {
+        let created = text(a.created.as_ref());
+        writeln!(
+            out,
+            "{}  {}  {}  {created}  {} KiB",
+            a.digest,
+            text(a.version.as_ref()),
+            text(a.revision.as_ref()),
+            a.bytes.div_ceil(1024)
+        )?;
+    }
+    Ok(out.flush()?)
+}
+
+/// The artifacts of a store, which is not made by looking.
+///
+/// # Errors
+/// When there is none.
+pub fn stored(store: &Path) -> Result<Layout, LayoutError> {
+    Layout::open(&store.join("oci"))
 }
 
 /// As many as fit a small screen.
@@ -130,6 +176,7 @@ mod tests {
         let (mut out, mut err) = (Vec::new(), Vec::new());
         let result = run(&line.args, store, &mut out, &mut err);
         let text = |bytes| String::from_utf8(bytes).expect("text");
+        let result = result.map(|sealed| sealed.expect("sealed, not listed"));
         Ran { result, out: text(out), err: text(err) }
     }
 
@@ -152,6 +199,38 @@ mod tests {
         assert_eq!(ran.out, format!("{}\n", sealed.digest));
         assert!(Layout::open(Path::new(&at("layout"))).expect("layout").contains(&sealed.digest));
         assert!(Line::try_parse_from(["seal", "x", "--created", "yesterday"]).is_err());
+    }
+
+    #[test]
+    fn what_is_sealed_is_listed_and_history_is_named() {
+        let dir = tempfile::tempdir().expect("directory");
+        let app = dir.path().join("app");
+        let at = app.to_str().expect("text");
+        fs::create_dir_all(app.join(".git")).expect("made");
+        fs::write(app.join("server"), "x").expect("written");
+        fs::write(app.join(".git/HEAD"), "ref: refs/heads/main").expect("written");
+        let store = dir.path().join("store");
+        let list = || {
+            let line = Line::try_parse_from(["seal", "--list"]).expect("valid arguments");
+            let (mut out, mut err) = (Vec::new(), Vec::new());
+            run(&line.args, &store, &mut out, &mut err).map(|sealed| {
+                assert!(sealed.is_none());
+                String::from_utf8(out).expect("text")
+            })
+        };
+        assert!(list().is_err() && !store.exists(), "looking makes no store");
+        let ran = cutover_seal(&store, &[at, "--label", "v42"]);
+        let first = ran.result.expect("sealed").digest;
+        assert_eq!(ran.err, "warning: .git/ was sealed with it: its whole history is in the artifact; seal a directory without it\n");
+        fs::remove_dir_all(app.join(".git")).expect("removed");
+        let ran = cutover_seal(&store, &[at]);
+        let second = ran.result.expect("sealed").digest;
+        assert_eq!(ran.err, "");
+        let listed = list().expect("listed");
+        let lines: Vec<&str> = listed.lines().collect();
+        assert_eq!(lines.len(), 2, "{listed}");
+        assert!(lines[0].starts_with(&format!("{first}  v42  -  -  ")) && lines[1].starts_with(&format!("{second}  -  ")), "{listed}");
+        assert!(Line::try_parse_from(["seal"]).is_err() && Line::try_parse_from(["seal", "x", "--list"]).is_err());
     }
 
     #[test]

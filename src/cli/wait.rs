@@ -128,5 +128,14 @@ fn healthy(r: &Rollout) -> bool {
 }
 
 const fn waits_for_person(hold: &Hold) -> bool {
-    matches!(hold, Hold::Manual { .. } | Hold::Step { until: None, .. } | Hold::Gate { .. } | Hold::Stopped { .. } | Hold::Backend { .. })
+    matches!(
+        hold,
+        Hold::Manual { .. }
+            | Hold::Step { until: None, .. }
+            | Hold::Gate { .. }
+            | Hold::Stopped { .. }
+            | Hold::Inconclusive { .. }
+            | Hold::Freeze { .. }
+            | Hold::Backend { .. }
+    )
 }

@@ -33,6 +33,7 @@ pub use once::Ran;
 pub use prepare::Beside;
 pub use records::{Leftover, Leftovers};
 pub use secrets::Lookup;
+pub use start::{Abilities, abilities};
 pub use supervise::supervise;
 
 use crate::{

@@ -14,9 +14,9 @@ use crate::{
         action::{Observation, Outcome, Plan, Refusal},
         delta::Delta,
         event::LogLine,
-        ident::{ActionId, Key, TargetId},
+        ident::{ActionId, Key, Role, TargetId},
         rollout::Rollout,
-        text::Text,
+        text::{Raw, Text},
         wire::{ActionRecord, ApiError, DeployRequest},
     },
 };
@@ -64,6 +64,11 @@ impl HostRuntime {
         Ok(rollouts)
     }
 
+    /// What instances print: for the command line. Ends with what is there, or follows.
+    pub fn log_lines(&self, asked: &LogAsk) -> impl Stream<Item = Result<LogLine, Fault>> + Send + use<> {
+        self.client.log_lines(asked)
+    }
+
     /// Starts a rollout, or says why not.
     ///
     /// # Errors
@@ -71,6 +76,19 @@ impl HostRuntime {
     pub async fn deploy(&self, request: &DeployRequest) -> Result<ActionRecord, Refused> {
         self.client.deploy(request).await
     }
+}
+
+/// Which lines of instances are wanted.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct LogAsk {
+    /// Of which service.
+    pub service: Raw,
+    /// Of which version only, by what it was when it printed.
+    pub track: Option<Role>,
+    /// At most so many of those that are there.
+    pub last: Option<usize>,
+    /// Whether what comes is wanted, too.
+    pub follow: bool,
 }
 
 /// Why a request that is no action was not carried out.

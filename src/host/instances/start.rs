@@ -14,6 +14,7 @@ use rustix::{
     fs::{FlockOperation, flock},
 };
 use std::{
+    ffi::OsString,
     fs::{self, DirBuilder, File},
     io::{self, Read as _, Write as _},
     os::unix::fs::DirBuilderExt as _,
@@ -126,6 +127,27 @@ fn choose(spawner: &Spawner, isolation: Isolation) -> io::Result<bool> {
         }
     }
     works(spawner, false).map(|()| false).map_err(|why| io::Error::other(format!("cannot start a supervisor: {why}")))
+}
+
+/// How instances could be kept apart by whoever asks.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Abilities {
+    /// A PID namespace for each instance, or why not.
+    pub namespaces: Result<(), Text>,
+    /// A supervisor without one, or why not.
+    pub supervisors: Result<(), Text>,
+    /// Whether a control group can be made.
+    pub control_groups: bool,
+}
+
+/// Tries it. Blocks for a few milliseconds; nothing is left running. `supervisor` is as in
+/// [`InstanceSettings::supervisor`].
+///
+/// # Errors
+/// When the system gives no thread.
+pub fn abilities(supervisor: &[OsString]) -> io::Result<Abilities> {
+    let spawner = Spawner::start(supervisor.to_vec())?;
+    Ok(Abilities { namespaces: works(&spawner, true), supervisors: works(&spawner, false), control_groups: cgroup::base().is_some() })
 }
 
 /// Starts a supervisor that only says whether it could do everything up to the service itself.

@@ -1,6 +1,6 @@
 //! HTTP to the host over its Unix socket: no redirects, no proxy, limits on time and size.
 
-use super::Refused;
+use super::{LogAsk, Refused};
 use crate::{
     clock::Clock,
     model::{
@@ -81,6 +81,14 @@ impl Client {
     pub fn logs(&self, key: &Key, after: Option<u64>) -> impl Stream<Item = Result<LogLine, Fault>> + Send + use<> {
         let mut query = vec![("service", key.service.as_str().to_owned()), ("follow", "true".to_owned())];
         query.extend(after.map(|seq| ("after", seq.to_string())));
+        self.lines(&["logs"], &query)
+    }
+
+    /// `GET /v1/logs`, as much of it as is asked for.
+    pub fn log_lines(&self, asked: &LogAsk) -> impl Stream<Item = Result<LogLine, Fault>> + Send + use<> {
+        let mut query = vec![("service", asked.service.as_str().to_owned()), ("follow", asked.follow.to_string())];
+        query.extend(asked.track.map(|role| ("track", role.to_string())));
+        query.extend(asked.last.map(|last| ("last", last.to_string())));
         self.lines(&["logs"], &query)
     }
 

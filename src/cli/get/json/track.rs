@@ -1,0 +1,162 @@
+//! One version's place in a rollout: shares, instances, signals.
+
+use super::{At, exact, parts::Version};
+use crate::model::{
+    instance,
+    ratio::Ratio,
+    signal::{self, Reading, Unit},
+    version,
+};
+use schemars::JsonSchema;
+use serde::Serialize;
+use std::collections::BTreeMap;
+
+/// One version's place in a rollout.
+#[derive(Serialize, JsonSchema)]
+pub struct Track {
+    /// Who it is.
+    #[schemars(extend("enum" = ["stable", "candidate", "superseded", "experiment"]))]
+    role: String,
+    /// Where it is attached: active, preview, an alias.
+    slot: Option<String>,
+    /// What runs there.
+    version: Version,
+    /// Its declared share, in percent.
+    weight: Option<f64>,
+    /// What the router says it does, in percent.
+    programmed: Option<f64>,
+    /// What was counted over the last minute, in percent.
+    seen: Option<f64>,
+    /// What was counted: `requests`, `replicas`, `connections`.
+    basis: String,
+    /// Its running copies.
+    instances: Instances,
+    /// What is measured of it, by name.
+    signals: BTreeMap<&'static str, Signal>,
+}
+
+/// Running copies of a version, all pools together.
+#[derive(Serialize, JsonSchema)]
+struct Instances {
+    /// How many there should be.
+    desired: u32,
+    /// How many may get traffic.
+    ready: u32,
+    /// How often one of them was started again.
+    restarts: u32,
+    /// Each of them, where the runtime tells.
+    each: Vec<Instance>,
+}
+
+/// One running copy.
+#[derive(Serialize, JsonSchema)]
+struct Instance {
+    /// Its name.
+    id: String,
+    /// Where it is in its life.
+    #[schemars(extend("enum" = ["starting", "ready", "not_ready", "back_off", "draining", "ended"]))]
+    state: String,
+    /// Since when.
+    since: At,
+    /// How often it was started again.
+    restarts: u32,
+    /// Why it is not ready, or why it ended last.
+    reason: Option<String>,
+    /// The region, zone or group.
+    pool: String,
+    /// The machine it runs on.
+    node: Option<String>,
+    /// Its process.
+    pid: Option<u32>,
+    /// Its port.
+    port: Option<u16>,
+    /// Requests it is answering.
+    in_flight: u64,
+    /// Why it is the sick one among healthy ones.
+    sick: Option<String>,
+}
+
+/// One series now.
+#[derive(Serialize, JsonSchema)]
+struct Signal {
+    /// `null` unless it is fresh or stale.
+    value: Option<f64>,
+    /// Of its value.
+    #[schemars(extend("enum" = ["per_second", "ratio", "ms", "count", "cores", "bytes"]))]
+    unit: &'static str,
+    /// How many observations it rests on.
+    samples: u64,
+    /// How old it is.
+    age_ms: u64,
+    /// What is known.
+    #[schemars(extend("enum" = ["fresh", "stale", "absent", "zero_traffic", "contradictory"]))]
+    state: &'static str,
+}
+
+impl From<&version::Track> for Track {
+    fn from(t: &version::Track) -> Self {
+        let sum = |of: fn(&instance::Pool) -> u32| t.pools.iter().map(of).sum();
+        Self {
+            role: t.role.to_string(),
+            slot: t.slot.as_ref().map(ToString::to_string),
+            version: Version::from(&t.version),
+            weight: percent(t.share.declared),
+            programmed: percent(t.share.programmed),
+            seen: percent(t.share.seen),
+            basis: t.share.basis.to_string(),
+            instances: Instances {
+                desired: sum(|p| p.desired),
+                ready: sum(|p| p.ready),
+                restarts: sum(|p| p.restarts),
+                each: t.pools.iter().flat_map(|p| p.instances.iter().map(|i| one(p, i))).collect(),
+            },
+            signals: t.signals.iter().map(|(id, s)| (id.word(), Signal::from(s))).collect(),
+        }
+    }
+}
+
+fn one(pool: &instance::Pool, i: &instance::Instance) -> Instance {
+    Instance {
+        id: exact(&i.id.0),
+        state: i.state.word().replace([' ', '-'], "_"),
+        since: At(i.since),
+        restarts: i.restarts,
+        reason: i.reason.as_ref().map(ToString::to_string),
+        pool: pool.name.to_string(),
+        node: i.node.as_ref().map(ToString::to_string),
+        pid: i.pid,
+        port: i.port,
+        in_flight: i.in_flight,
+        sick: i.sick.as_ref().map(ToString::to_string),
+    }
+}
+
+/// Percent with two decimals, or null.
+pub fn percent(ratio: Option<Ratio>) -> Option<f64> {
+    ratio?.percent().map(|p| (p * 100.0).round() / 100.0)
+}
+
+impl From<&signal::Signal> for Signal {
+    fn from(s: &signal::Signal) -> Self {
+        let (sample, age) = match &s.reading {
+            Reading::Fresh(sample) => (Some(*sample), 0),
+            Reading::Stale { last, age } => (Some(*last), super::ms(*age)),
+            Reading::Absent | Reading::ZeroTraffic | Reading::Contradictory(..) => (None, 0),
+        };
+        let unit = match s.unit {
+            Unit::PerSecond => "per_second",
+            Unit::Ratio => "ratio",
+            Unit::Millis => "ms",
+            Unit::Count => "count",
+            Unit::Cores => "cores",
+            Unit::Bytes => "bytes",
+        };
+        Self {
+            value: sample.and_then(signal::Sample::value),
+            unit,
+            samples: sample.map_or(0, signal::Sample::samples),
+            age_ms: age,
+            state: s.reading.word(),
+        }
+    }
+}
