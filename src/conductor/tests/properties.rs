@@ -304,6 +304,10 @@ impl Watched {
         if run.weight > was.weight {
             assert!(whole, "more traffic only to what is ready");
         }
+        let of = |run: &Run| run.ending.iter().chain(run.returning.iter().flat_map(|b| &b.ending)).cloned().collect::<BTreeSet<_>>();
+        if of(run).len() < of(was).len() && was.returning.is_some() == run.returning.is_some() {
+            assert!(of(was).iter().all(|pool| seen.pools.iter().all(|p| p.pool != *pool)), "one version ends before the next starts");
+        }
         let tried =
             |step: &StepSpec| matches!(step, StepSpec::Check(c) if c.on_fail != OnFail::Advise) || matches!(step, StepSpec::Warm(_));
         if let Some(step) = was.current().filter(|s| was.state == RunState::Stepping && tried(s)) {
@@ -332,7 +336,7 @@ impl Watched {
             5 => Action::Retry,
             6 => Action::SetWeight { weight: Weight::from_bp(weight).unwrap() },
             8 => Action::Undo { to: version(&format!("v{}", weight % 5)) },
-            9 => Action::Freeze { until: (weight % 2 == 0).then(|| self.w.now + chrono::Duration::seconds(i64::from(weight % 30))) },
+            9 => Action::Freeze { until: weight.is_multiple_of(2).then(|| self.w.now + chrono::Duration::seconds(i64::from(weight % 30))) },
             10 => Action::Thaw,
             11 => Action::Taint { version: version(&format!("v{}", weight % 5)) },
             _ => Action::Back { to },
