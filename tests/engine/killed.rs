@@ -9,6 +9,7 @@ use crate::support::{
 use cutover::model::rollout::{Phase, Rollout};
 use std::{
     process::{Child, Command, Stdio},
+    sync::atomic::{AtomicUsize, Ordering},
     time::{Duration, Instant},
 };
 
@@ -65,7 +66,8 @@ struct Rig {
 
 impl Rig {
     fn start(strategy: &str, steps: &str) -> Self {
-        let mark = format!("cutover-killed-{strategy}-{}", std::process::id());
+        static RIGS: AtomicUsize = AtomicUsize::new(0);
+        let mark = format!("cutover-killed-{}-{}-", std::process::id(), RIGS.fetch_add(1, Ordering::Relaxed));
         let host = Host::start(&format!(
             "[[service]]\nname = \"web\"\nlisten = \"127.0.0.1:0\"\ncommand = [\"./serve\"]\ninstances = 2\nstrategy = \"{strategy}\"\n\
              readiness = {{ path = \"/version\", interval = \"50ms\" }}\nsteps = {steps}\ndrain = \"2s\"\nkeep_warm = \"10m\"\n\
@@ -177,6 +179,65 @@ fn every_phase(strategy: &str, steps: &str) {
     }
     rig.host.stop();
     assert_eq!(marked(&rig.mark), Vec::<i32>::new());
+}
+
+#[test]
+fn a_check_under_way_ends_with_its_host_and_is_tried_again() {
+    if !need("python3") {
+        return;
+    }
+    let check =
+        "{ check = { command = [\"/bin/sh\", \"-c\", \"echo try >> $TRACE; setsid sleep 4714 & sleep 4714\"], timeout = \"60s\" } }";
+    let trace = tempfile::NamedTempFile::new().unwrap();
+    let mut rig = Rig::start("canary", &format!("[{check}, {{ weight = 50 }}, {{ pause = \"manual\" }}]"));
+    let config = std::fs::read_to_string(rig.host.config()).unwrap();
+    let more = format!("environment = {{ TRACE = \"{}\", ", trace.path().display());
+    std::fs::write(rig.host.config(), config.replace("environment = { ", &more)).unwrap();
+    rig.host.ok(&["deploy", "web", &rig.version("v1", false)]);
+    let tries = || std::fs::read_to_string(trace.path()).unwrap().lines().count();
+    until("checking", || (tries() == 2).then_some(()));
+    // Of both instances, with what they left behind.
+    rig.kill("in a check");
+    assert!((0..5).all(|_| rig.serves("after it") == "v0"));
+    let held = rig.host.until("held", |r| r.phase == Phase::Held);
+    assert_eq!(held.candidate().unwrap().share.programmed.unwrap().percent(), Some(0.0));
+    assert_eq!(tries(), 2, "nothing is tried while a person is waited for");
+    rig.host.until("ready", |r| r.candidate().unwrap().pools.iter().any(|p| p.ready == 2));
+    rig.host.ok(&["step", "web", "--yes"]);
+    until("tried again", || (tries() == 4).then_some(()));
+    rig.host.ok(&["revert", "web"]);
+    rig.host.until("back", |r| r.phase == Phase::Reverted && r.candidate().is_none_or(|t| t.pools.is_empty()));
+    rig.host.stop();
+    assert_eq!(marked(&rig.mark), Vec::<i32>::new());
+}
+
+#[test]
+fn a_way_back_that_starts_instances_goes_on_after_its_host_was_killed() {
+    if !need("python3") {
+        return;
+    }
+    // While the old version is loading, and right after it was asked for.
+    for moment in [Duration::from_millis(50), Duration::from_millis(1_000)] {
+        let mut rig = Rig::start("recreate", "[{ pause = \"manual\" }]");
+        for (label, slow) in [("v1", true), ("v2", false)] {
+            rig.host.ok(&["deploy", "web", &rig.version(label, slow)]);
+            rig.host.until("held", |r| r.phase == Phase::Held);
+            if label == "v1" {
+                rig.host.ok(&["promote", "web", "--yes"]);
+                rig.host.until("completed", |r| r.phase == Phase::Completed);
+            }
+        }
+        rig.host.ok(&["revert", "web"]);
+        std::thread::sleep(moment);
+        rig.kill("coming back");
+        let back = rig.host.until("back", |r| r.phase == Phase::Reverted);
+        assert_eq!(label(&back), "v1");
+        until("v1 serves", || (rig.serves("after it") == "v1").then_some(()));
+        assert!((0..10).all(|_| rig.serves("after it") == "v1"));
+        rig.host.until("whole", |r| r.stable().is_some_and(|t| t.pools.iter().any(|p| p.ready == 2)));
+        rig.host.stop();
+        assert_eq!(marked(&rig.mark), Vec::<i32>::new());
+    }
 }
 
 #[test]
