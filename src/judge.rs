@@ -84,7 +84,12 @@ pub fn summary(gates: &[GateState]) -> Option<Summary> {
 /// A gate's rule in words: `at most stable + 1 pp, at most 5 %`.
 #[must_use]
 pub fn rule_text(gate: &GateSpec) -> Text {
-    format!("at most stable + {} pp, at most {} %", words::plain(gate.margin), words::plain(gate.limit)).into()
+    format!(
+        "at most stable + {} pp, at most {} %",
+        words::plain(gate.retired_margin.unwrap_or(1.0)),
+        words::plain(gate.limit().unwrap_or(5.0))
+    )
+    .into()
 }
 
 /// Failed requests per second that waiting costs: the candidate's rate times by how much its error

@@ -5,6 +5,7 @@
 
 pub mod action;
 pub mod back;
+pub mod code;
 pub mod delta;
 pub mod digest;
 pub mod event;
@@ -13,6 +14,7 @@ pub mod gate;
 pub mod history;
 pub mod ident;
 pub mod instance;
+pub mod interval;
 pub mod naming;
 pub mod ratio;
 pub mod rollout;

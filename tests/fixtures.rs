@@ -129,7 +129,7 @@ pub fn gate(name: &str, signal: SignalId, verdict: Verdict) -> GateState {
     GateState {
         id: GateId::new(name),
         signal,
-        rule: "at most stable + 1 pp, at most 5 %".into(),
+        rule: "not 3x stable, or under 5 %".into(),
         on_fail: OnFail::Hold,
         verdict,
         since: ago(480),
@@ -138,12 +138,14 @@ pub fn gate(name: &str, signal: SignalId, verdict: Verdict) -> GateState {
 }
 
 pub fn with_evidence(mut gate: GateState, candidate: (f64, f64), stable: (f64, f64), limit: f64) -> GateState {
+    let worse = candidate.0 * stable.1 > 2.0 * stable.0 * candidate.1;
     gate.evidence = Some(Evidence {
         candidate: Sample::Counts { hits: candidate.0, of: candidate.1 },
         stable: Sample::Counts { hits: stable.0, of: stable.1 },
-        limit,
-        margin: 1.0,
+        limit: Some(limit),
+        odds: if worse { 1e6 } else { 1.0 },
         since: ago(600),
+        ..Evidence::default()
     });
     gate
 }

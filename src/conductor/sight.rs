@@ -117,7 +117,7 @@ impl<'a> Sight<'a> {
         self.gates
             .iter()
             .filter(move |g| judged && g.on_fail != OnFail::Advise)
-            .filter(move |g| g.evidence.is_none_or(|e| e.since >= started))
+            .filter(move |g| g.evidence.as_ref().is_none_or(|e| e.since >= started))
     }
 
     /// The deciding gates' states about a version that bakes, on evidence since it has all the traffic.
@@ -178,7 +178,7 @@ impl<'a> Sight<'a> {
     fn not_passed(&self, run: &Run, spec: &GateSpec) -> Option<Pending> {
         let wait = |reason: &str, since| Some(Pending { gate: spec.name.clone(), word: "WAIT", reason: reason.into(), since, eta: None });
         let Some(gate) = self.gates.iter().find(|g| g.id == spec.name) else { return wait("not judged yet", run.step_since) };
-        let here = run.converged.is_some_and(|at| gate.evidence.is_none_or(|e| e.since >= at));
+        let here = run.converged.is_some_and(|at| gate.evidence.as_ref().is_none_or(|e| e.since >= at));
         match &gate.verdict {
             Verdict::Pass { .. } if here => None,
             Verdict::Pass { .. } => wait(&format!("not judged at {} yet", run.weight), run.step_since),

@@ -198,7 +198,7 @@ impl World {
                 on_fail: g.on_fail,
                 verdict: verdict.clone(),
                 since: self.now,
-                evidence: Some(Evidence { candidate: sample, stable: sample, limit: 5.0, margin: 1.0, since }),
+                evidence: Some(Evidence { candidate: sample, stable: sample, limit: Some(5.0), since, ..Evidence::default() }),
             })
             .collect();
         self.settle();

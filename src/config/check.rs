@@ -4,7 +4,7 @@ mod routing;
 mod steps;
 
 use super::{Config, Finding, TargetConfig, TargetKind, parse::Places};
-use crate::model::spec::{GateSpec, Probe, SecretSource, ServiceSpec};
+use crate::model::spec::{GateSignal, GateSpec, OnFail, Probe, SecretSource, ServiceSpec};
 use std::{collections::BTreeMap, net::SocketAddr, path::Path, time::Duration};
 
 /// Longer than anything that makes sense, and short enough to be added to any date.
@@ -222,10 +222,41 @@ impl Check<'_> {
                 self.say(&format!("{path}.name"), &format!("gate `{}` is in line {line} already: choose another name", gate.name.text()));
             }
             seen.entry(&gate.name).or_insert_with(|| self.places.line(&format!("{path}.name")));
-            self.range(&format!("{path}.margin"), "margin", gate.margin, 0.0, 100.0);
-            self.range(&format!("{path}.limit"), "limit", gate.limit, 0.01, 100.0);
-            if gate.min_requests == 0 || gate.min_requests > 1_000_000_000 {
-                self.say(&format!("{path}.min_requests"), "`min_requests` must be 1 to 1000000000");
+            self.gate(&path, gate);
+        }
+    }
+
+    fn gate(&mut self, path: &str, gate: &GateSpec) {
+        let share = matches!(gate.signal, GateSignal::Errors | GateSignal::Slow | GateSignal::Timeouts);
+        if let Some(limit) = gate.limit {
+            self.range(&format!("{path}.limit"), "limit", limit, 0.01, if share { 100.0 } else { 1_000_000.0 });
+        }
+        self.range(&format!("{path}.r_max"), "r_max", gate.r_max, 1.1, 100.0);
+        if let Some(slo) = gate.slo {
+            self.range(&format!("{path}.slo"), "slo", slo, 1.0, 99.999_9);
+            if !share {
+                self.say(&format!("{path}.slo"), &format!("an `slo` is a share of good requests: `{}` has none", gate.signal.word()));
+            }
+        }
+        self.range(&format!("{path}.budget"), "budget", gate.budget, 0.01, 100.0);
+        if gate.errors.is_empty() {
+            self.say(&format!("{path}.errors"), "`errors` is empty, so nothing would count: write for example [\"5xx\"]");
+        }
+        if gate.interval < Duration::from_secs(1) || gate.interval > Duration::from_secs(600) {
+            self.say(&format!("{path}.interval"), "`interval` must be 1s to 10m");
+        }
+        if !gate.warmup.is_zero() {
+            self.span(&format!("{path}.warmup"), "warmup", gate.warmup);
+        }
+        if gate.on_fail == OnFail::Revert && gate.signal.quantile().is_some() {
+            self.say(&format!("{path}.on_fail"), "quantiles only advise: to go back by latency use signal = \"slow\"");
+        }
+        for (old, set, new) in [
+            ("margin", gate.retired_margin.is_some(), "`r_max` says how many times stable's ratio is too much"),
+            ("min_requests", gate.retired_min_requests.is_some(), "the judge itself knows how many requests it needs"),
+        ] {
+            if set {
+                self.say(&format!("{path}.{old}"), &format!("`{old}` is no more: {new}"));
             }
         }
     }

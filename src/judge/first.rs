@@ -42,6 +42,7 @@ impl Share {
         let hits = match signal {
             GateSignal::Errors => counts.errors,
             GateSignal::Slow => counts.slow,
+            _ => 0,
         };
         Self { hits: hits.min(counts.requests), of: counts.requests }
     }
@@ -75,7 +76,7 @@ impl Judge for FirstGate {
 }
 
 fn verdict(gate: &GateSpec, candidate: Share, stable: Share, rate: f64) -> Verdict {
-    let enough = gate.min_requests.max(1);
+    let enough = gate.retired_min_requests.unwrap_or(200);
     let missing = enough.saturating_sub(candidate.of);
     if missing > 0 {
         let text = format!("{} more requests", words::count(missing));
@@ -83,25 +84,25 @@ fn verdict(gate: &GateSpec, candidate: Share, stable: Share, rate: f64) -> Verdi
         return Verdict::Wait { missing: text.into(), eta: eta(missing, rate) };
     }
     let (c, s) = (candidate.percent(), stable.percent());
-    let (sick, stable_sick) = (c > gate.limit, s > gate.limit);
+    let (sick, stable_sick) = (c > gate.limit().unwrap_or(5.0), s > gate.limit().unwrap_or(5.0));
     let comparable = stable.of >= enough;
-    let bar = s + gate.margin;
+    let bar = s + gate.retired_margin.unwrap_or(1.0);
     let n = words::count(candidate.of);
     let fail = |who, why: String| Verdict::Fail { who, why: why.into() };
 
     if sick && stable_sick {
         let chance = 3.0 * (candidate.variance() + stable.variance()).sqrt();
-        return if comparable && c - s > gate.margin.max(chance) {
+        return if comparable && c - s > gate.retired_margin.unwrap_or(1.0).max(chance) {
             let (c, bar) = words::beside(c, bar);
             fail(Arm::Candidate, format!("{c}>{bar} % (n {n}), stable over the limit too"))
         } else {
-            let (c, limit) = words::beside(c, gate.limit);
-            let (s, _) = words::beside(s, gate.limit);
+            let (c, limit) = words::beside(c, gate.limit().unwrap_or(5.0));
+            let (s, _) = words::beside(s, gate.limit().unwrap_or(5.0));
             fail(Arm::Both, format!("both {c}/{s}>{limit} % (n {n})"))
         };
     }
     if sick {
-        let (c, limit) = words::beside(c, gate.limit);
+        let (c, limit) = words::beside(c, gate.limit().unwrap_or(5.0));
         return fail(Arm::Candidate, format!("{c}>{limit} % (n {n}), over the limit"));
     }
     if comparable && c > bar {
@@ -112,7 +113,7 @@ fn verdict(gate: &GateSpec, candidate: Share, stable: Share, rate: f64) -> Verdi
         let missing = enough - stable.of;
         return Verdict::Wait { missing: format!("{} more stable requests", words::count(missing)).into(), eta: None };
     }
-    let bar = if comparable { bar.min(gate.limit) } else { gate.limit };
+    let bar = if comparable { bar.min(gate.limit().unwrap_or(5.0)) } else { gate.limit().unwrap_or(5.0) };
     let (c, bar) = words::beside(c, bar);
     let alone = if stable.of == 0 { ", stable has no traffic" } else { "" };
     Verdict::Pass { why: format!("{c}<={bar} % (n {n}){alone}").into() }
@@ -127,5 +128,5 @@ fn eta(missing: u64, rate: f64) -> Option<Duration> {
 #[expect(clippy::cast_precision_loss, reason = "below 2^53 requests in one step nothing is lost")]
 fn evidence(gate: &GateSpec, candidate: Share, stable: Share, since: Time) -> Evidence {
     let sample = |share: Share| Sample::Counts { hits: share.hits as f64, of: share.of as f64 };
-    Evidence { candidate: sample(candidate), stable: sample(stable), limit: gate.limit, margin: gate.margin, since }
+    Evidence { candidate: sample(candidate), stable: sample(stable), limit: gate.limit(), since, ..Evidence::default() }
 }

@@ -1,7 +1,8 @@
-//! Gates and their verdicts.
+//! Gates, their verdicts, and what a verdict rests on.
 
 use super::{
     ident::GateId,
+    interval::{Query, Sensor},
     signal::{Sample, SignalId},
     spec::OnFail,
     text::Text,
@@ -17,7 +18,7 @@ pub struct GateState {
     pub id: GateId,
     /// What it looks at.
     pub signal: SignalId,
-    /// The rule in words: `at most stable + 1 pp, at most 5 %`.
+    /// The rule in words: `not 3x stable, or under 5 %`.
     pub rule: Text,
     /// What a failure does.
     pub on_fail: OnFail,
@@ -30,19 +31,199 @@ pub struct GateState {
     pub evidence: Option<Evidence>,
 }
 
-/// The numbers a verdict rests on, counted since this weight converged.
-#[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
+/// What a verdict rests on. Odds are parts to one: 38 means 38:1; they are finite, at most
+/// [`Evidence::MOST`].
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Evidence {
-    /// The candidate's.
+    /// The candidate's, since this weight converged.
     pub candidate: Sample,
-    /// Stable's.
+    /// Stable's, since this weight converged.
     pub stable: Sample,
-    /// Percent.
-    pub limit: f64,
-    /// Percentage points.
-    pub margin: f64,
-    /// Since when they are counted.
+    /// Since when those two are counted: a pass counts from here.
     pub since: Time,
+    /// The candidate's, of the whole run.
+    #[serde(default = "nothing")]
+    pub run_candidate: Sample,
+    /// Stable's, of the whole run.
+    #[serde(default = "nothing")]
+    pub run_stable: Sample,
+    /// Since when the run is judged.
+    #[serde(default)]
+    pub run_since: Time,
+    /// What the candidate must stay under: percent; restarts per instance and hour; milliseconds.
+    /// `None` where no limit is set.
+    pub limit: Option<f64>,
+    /// As how many times stable's ratio the candidate must be shown not to be.
+    #[serde(default)]
+    pub r_max: f64,
+    /// Odds that the candidate is worse, of the whole run. Never restarted.
+    #[serde(default)]
+    pub odds: f64,
+    /// The same of this weight alone: shown, and decides nothing.
+    #[serde(default)]
+    pub step_odds: f64,
+    /// The change detector: how far it is on the way to [`Lines::change`].
+    #[serde(default)]
+    pub change: f64,
+    /// Odds that the candidate is *not* `r_max` times as bad as stable, since this weight converged.
+    #[serde(default)]
+    pub safe: f64,
+    /// Odds that the candidate's ratio is over the limit.
+    #[serde(default)]
+    pub over: f64,
+    /// Odds that stable's ratio is over the limit.
+    #[serde(default)]
+    pub stable_over: f64,
+    /// Odds that the candidate's ratio is under the limit, since this weight converged.
+    #[serde(default)]
+    pub under: f64,
+    /// Pearson's dispersion of stable's errors, by which all evidence is divided: 1 is independent
+    /// errors, 10 also means that too few were seen to know.
+    #[serde(default = "one")]
+    pub phi: f64,
+    /// What the odds are held to.
+    #[serde(default)]
+    pub lines: Lines,
+    /// Intervals judged in this run.
+    #[serde(default)]
+    pub intervals: u64,
+    /// Age of the newest sample.
+    #[serde(with = "millis", default)]
+    pub age: Duration,
+    /// Whether the plan must not go on by itself although nothing has failed: the candidate looks worse.
+    #[serde(default)]
+    pub holds: bool,
+    /// Candidate requests missing to a decision, where that can be said.
+    #[serde(default)]
+    pub missing: Option<u64>,
+    /// When they will be there at this traffic.
+    #[serde(with = "millis::option", default)]
+    pub eta: Option<Duration>,
+    /// What could be seen with this traffic.
+    #[serde(default)]
+    pub power: Option<Power>,
+    /// How fast the error budget burns; only with an `slo`.
+    #[serde(default)]
+    pub burn: Option<Burn>,
+    /// Quantiles of the latency; only for gates over them.
+    #[serde(default)]
+    pub quantile: Option<Quantile>,
+    /// How far its series can be trusted.
+    #[serde(default)]
+    pub sensors: Vec<Sensor>,
+    /// What was asked of a metrics backend; empty where the host counts itself.
+    #[serde(default)]
+    pub queries: Vec<Query>,
+    /// What other tools' rules would say of the same numbers.
+    #[serde(default)]
+    pub peers: Vec<Peer>,
+}
+
+/// What odds are held to; multiplied by the number of reverting gates where this gate is one of them.
+#[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Lines {
+    /// [`Evidence::odds`], [`Evidence::over`] and [`Evidence::stable_over`] fail from here on.
+    pub fail: f64,
+    /// [`Evidence::change`] fails from here on: a false alarm in n intervals has a chance of at most n
+    /// in this many.
+    pub change: f64,
+    /// [`Evidence::odds`] hold the plan from here on.
+    pub worse: f64,
+    /// [`Evidence::safe`] and [`Evidence::under`] pass from here on.
+    pub pass: f64,
+}
+
+/// What the judge could see, and when it could see more.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Power {
+    /// The smallest ratio to stable that would have failed the gate by now; `None` if not even ten times
+    /// would.
+    pub sees: Option<f64>,
+    /// A smaller ratio, and when it would be seen at this traffic.
+    #[serde(default)]
+    pub soon: Option<Soon>,
+    /// The smallest weight, in percent, at which a healthy candidate would pass in a given time; absent
+    /// when it passes by then anyway, or at no weight.
+    #[serde(default)]
+    pub decides: Option<Decides>,
+    /// `can see >= 1.8x errors now; 1.3x in 11 min at this traffic`.
+    pub text: Text,
+}
+
+/// A ratio and when it would be seen.
+#[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Soon {
+    /// Candidate to stable.
+    pub ratio: f64,
+    /// From now.
+    #[serde(with = "millis")]
+    pub within: Duration,
+}
+
+/// A weight and how soon it would decide.
+#[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Decides {
+    /// Percent.
+    pub weight: f64,
+    /// From its convergence.
+    #[serde(with = "millis")]
+    pub within: Duration,
+}
+
+/// How fast the error budget is spent: 1 spends it in exactly its 30 days.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Burn {
+    /// Percent of requests that must be good.
+    pub slo: f64,
+    /// Burn rate of the candidate over the last hour; `None` without requests.
+    pub candidate: Option<f64>,
+    /// Of stable, likewise.
+    pub stable: Option<f64>,
+    /// What the candidate's part of the traffic burns of the whole service's budget.
+    pub blast: Option<f64>,
+    /// Multi-window alerts that the candidate's own requests would raise: `page 1h/5m`.
+    #[serde(default)]
+    pub alerts: Vec<Text>,
+    /// Percent of the 30 days' budget that this run has spent: candidate errors above stable's ratio.
+    pub spent: Option<f64>,
+    /// Percent that one run may spend.
+    pub budget: f64,
+}
+
+/// A quantile of both versions, in milliseconds, with bounds that hold however often they are looked at.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Quantile {
+    /// Which: 0.5, 0.95, 0.99.
+    pub q: f64,
+    /// The candidate's.
+    pub candidate: Bounds,
+    /// Stable's.
+    pub stable: Bounds,
+    /// Sequential p-value of the two being equal.
+    pub p: f64,
+}
+
+/// Where a quantile lies: edges of buckets. An upper bound of `None` means that it lies in the last
+/// bucket, so that only a floor is known.
+#[derive(Clone, Copy, PartialEq, Debug, Default, Serialize, Deserialize)]
+pub struct Bounds {
+    /// At least this.
+    pub low: f64,
+    /// At most this.
+    pub high: Option<f64>,
+    /// Latencies it rests on.
+    pub n: f64,
+}
+
+/// What another tool's rule says of the same numbers.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Peer {
+    /// Which tool.
+    pub name: Text,
+    /// Its word: `pass`, `fail`, `marginal`, `running`.
+    pub word: Text,
+    /// Why, in one line.
+    pub why: Text,
 }
 
 /// What a gate says.
@@ -88,6 +269,66 @@ pub enum Arm {
     Both,
 }
 
+impl Evidence {
+    /// Odds beyond this are written as this: JSON has no infinity.
+    pub const MOST: f64 = 1e300;
+
+    /// How full the bar of `worse ######---- 38:1` is, 0 to 1: 1:1 and less is empty, the line is full.
+    #[must_use]
+    pub fn worse_part(&self) -> f64 {
+        let part = |odds: f64, line: f64| if odds > 1.0 && line > 1.0 { odds.ln() / line.ln() } else { 0.0 };
+        part(self.odds, self.lines.fail).max(part(self.change, self.lines.change)).clamp(0.0, 1.0)
+    }
+
+    /// Whether the candidate is shown to be worse than stable: a line is crossed.
+    #[must_use]
+    pub fn certain(&self) -> bool {
+        self.odds >= self.lines.fail || self.change >= self.lines.change
+    }
+}
+
+impl Default for Evidence {
+    fn default() -> Self {
+        Self {
+            candidate: nothing(),
+            stable: nothing(),
+            since: Time::UNIX_EPOCH,
+            run_candidate: nothing(),
+            run_stable: nothing(),
+            run_since: Time::UNIX_EPOCH,
+            limit: None,
+            r_max: 0.0,
+            odds: 1.0,
+            step_odds: 1.0,
+            change: 1.0,
+            safe: 1.0,
+            over: 1.0,
+            stable_over: 1.0,
+            under: 1.0,
+            phi: 1.0,
+            lines: Lines::default(),
+            intervals: 0,
+            age: Duration::ZERO,
+            holds: false,
+            missing: None,
+            eta: None,
+            power: None,
+            burn: None,
+            quantile: None,
+            sensors: Vec::new(),
+            queries: Vec::new(),
+            peers: Vec::new(),
+        }
+    }
+}
+
+impl Default for Lines {
+    /// Those of a single gate that is judged once a minute.
+    fn default() -> Self {
+        Self { fail: 100.0, change: 10_000.0, worse: 20.0, pass: 20.0 }
+    }
+}
+
 impl Verdict {
     /// `pass`, `FAIL`, `WAIT` or `BLIND`, as on the screen.
     #[must_use]
@@ -125,4 +366,12 @@ impl Verdict {
             Self::Pass { .. } => 3,
         }
     }
+}
+
+const fn nothing() -> Sample {
+    Sample::Counts { hits: 0.0, of: 0.0 }
+}
+
+const fn one() -> f64 {
+    1.0
 }

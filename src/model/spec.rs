@@ -1,6 +1,7 @@
 //! A service as its owner configured it. `deploy` freezes this into version and run.
 
 use super::{
+    code::Code,
     digest::Digest,
     ident::{GateId, VersionId},
     ratio::Weight,
@@ -212,28 +213,76 @@ pub struct GateSpec {
     pub name: GateId,
     /// What it looks at.
     pub signal: GateSignal,
-    /// Percentage points by which the candidate may be worse than stable.
-    #[serde(default = "one_point")]
-    pub margin: f64,
-    /// Percent over which the candidate fails whatever stable does, unless stable is over it too.
-    #[serde(default = "five_percent")]
-    pub limit: f64,
-    /// Candidate requests since the weight converged, below which nothing is decided.
-    #[serde(default = "two_hundred")]
-    pub min_requests: u64,
+    /// What the candidate must stay under whatever stable does: percent of requests (5 when unset);
+    /// restarts per instance and hour (6 when unset); milliseconds for quantiles (none when unset).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<f64>,
+    /// As how many times stable's ratio the candidate must be shown not to be, to pass.
+    #[serde(default = "three_times")]
+    pub r_max: f64,
+    /// Percent of requests that must be good; with it burn rates are shown and `budget` counts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slo: Option<f64>,
+    /// Percent of the 30 days' error budget that one run may spend; only with an `slo`.
+    #[serde(default = "one_percent")]
+    pub budget: f64,
+    /// What counts as an error.
+    #[serde(default = "Code::usual")]
+    pub errors: Vec<Code>,
+    /// How often it is judged, each time on what came since.
+    #[serde(default = "ten_seconds", with = "human")]
+    pub interval: Duration,
+    /// How long after an instance got ready its latencies are shown and not judged.
+    #[serde(default = "thirty_seconds", with = "human")]
+    pub warmup: Duration,
     /// What a failure does.
     #[serde(default)]
     pub on_fail: OnFail,
+    /// Retired: refused in a configuration, ignored in a version that was deployed with it.
+    #[serde(default, skip_serializing, rename = "margin")]
+    pub retired_margin: Option<f64>,
+    /// Retired, likewise.
+    #[serde(default, skip_serializing, rename = "min_requests")]
+    pub retired_min_requests: Option<u64>,
+}
+
+impl GateSpec {
+    /// [`GateSpec::limit`], or what it is when unset.
+    #[must_use]
+    pub const fn limit(&self) -> Option<f64> {
+        match (self.limit, self.signal) {
+            (Some(limit), _) => Some(limit),
+            (None, GateSignal::Errors | GateSignal::Slow | GateSignal::Timeouts) => Some(5.0),
+            (None, GateSignal::Restarts) => Some(6.0),
+            (None, GateSignal::P50 | GateSignal::P95 | GateSignal::P99) => None,
+        }
+    }
+
+    /// What a failure does; a quantile only advises, whatever is configured.
+    #[must_use]
+    pub const fn on_fail(&self) -> OnFail {
+        if self.signal.quantile().is_some() { OnFail::Advise } else { self.on_fail }
+    }
 }
 
 /// What a gate looks at.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum GateSignal {
-    /// Share of requests answered with 5xx or not at all.
+    /// Share of requests that ended in an error or not at all.
     Errors,
     /// Share of requests slower than stable's p99 was when the run started.
     Slow,
+    /// Share of requests that were not answered in time.
+    Timeouts,
+    /// Restarts of instances, per ready instance and time.
+    Restarts,
+    /// Median latency; only advice.
+    P50,
+    /// 95th percentile of the latency; only advice.
+    P95,
+    /// 99th percentile of the latency; only advice.
+    P99,
 }
 
 impl GateSignal {
@@ -249,7 +298,29 @@ impl GateSignal {
         match self {
             Self::Errors => SignalId::Errors,
             Self::Slow => SignalId::Slow,
+            Self::Timeouts => SignalId::Timeouts,
+            Self::Restarts => SignalId::Restarts,
+            Self::P50 => SignalId::P50,
+            Self::P95 => SignalId::P95,
+            Self::P99 => SignalId::P99,
         }
+    }
+
+    /// Which quantile of the latency it is, if it is one.
+    #[must_use]
+    pub const fn quantile(self) -> Option<f64> {
+        match self {
+            Self::P50 => Some(0.5),
+            Self::P95 => Some(0.95),
+            Self::P99 => Some(0.99),
+            Self::Errors | Self::Slow | Self::Timeouts | Self::Restarts => None,
+        }
+    }
+
+    /// Whether it is about latency, which says nothing while an instance warms up.
+    #[must_use]
+    pub const fn is_latency(self) -> bool {
+        matches!(self, Self::Slow) || self.quantile().is_some()
     }
 }
 
@@ -347,17 +418,17 @@ const fn three() -> u32 {
 const fn five() -> u32 {
     5
 }
-const fn two_hundred() -> u64 {
-    200
+const fn three_times() -> f64 {
+    3.0
 }
-const fn one_point() -> f64 {
+const fn one_percent() -> f64 {
     1.0
-}
-const fn five_percent() -> f64 {
-    5.0
 }
 const fn one_second() -> Duration {
     Duration::from_secs(1)
+}
+const fn ten_seconds() -> Duration {
+    Duration::from_secs(10)
 }
 const fn thirty_seconds() -> Duration {
     Duration::from_secs(30)

@@ -56,7 +56,7 @@ pub(super) fn value(scene: &Scene<'_>, track: &Track, id: SignalId) -> (String, 
     let unknown = || (figure::UNKNOWN.to_owned(), Tone::Dim, None);
     let Some(signal) = track.signals.get(&id) else { return unknown() };
     let written = |sample: Sample| {
-        let limit = verdict::gate(scene, id).filter(|g| g.signal == id).and_then(|g| g.evidence).map(|e| e.limit);
+        let limit = verdict::gate(scene, id).filter(|g| g.signal == id).and_then(|g| g.evidence.as_ref()?.limit);
         sample.value().map(|v| match signal.unit {
             Unit::PerSecond => figure::rate(v),
             Unit::Ratio => figure::percent_beside(v, limit),

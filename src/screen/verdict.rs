@@ -4,8 +4,8 @@
 use super::scene::Scene;
 use crate::{
     model::{
-        gate::{Arm, Evidence, GateState, Verdict},
-        signal::{Sample, SignalId},
+        gate::{Arm, GateState, Verdict},
+        signal::SignalId,
         version::Track,
     },
     ui::{
@@ -14,9 +14,6 @@ use crate::{
         row::Row,
     },
 };
-
-/// How many standard errors apart two shares must be to be called certain.
-const CERTAIN: f64 = 5.0;
 
 /// The gate that a row of figures stands for: the worst of those that look at it. Slow requests
 /// belong to the p99, unanswered ones to the errors.
@@ -53,14 +50,14 @@ pub(super) fn note(scene: &Scene<'_>, row: SignalId, max: usize) -> Row {
 
 /// Longest first, the first with the number of requests.
 fn words(gate: &GateState) -> [String; 3] {
-    let n = gate.evidence.map(|e| format!(" (n {})", compact(e.candidate.samples()))).unwrap_or_default();
+    let n = gate.evidence.as_ref().map(|e| format!(" (n {})", compact(e.candidate.samples()))).unwrap_or_default();
     let with = |long: String, short: &str| [format!("{long}{n}"), long, short.to_owned()];
     match &gate.verdict {
         Verdict::Pass { .. } => with("pass".into(), "pass"),
         Verdict::Fail { who: Arm::Both, .. } => with("BOTH bad".into(), "BOTH"),
         Verdict::Fail { who: Arm::Stable, .. } => with("stable is WORSE".into(), "FAIL"),
-        Verdict::Fail { who: Arm::Candidate, .. } => match gate.evidence {
-            Some(e) if certain(&e) => with("WORSE, certain".into(), "WORSE"),
+        Verdict::Fail { who: Arm::Candidate, .. } => match &gate.evidence {
+            Some(e) if e.certain() => with("WORSE, certain".into(), "WORSE"),
             Some(_) => with("WORSE".into(), "WORSE"),
             None => with("FAIL".into(), "FAIL"),
         },
@@ -81,34 +78,22 @@ pub(super) const fn tone(verdict: &Verdict) -> Tone {
     }
 }
 
-/// Whether the candidate's share is larger than stable's by more than chance explains: five
-/// standard errors of the difference, each share estimated with one hit and one miss added.
-fn certain(evidence: &Evidence) -> bool {
-    let estimate = |sample: Sample| match sample {
-        Sample::Counts { hits, of } if of > 0.0 => {
-            let share = (hits + 1.0) / (of + 2.0);
-            Some((share, share * (1.0 - share) / (of + 2.0)))
-        }
-        _ => None,
-    };
-    match (estimate(evidence.candidate), estimate(evidence.stable)) {
-        (Some((candidate, a)), Some((stable, b))) => candidate - stable > CERTAIN * (a + b).sqrt(),
-        _ => false,
-    }
-}
-
-/// What a failed gate measured beside what it allows: `100.00>1.00 %`; with room `100.00 % > 1.00 %`.
+/// What a failed gate measured beside what it is held to, the limit or stable's own share:
+/// `100.00>1.00 %`; with room `100.00 % > 1.00 %`.
 pub(super) fn broken(gate: &GateState, roomy: bool) -> Option<String> {
-    let evidence = gate.evidence?;
+    let evidence = gate.evidence.as_ref()?;
+    if !matches!(gate.signal, SignalId::Errors | SignalId::Slow | SignalId::Timeouts) {
+        return None;
+    }
     let (candidate, stable) = (evidence.candidate.value()?, evidence.stable.value());
-    let over = |share: f64| share * 100.0 > evidence.limit;
-    // Worse than stable by more than the margin, or over the limit.
-    let bar = stable.filter(|_| !over(candidate)).map_or(evidence.limit, |stable| stable * 100.0 + evidence.margin);
+    let over = |share: f64| evidence.limit.is_some_and(|limit| share * 100.0 > limit);
+    let limit = evidence.limit.filter(|_| over(candidate));
+    let bar = limit.or_else(|| stable.map(|stable| stable * 100.0)).filter(|bar| candidate * 100.0 > *bar)?;
     let own = percent_beside(candidate, Some(bar));
     let bound = format!("{bar:.2} %");
     let own = match stable {
         Some(stable) if over(stable) && over(candidate) => {
-            let stable = percent_beside(stable, Some(evidence.limit));
+            let stable = percent_beside(stable, evidence.limit);
             format!("{} (stable {})", own.trim_end_matches(" %"), stable.trim_end_matches(" %"))
         }
         _ => own,
@@ -117,26 +102,4 @@ pub(super) fn broken(gate: &GateState, roomy: bool) -> Option<String> {
         return Some(own);
     }
     Some(if roomy { format!("{own} > {bound}") } else { format!("{}>{bound}", own.trim_end_matches(" %")) })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::certain;
-    use crate::model::{gate::Evidence, signal::Sample};
-    use chrono::DateTime;
-
-    #[test]
-    fn certain_is_said_only_beyond_chance() {
-        let evidence = |c: (f64, f64), s: (f64, f64)| Evidence {
-            candidate: Sample::Counts { hits: c.0, of: c.1 },
-            stable: Sample::Counts { hits: s.0, of: s.1 },
-            limit: 1.0,
-            margin: 1.0,
-            since: DateTime::UNIX_EPOCH,
-        };
-        assert!(certain(&evidence((36e6, 36e6), (151e3, 72e6))));
-        assert!(certain(&evidence((60.0, 200.0), (2.0, 800.0))));
-        assert!(!certain(&evidence((6.0, 200.0), (4.0, 800.0))));
-        assert!(!certain(&evidence((0.0, 0.0), (4.0, 800.0))));
-    }
 }

@@ -219,7 +219,7 @@ impl Watched {
                     on_fail,
                     verdict,
                     since: same.unwrap_or(self.w.now),
-                    evidence: Some(Evidence { candidate: sample, stable: sample, limit: 5.0, margin: 1.0, since }),
+                    evidence: Some(Evidence { candidate: sample, stable: sample, limit: Some(5.0), since, ..Evidence::default() }),
                 }
             })
             .collect();
@@ -286,7 +286,7 @@ impl Watched {
         let counts = |g: &&GateState| {
             g.on_fail != OnFail::Advise
                 && matches!(g.verdict, Verdict::Fail { .. })
-                && g.evidence.is_some_and(|e| e.since >= was.started.at.min(was.converged.unwrap_or(was.started.at)))
+                && g.evidence.as_ref().is_some_and(|e| e.since >= was.started.at.min(was.converged.unwrap_or(was.started.at)))
                 && was.overruled.is_none_or(|at| g.since > at)
         };
         if let Some(failed) = gates.iter().find(counts).filter(|_| judged && was.traffic.is_some()) {
@@ -361,7 +361,7 @@ impl Watched {
         let (was, run) = (before.run.as_ref().unwrap(), life.run.as_ref().unwrap());
         if run.weight > was.weight && !matches!(ask.action, Action::Retry) {
             let blocked = gates.iter().any(|g| g.on_fail != OnFail::Advise && matches!(g.verdict, Verdict::Fail { .. }));
-            let counted = was.traffic.is_some() && gates.iter().all(|g| g.evidence.is_some_and(|e| e.since >= was.started.at));
+            let counted = was.traffic.is_some() && gates.iter().all(|g| g.evidence.as_ref().is_some_and(|e| e.since >= was.started.at));
             let forced = ask.force && ask.reason.is_some();
             assert!(!(blocked && counted && was.state == RunState::Stepping) || forced, "over a failed gate only by force");
             assert!(was.manual.as_ref().is_none_or(|m| m.weight.is_some()), "a pause is lifted first");

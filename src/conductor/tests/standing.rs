@@ -42,7 +42,7 @@ fn gates(w: &mut World, verdict: &Verdict) {
         on_fail: g.on_fail,
         verdict: verdict.clone(),
         since: w.now,
-        evidence: Some(Evidence { candidate: sample, stable: sample, limit: 5.0, margin: 1.0, since }),
+        evidence: Some(Evidence { candidate: sample, stable: sample, limit: Some(5.0), since, ..Evidence::default() }),
     };
     w.gates = gates.iter().map(state).collect();
     w.settle();

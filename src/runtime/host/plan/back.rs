@@ -96,7 +96,7 @@ fn meanwhile(r: &Rollout, to: &VersionId, name: &Text, draft: &mut Draft) {
 /// Said when going back leads to a version that is sick as well.
 fn stable_is_sick(r: &Rollout) -> Option<Text> {
     let gate = r.gates.iter().find(|g| matches!(g.verdict, Verdict::Fail { who: Arm::Both | Arm::Stable, .. }))?;
-    let share = gate.evidence.and_then(|e| e.stable.value());
+    let share = gate.evidence.as_ref().and_then(|e| e.stable.value());
     Some(match (gate.signal, share) {
         (SignalId::Slow, Some(share)) => format!("going back will not help: {} of stable's requests are slow too", percent(share)).into(),
         (_, Some(share)) => format!("going back will not help: stable fails {} too", percent(share)).into(),

@@ -220,7 +220,8 @@ fn the_way_back_believes_only_in_run_and_target() {
 fn the_way_back_warns_and_goes_all_the_same() {
     let both = |r: &mut Rollout| {
         let counts = |hits| Sample::Counts { hits, of: 1_000.0 };
-        let evidence = Evidence { candidate: counts(90.0), stable: counts(41.0), limit: 5.0, margin: 1.0, since: at("03:00:00") };
+        let evidence =
+            Evidence { candidate: counts(90.0), stable: counts(41.0), limit: Some(5.0), since: at("03:00:00"), ..Evidence::default() };
         r.gates = vec![GateState { evidence: Some(evidence), ..gate("errors", fail(Arm::Both)) }];
         let check = |name: &str, state| Check { name: name.into(), state, detail: "2 of 4".into(), at: at("03:00:00") };
         r.back.checks = vec![check("instances", CheckState::Bad), check("disk", CheckState::Unknown), check("config", CheckState::Ok)];
