@@ -1,71 +1,49 @@
-//! Gates: pure functions from what was counted to verdicts.
+//! The judge: pure functions from what was counted to verdicts that may be looked at all the time.
 //!
-//! [`Judge`] is the interface behind which other rules can stand; [`FirstGate`] is the first of them.
 //! A verdict is one of four words, and three of them are not "ok": fail, wait (not enough evidence
-//! yet), blind (a needed signal is not there or not fresh).
+//! yet), blind (a needed signal is not there or not fresh). What it rests on are odds: e-values, whose
+//! chance of *ever* reaching 100 with a healthy candidate is at most 1 %, however often they are looked at.
+//!
+//! | room | holds |
+//! |---|---|
+//! | [`odds`] | candidate against stable, at weights that change; the change detector |
+//! | [`dispersion`] | how much errors come in bursts, by which evidence is divided |
+//! | [`limit`] | one version beside an absolute limit |
+//! | [`burn`] | error budgets |
+//! | [`quantile`], [`mixture`] | latencies in buckets; bounds that hold at all times |
+//! | [`split`] | whether the router does what it says |
+//! | [`power`] | what could be seen, and when |
+//! | [`run`], [`decide`] | one gate in one run, and its verdict |
+//! | [`ledger`] | all gates of a service; what hosts and consoles use |
+//! | [`sequential`] | older tests, for a second opinion |
+//!
+//! Promises that need a condition: errors of different intervals are independent once they are divided
+//! by their dispersion; both versions get a random share of the same requests. A switch by user or by
+//! route breaks the second, and no test here can know.
 
-pub mod first;
+pub mod burn;
+pub mod decide;
+pub mod dispersion;
+pub mod ledger;
+pub mod limit;
+pub mod mixture;
+pub mod odds;
+pub mod power;
+pub mod quantile;
+pub mod run;
+mod say;
+pub mod sequential;
+pub mod split;
 mod words;
 
-pub use first::FirstGate;
+pub use ledger::{Ledger, Look, SPLIT};
+pub use run::{Fed, GateRun};
+pub use say::rule_text;
 
 use crate::model::{
-    gate::{Evidence, GateState, Verdict},
+    gate::{GateState, Verdict},
     rollout::Summary,
-    spec::GateSpec,
-    text::Text,
-    time::Time,
 };
-
-/// What was counted of one version since this weight converged.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct Counts {
-    /// Requests answered or failed; without those that the client aborted.
-    pub requests: u64,
-    /// Of them: answered with 5xx or not at all.
-    pub errors: u64,
-    /// Of them: slower than stable's p99 was when the run started.
-    pub slow: u64,
-}
-
-/// What a gate is judged from.
-#[derive(Clone, Copy, PartialEq, Debug)]
-pub struct Arms {
-    /// The candidate's; `None` when it is not measured.
-    pub candidate: Option<Counts>,
-    /// Stable's; `None` when it is not measured.
-    pub stable: Option<Counts>,
-    /// Whether stable's p99 was known when the run started.
-    pub threshold_known: bool,
-    /// Since when both are counted: when this weight converged.
-    pub since: Time,
-    /// Whether the counters were read just now.
-    pub fresh: bool,
-    /// Candidate requests per second, for when enough of them will be there.
-    pub rate: f64,
-}
-
-/// A rule that gives verdicts.
-pub trait Judge {
-    /// The verdict on one gate, with the numbers it rests on if there are any.
-    fn judge(&self, gate: &GateSpec, arms: &Arms, now: Time) -> (Verdict, Option<Evidence>);
-}
-
-/// A gate's new state. It says the same word since when it said it first.
-#[must_use]
-pub fn state(judge: &impl Judge, gate: &GateSpec, arms: &Arms, before: Option<&GateState>, now: Time) -> GateState {
-    let (verdict, evidence) = judge.judge(gate, arms, now);
-    let same = before.filter(|b| b.id == gate.name && b.verdict.word() == verdict.word());
-    GateState {
-        id: gate.name.clone(),
-        signal: gate.signal.measured(),
-        rule: rule_text(gate),
-        on_fail: gate.on_fail,
-        since: same.map_or(now, |b| b.since),
-        verdict,
-        evidence,
-    }
-}
 
 /// All gates in the worst word, and a sentence about the gate that says it; `None` without gates.
 #[must_use]
@@ -79,17 +57,6 @@ pub fn summary(gates: &[GateState]) -> Option<Summary> {
         (verdict, n) => format!("{} {} +{} more", worst.id.text(), verdict.reason(), n - 1),
     };
     Some(Summary { word: worst.verdict.word().to_ascii_lowercase().into(), sentence: sentence.into() })
-}
-
-/// A gate's rule in words: `at most stable + 1 pp, at most 5 %`.
-#[must_use]
-pub fn rule_text(gate: &GateSpec) -> Text {
-    format!(
-        "at most stable + {} pp, at most {} %",
-        words::plain(gate.retired_margin.unwrap_or(1.0)),
-        words::plain(gate.limit().unwrap_or(5.0))
-    )
-    .into()
 }
 
 /// Failed requests per second that waiting costs: the candidate's rate times by how much its error

@@ -142,10 +142,12 @@ impl<'a> Sight<'a> {
         self.failing_anew(run).find(|g| g.on_fail == OnFail::Revert && matches!(g.verdict, Verdict::Fail { who: Arm::Candidate, .. }))
     }
 
-    /// The gates that cannot see. With no traffic on the candidate there is nothing to be seen.
+    /// The gates that keep the weight where it is without having failed: they cannot see, or what they
+    /// see looks worse. With no traffic on the candidate there is nothing to be seen.
     pub fn blind(&self, run: &Run) -> impl Iterator<Item = &'a GateState> + use<'a> {
         let traffic = run.weight > Weight::ZERO;
-        self.judging(run).filter(move |g| traffic && matches!(g.verdict, Verdict::Blind { .. }))
+        self.judging(run)
+            .filter(move |g| traffic && (matches!(g.verdict, Verdict::Blind { .. }) || g.evidence.as_ref().is_some_and(|e| e.holds)))
     }
 
     /// Whether the plan may by itself give the candidate this share.

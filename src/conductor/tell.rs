@@ -347,7 +347,11 @@ fn holds(run: &Run, sight: &Sight<'_>) -> Vec<Hold> {
     }
     for gate in blocking_blind(run, sight) {
         if !names(&holds, &gate.id) {
-            holds.push(Hold::Gate { gate: gate.id.clone(), since: gate.since, reason: format!("BLIND {}", gate.verdict.reason()).into() });
+            holds.push(Hold::Gate {
+                gate: gate.id.clone(),
+                since: gate.since,
+                reason: format!("{} {}", gate.verdict.word(), gate.verdict.reason()).into(),
+            });
         }
     }
     if run.state == RunState::Stepping {

@@ -184,7 +184,7 @@ fn advice(field: &str) -> Option<&'static str> {
         "command" => "add for example command = [\"./serve\", \"--port\", \"{port}\"]",
         "listen" => "add for example listen = \"127.0.0.1:8080\"",
         "name" => "give it a name of lower-case letters, digits, `-`, `_` and `.`",
-        "signal" => "add signal = \"errors\" or signal = \"slow\"",
+        "signal" => "add signal = \"errors\", \"slow\", \"timeouts\", \"restarts\", or a quantile of the latency such as \"p99\"",
         "path" => "add for example path = \"/healthz\"",
         _ => return None,
     })

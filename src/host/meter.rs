@@ -14,7 +14,7 @@ mod window;
 pub use latency::{BOUNDS, Latencies};
 pub use window::{RATE_SECONDS, Window};
 
-use crate::model::{event::FailedRequest, history::Point, time::Time};
+use crate::model::{code::Code, event::FailedRequest, history::Point, time::Time};
 use chrono::DateTime;
 use std::{
     collections::VecDeque,
@@ -29,6 +29,10 @@ use window::Seconds;
 /// How many failed requests are kept.
 const KEPT: usize = 50;
 
+/// Statuses that may count as errors, one by one; what is above them all is kept with the last.
+const FIRST_STATUS: u16 = 400;
+const STATUSES: usize = 200;
+
 /// No request has started, no threshold is frozen.
 const NONE: u64 = u64::MAX;
 
@@ -38,7 +42,10 @@ pub struct Meter {
     started: AtomicU64,
     requests: AtomicU64,
     class: [AtomicU64; 5],
+    /// Answers of each status from [`FIRST_STATUS`] on.
+    statuses: [AtomicU64; STATUSES],
     errors: AtomicU64,
+    timeouts: AtomicU64,
     slow: AtomicU64,
     aborted: AtomicU64,
     unavailable: AtomicU64,
@@ -75,6 +82,8 @@ pub struct Totals {
     pub class: [u64; 5],
     /// Answered with 5xx or not at all.
     pub errors: u64,
+    /// Not answered in time: the proxy did instead.
+    pub timeouts: u64,
     /// Slower than the frozen threshold; 0 until one is frozen.
     pub slow: u64,
     /// The client went away before the end of the answer. Without a head it is not in `requests`.
@@ -115,7 +124,9 @@ impl Meter {
             started: zero(),
             requests: zero(),
             class: std::array::from_fn(|_| zero()),
+            statuses: std::array::from_fn(|_| zero()),
             errors: zero(),
+            timeouts: zero(),
             slow: zero(),
             aborted: zero(),
             unavailable: zero(),
@@ -139,6 +150,7 @@ impl Meter {
         Totals {
             // What is derived is read before what it is derived from, so that no sum is ahead of its parts.
             errors: self.errors.load(Relaxed),
+            timeouts: self.timeouts.load(Relaxed),
             slow: self.slow.load(Relaxed),
             class: std::array::from_fn(|i| self.class.get(i).map_or(0, |c| c.load(Relaxed))),
             requests: self.requests.load(Relaxed),
@@ -153,6 +165,13 @@ impl Meter {
             started: self.started.load(Relaxed),
             last_start: DateTime::from_timestamp_micros(self.last_start.load(Relaxed)),
         }
+    }
+
+    /// Answers that count as errors by these codes.
+    #[must_use]
+    pub fn failed_by(&self, codes: &[Code]) -> u64 {
+        let counted = |(status, count): (u16, &AtomicU64)| codes.iter().any(|c| c.is_status(status)).then(|| count.load(Relaxed));
+        (FIRST_STATUS..).zip(&self.statuses).filter_map(counted).sum()
     }
 
     /// Closes the current second: what was counted since the last tick. Call it once a second.
@@ -219,14 +238,23 @@ impl Meter {
             Head::Substitute { status, waited } => (status, waited),
         };
         let error = status >= 500;
+        let timeout = matches!(head, Head::Substitute { waited: Some(_), .. });
         let latency = latency.map(micros);
         let slow = latency.is_some_and(|l| l > self.threshold.load(Relaxed));
         self.requests.fetch_add(1, Relaxed);
         if let Some(class) = usize::from(status / 100).checked_sub(1).and_then(|i| self.class.get(i)) {
             class.fetch_add(1, Relaxed);
         }
+        if let Some(place) = status.checked_sub(FIRST_STATUS).map(|place| usize::from(place).min(STATUSES - 1))
+            && let Some(count) = self.statuses.get(place)
+        {
+            count.fetch_add(1, Relaxed);
+        }
         if error {
             self.errors.fetch_add(1, Relaxed);
+        }
+        if timeout {
+            self.timeouts.fetch_add(1, Relaxed);
         }
         if slow {
             self.slow.fetch_add(1, Relaxed);

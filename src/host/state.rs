@@ -2,6 +2,7 @@
 
 use crate::{
     conductor::life::Life,
+    judge::Ledger,
     model::{
         digest::Digest,
         event::{Event, Level},
@@ -43,6 +44,12 @@ pub struct ServiceState {
     /// Stable's p99 when the current run started: slower requests are slow.
     #[serde(with = "millis::option", default)]
     pub slow_from: Option<Duration>,
+    /// What the judge knows of the run and of stable, as of at most some seconds before a crash.
+    #[serde(default)]
+    pub ledger: Ledger,
+    /// Candidate requests that failed since the run turned bad, likewise.
+    #[serde(default)]
+    pub failed_since_bad: u64,
     /// How long each way back took from the order to the router's confirmation, newest last.
     #[serde(default)]
     pub ways_back: VecDeque<u64>,

@@ -1,6 +1,8 @@
 //! Numbers in a gate's line of reason. Two numbers that differ never look equal, and nothing that is
 //! there looks like zero.
 
+use std::time::Duration;
+
 /// As few decimals as are needed: `1`, `0.5`.
 pub(super) fn plain(value: f64) -> String {
     let text = format!("{value:.6}");
@@ -33,4 +35,30 @@ pub(super) fn count(n: u64) -> String {
         text.push(digit);
     }
     text
+}
+
+/// A sum of counts as a whole number with thousands set apart.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count; saturates")]
+pub(super) fn sum(n: f64) -> String {
+    count(n.round() as u64)
+}
+
+/// Odds rounded down, so that no line looks crossed that is not: `38:1`, `0.4:1`, `>1e9:1`.
+pub(super) fn odds(ln: f64) -> String {
+    match ln.exp() {
+        odds if odds >= 1e9 => ">1e9:1".into(),
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "below 1e9 and not negative")]
+        odds if odds >= 10.0 => format!("{}:1", count(odds as u64)),
+        odds => format!("{}:1", plain((odds * 10.0).floor() / 10.0)),
+    }
+}
+
+/// A span in one unit, rounded up, since it says when something will be there: `40 s`, `11 min`.
+pub(super) fn within(span: Duration) -> String {
+    match span.as_secs_f64().ceil() {
+        secs if secs < 120.0 => format!("{secs} s"),
+        secs if secs < 7_200.0 => format!("{} min", (secs / 60.0).ceil()),
+        secs if secs < 172_800.0 => format!("{} h", (secs / 3_600.0).ceil()),
+        secs => format!("{} d", (secs / 86_400.0).ceil()),
+    }
 }

@@ -50,6 +50,10 @@ pub struct Evidence {
     /// Since when the run is judged.
     #[serde(default)]
     pub run_since: Time,
+    /// Percent between which the candidate's share since this weight converged lies, bursts discounted;
+    /// right at all times at once in 95 of 100 runs.
+    #[serde(default)]
+    pub between: Option<[f64; 2]>,
     /// What the candidate must stay under: percent; restarts per instance and hour; milliseconds.
     /// `None` where no limit is set.
     pub limit: Option<f64>,
@@ -296,6 +300,7 @@ impl Default for Evidence {
             run_candidate: nothing(),
             run_stable: nothing(),
             run_since: Time::UNIX_EPOCH,
+            between: None,
             limit: None,
             r_max: 0.0,
             odds: 1.0,

@@ -34,6 +34,10 @@ pub struct Interval {
     /// Stable's, instance by instance, where they can be told apart. Empty otherwise.
     #[serde(default)]
     pub instances: Vec<Count>,
+    /// The share of the requests that the candidate should have had, parts of one; `None` where nobody
+    /// knows. Without it a candidate that nothing reaches cannot be told from a quiet service.
+    #[serde(default)]
+    pub share: Option<f64>,
     /// Whether an instance of the candidate was still warming up and cannot be told from the others:
     /// such an interval is shown, and not judged for latency.
     #[serde(default)]
@@ -68,7 +72,7 @@ impl Interval {
     /// An interval of exact counts.
     #[must_use]
     pub const fn new(start: Time, end: Time, candidate: Count, stable: Count) -> Self {
-        Self { start, end, candidate, stable, instances: Vec::new(), warming: false, latency: None, least_phi: 1.0 }
+        Self { start, end, candidate, stable, instances: Vec::new(), share: None, warming: false, latency: None, least_phi: 1.0 }
     }
 }
 

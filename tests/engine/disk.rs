@@ -94,7 +94,7 @@ async fn everything_else_is_refused_and_not_done_when_the_disk_hangs() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_gate_goes_back_by_itself_while_the_disk_hangs() {
-    let gate = "[[service.gate]]\nname = \"errors\"\nsignal = \"errors\"\nmin_requests = 10\non_fail = \"revert\"";
+    let gate = "[[service.gate]]\nname = \"errors\"\nsignal = \"errors\"\ninterval = \"1s\"\non_fail = \"revert\"";
     let dir = tempfile::tempdir().unwrap();
     let host = Inner::start(dir.path(), &sample("web", gate));
     let seen = host.canary("errors = [[0.0, 100.0]]").await;

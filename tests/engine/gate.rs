@@ -12,7 +12,7 @@ use std::fs;
 
 #[test]
 fn a_failing_gate_goes_back_by_itself_and_everything_says_so() {
-    let gate = "[[service.gate]]\nname = \"errors\"\nsignal = \"errors\"\nmin_requests = 10\non_fail = \"revert\"";
+    let gate = "[[service.gate]]\nname = \"errors\"\nsignal = \"errors\"\ninterval = \"1s\"\non_fail = \"revert\"";
     let host = canary(gate);
     // v2 is sound: with traffic the gate passes and nothing moves.
     for _ in 0..40 {

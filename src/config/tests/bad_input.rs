@@ -169,11 +169,31 @@ fn more_of_a_service_that_is_wrong() {
 fn gates_that_are_wrong() {
     let one = "[{ weight = 5 }]";
     for (lines, steps, message) in [
-        ("margin = -1", one, "c.toml:11:10: `margin` is -1 and must be 0 to 100"),
-        ("margin = nan", one, "c.toml:11:10: `margin` is NaN and must be 0 to 100"),
+        ("margin = 1", one, "c.toml:11:10: `margin` is no more: `r_max` says how many times stable's ratio is too much"),
+        ("r_max = 1", one, "c.toml:11:9: `r_max` is 1 and must be 1.1 to 100"),
+        ("r_max = nan", one, "c.toml:11:9: `r_max` is NaN and must be 1.1 to 100"),
+        ("slo = 100", one, "c.toml:11:7: `slo` is 100 and must be 1 to 99.9999"),
+        ("budget = 0", one, "c.toml:11:10: `budget` is 0 and must be 0.01 to 100"),
+        ("errors = []", one, "c.toml:11:10: `errors` is empty, so nothing would count: write for example [\"5xx\"]"),
+        (
+            "errors = [\"3xx\"]",
+            one,
+            "c.toml:11:10: `errors`: `3xx` is no error: write \"5xx\", \"4xx\", a status from \"400\" to \"599\", or a gRPC code such as \"grpc:unavailable\" or \"grpc:14\"",
+        ),
+        ("interval = \"100ms\"", one, "c.toml:11:12: `interval` must be 1s to 10m"),
         ("limit = 0", one, "c.toml:11:9: `limit` is 0 and must be 0.01 to 100"),
         ("limit = 100.5", one, "c.toml:11:9: `limit` is 100.5 and must be 0.01 to 100"),
-        ("min_requests = 0", one, "c.toml:11:16: `min_requests` must be 1 to 1000000000"),
+        ("min_requests = 9", one, "c.toml:11:16: `min_requests` is no more: the judge itself knows how many requests it needs"),
+        (
+            "[[service.gate]]\nname = \"p\"\nsignal = \"p99\"\non_fail = \"revert\"",
+            one,
+            "c.toml:14:11: quantiles only advise: to go back by latency use signal = \"slow\"",
+        ),
+        (
+            "[[service.gate]]\nname = \"r\"\nsignal = \"restarts\"\nslo = 99",
+            one,
+            "c.toml:14:7: an `slo` is a share of good requests: `restarts` has none",
+        ),
         (
             "[[service.gate]]\nname = \"errors\"\nsignal = \"slow\"",
             one,

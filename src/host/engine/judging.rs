@@ -1,25 +1,42 @@
-//! Whose gates are judged, on what was counted, and what a version served while it had all the traffic.
+//! The judge and what it is fed: counters become intervals, intervals become odds, odds become verdicts.
+//!
+//! What the judge knows of a run is kept on disk with everything else, so that a host that was started
+//! again goes on where it was: the odds of a run are never begun anew. It is written with every
+//! transition, and every ten seconds of a run besides.
 
 use super::{Engine, service::Service};
 use crate::{
-    conductor::life::{Life, PoolId, RunState},
-    host::{
-        measure,
-        meter::Meter,
-        recent::Amount,
-        state::{HostState, ServiceState},
+    conductor::{
+        Judged,
+        life::{Life, Run, RunState},
     },
-    judge::{self, Arms, Counts, FirstGate},
+    host::{
+        instances::PoolStatus,
+        measure,
+        served::Amount,
+        state::{HostState, ServiceState},
+        tally::Side,
+    },
+    judge::Look,
     model::{
-        gate::{GateState, Verdict},
-        spec::GateSpec,
+        gate::Arm,
+        ident::RunId,
+        interval::{Sensor, SensorState},
+        ratio::Weight,
+        spec::{GateSignal, GateSpec},
         time::Time,
     },
 };
 use std::time::Duration;
 
+/// How much of a run's evidence a crash may cost.
+const SAVED_EVERY: Duration = Duration::from_secs(10);
+
 impl Engine {
-    pub(super) fn judge_all(&mut self, now: Time, uptime: Duration) {
+    /// Feeds every service's judge with what is due, and asks for verdicts where something is new or
+    /// `everything` is told.
+    pub(super) fn judge_all(&mut self, pools: &[PoolStatus], now: Time, everything: bool) {
+        let uptime = self.clock.uptime();
         for (name, service) in &mut self.services {
             let Some(state) = self.state.services.get(name) else { continue };
             if let Some(slow) = state.slow_from {
@@ -27,7 +44,7 @@ impl Engine {
                     service.proxy.meter(&deployed.pool()).freeze_threshold(slow);
                 }
             }
-            service.gates = judge(service, &state.life, state.slow_from, now, uptime);
+            service.judge(state, pools, (now, uptime), everything);
         }
     }
 
@@ -50,79 +67,120 @@ impl Engine {
     }
 }
 
-/// Freezes what is slow: stable's p99 when the run started, or as soon as it has enough requests.
-pub(super) fn freeze_threshold(service: &Service, state: &mut ServiceState) {
-    let in_progress = state.life.run.as_ref().is_some_and(|r| matches!(r.state, RunState::Starting | RunState::Stepping));
-    if in_progress
-        && state.slow_from.is_none()
-        && let Some(stable) = &state.life.stable
-    {
-        let window = service.proxy.meter(&stable.pool()).window();
-        if window.n >= measure::ENOUGH_FOR_P99
-            && let Some(p99) = window.p99
-        {
-            // What is remembered is whole milliseconds, and must be the same before and after a restart.
-            let exact = Duration::from_secs_f64(p99 / 1_000.0);
-            let whole = exact.as_micros().div_ceil(1_000);
-            state.slow_from = Some(Duration::from_millis(u64::try_from(whole).unwrap_or(u64::MAX)));
+/// The run whose version is judged: compared with stable, and by its limits alone while it bakes.
+fn run_of<'a>(life: &'a Life, judged: Option<&Judged<'_>>) -> Option<&'a Run> {
+    life.run.as_ref().filter(|_| judged.is_some())
+}
+
+impl Service {
+    fn judge(&mut self, state: &ServiceState, pools: &[PoolStatus], at: (Time, Duration), everything: bool) {
+        let judged = state.life.judged();
+        let run = run_of(&state.life, judged.as_ref());
+        let compared = run.filter(|_| judged.as_ref().is_some_and(|j| !j.baking));
+        // Stable is measured between runs too: how its errors come must be known when one begins.
+        let gates = judged.as_ref().map(|j| &j.who.spec.gates).or(state.life.stable.as_ref().map(|d| &d.spec.gates));
+        let gates: &[GateSpec] = gates.map(Vec::as_slice).unwrap_or_default();
+        let beside = match &judged {
+            Some(judged) => judged.against,
+            None => state.life.stable.as_ref(),
+        };
+        let meters = [judged.as_ref().map(|j| j.who.pool()), beside.map(crate::conductor::life::Deployed::pool)]
+            .map(|pool| pool.map(|pool| (self.proxy.meter(&pool), pool)));
+        let sides = meters.each_ref().map(|side| {
+            side.as_ref().map(|(meter, pool)| Side { pool: pool.clone(), meter, status: pools.iter().find(|p| p.id == *pool) })
+        });
+        let [candidate, stable] = sides.each_ref().map(Option::as_ref);
+        let (now, uptime) = at;
+
+        let follows = (run.map(|r| r.id.clone()), judged.as_ref().and_then(|j| j.since));
+        let cut = self.followed != follows;
+        let programmed = compared.map(|_| self.proxy.programmed().1);
+        let mut fed = cut;
+        self.tally.look([candidate, stable], uptime);
+        for gate in gates {
+            if !cut && !self.tally.is_due(gate, uptime) {
+                continue;
+            }
+            let interval = self.tally.close(gate, [candidate, stable], state.slow_from, programmed, at);
+            if let Some(interval) = interval {
+                fed = true;
+                self.ledger.feed(gate, &interval);
+            }
+        }
+        if let Some(stable) = stable {
+            self.ledger.stable_is(&stable.pool.to_string());
+        }
+        if cut {
+            self.tally.retain(gates);
+            self.ledger.follow(follows.0.as_ref(), follows.1, gates);
+            self.followed = follows;
+        }
+        if everything && let (Some(run), Some(candidate), Some(stable)) = (compared, candidate, stable) {
+            // Without a ready instance its share goes to stable, which the instances tell.
+            let routed = candidate.status.is_some_and(|s| !s.ready.is_empty()) && programmed == Some(run.weight);
+            let weight = run.converged.filter(|_| routed && run.weight > Weight::ZERO).map(|since| (run.weight, since));
+            if let Some((own, other)) = self.tally.dealt(candidate, stable) {
+                self.ledger.routed(weight, own, other, now);
+            }
+        }
+        if let Some((candidate, _)) = meters.first().and_then(Option::as_ref) {
+            self.tally.follow_bad(run.and_then(|r| r.bad_since), candidate);
+        }
+        match run {
+            None => self.gates.clear(),
+            Some(_) if fed || everything => {
+                let look = |gate: &GateSpec| Look { sensors: sensors(gate, state.slow_from), queries: Vec::new() };
+                self.gates = self.ledger.judge(gates, look, &self.gates, now);
+            }
+            Some(_) => {}
+        }
+    }
+
+    /// Puts what the judge knows beside what is written: with everything that moved, and now and then.
+    pub(super) fn remember(&self, state: &mut ServiceState, moved: bool, uptime: Duration) {
+        let judged = state.life.judged();
+        let due = judged.is_some() && uptime.saturating_sub(self.ledger_saved) >= SAVED_EVERY;
+        if !moved && !due {
+            return;
+        }
+        state.ledger = self.ledger.clone();
+        let bad = run_of(&state.life, judged.as_ref()).is_some_and(|r| r.bad_since.is_some());
+        if let Some(judged) = judged.filter(|_| bad) {
+            state.failed_since_bad = self.tally.failed_since_bad(&self.proxy.meter(&judged.who.pool()));
         }
     }
 }
 
-fn judge(service: &mut Service, life: &Life, slow_from: Option<Duration>, now: Time, uptime: Duration) -> Vec<GateState> {
-    let judged = life.judged();
-    let run = life.run.as_ref().filter(|_| judged.is_some_and(|j| !j.baking));
-    let Some(judged) = judged else {
-        service.baseline.follow(None, None, &[]);
-        service.recent.clear();
-        return Vec::new();
-    };
-    let pool = judged.who.pool();
-    let meter = service.proxy.meter(&pool);
-    let against = judged.against.map(|d| (d.pool(), service.proxy.meter(&d.pool())));
-    let mut meters: Vec<(PoolId, &Meter)> = vec![(pool.clone(), &meter)];
-    meters.extend(against.iter().map(|(pool, meter)| (pool.clone(), meter.as_ref())));
-    service.baseline.follow(run, slow_from, &meters);
-    match judged.since.filter(|_| judged.baking) {
-        Some(since) => service.recent.follow((pool.clone(), since, slow_from), &meter, now, uptime),
-        None => service.recent.clear(),
-    }
-    let before = &service.gates;
-    let gates = &judged.who.spec.gates;
-    let Some(since) = judged.since else {
-        // Nothing was counted at this weight yet: that is no blindness.
-        return gates.iter().map(|gate| before.iter().find(|b| b.id == gate.name).cloned().unwrap_or_else(|| not_yet(gate, now))).collect();
-    };
-    let (own, counted_since) = if judged.baking {
-        (service.recent.counts(&meter), service.recent.since())
-    } else {
-        (service.baseline.counts(&pool, &meter), service.baseline.since())
-    };
-    let arms = Arms {
-        candidate: own,
-        // With nothing beside it only limits count.
-        stable: match &against {
-            Some((pool, meter)) => service.baseline.counts(pool, meter),
-            None => Some(Counts::default()),
-        },
-        threshold_known: slow_from.is_some(),
-        since: counted_since.unwrap_or(since),
-        fresh: true,
-        rate: measure::rate(&meter.window()),
-    };
-    gates.iter().map(|gate| judge::state(&FirstGate, gate, &arms, before.iter().find(|b| b.id == gate.name), now)).collect()
+/// What a run's judge follows: the run, and since when its weight is what it is.
+pub(super) type Followed = (Option<RunId>, Option<Time>);
+
+/// The host's own counters are always there and never old; what is slow has to be known first.
+fn sensors(gate: &GateSpec, slow_from: Option<Duration>) -> Vec<Sensor> {
+    let sensor = |name: &str, arm, state| Sensor { name: name.into(), arm, state, age: None, required: true };
+    let what = if gate.signal == GateSignal::Restarts { "instances" } else { "requests" };
+    let counted = [("canary", Arm::Candidate), ("stable", Arm::Stable)]
+        .map(|(who, arm)| sensor(&format!("{what} of {who}"), arm, SensorState::Fresh));
+    let threshold = (gate.signal == GateSignal::Slow)
+        .then(|| sensor("stable's p99", Arm::Stable, if slow_from.is_some() { SensorState::Fresh } else { SensorState::Absent }));
+    counted.into_iter().chain(threshold).collect()
 }
 
-/// A gate before the candidate had any traffic.
-fn not_yet(gate: &GateSpec, now: Time) -> GateState {
-    let verdict = Verdict::Wait { missing: "no traffic yet".into(), eta: None };
-    GateState {
-        id: gate.name.clone(),
-        signal: gate.signal.measured(),
-        rule: judge::rule_text(gate),
-        on_fail: gate.on_fail,
-        verdict,
-        since: now,
-        evidence: None,
+/// Freezes what is slow: stable's p99 when the run started, or as soon as it has enough requests. Of a
+/// service that never has enough in a minute, the bucket that its p99 lies in since its start.
+pub(super) fn freeze_threshold(service: &Service, state: &mut ServiceState) {
+    let in_progress = state.life.run.as_ref().is_some_and(|r| matches!(r.state, RunState::Starting | RunState::Stepping));
+    if !in_progress || state.slow_from.is_some() {
+        return;
     }
+    let Some(stable) = &state.life.stable else { return };
+    let meter = service.proxy.meter(&stable.pool());
+    let window = meter.window();
+    let recent = window.p99.filter(|_| window.n >= measure::ENOUGH_FOR_P99).map(|p99| Duration::from_secs_f64(p99 / 1_000.0));
+    let ever = || {
+        let all = meter.latencies();
+        all.bound_of(0.99).filter(|_| all.count() >= measure::ENOUGH_FOR_P99)
+    };
+    // What is remembered is whole milliseconds, and must be the same before and after a restart.
+    let whole = |exact: Duration| Duration::from_millis(u64::try_from(exact.as_micros().div_ceil(1_000)).unwrap_or(u64::MAX));
+    state.slow_from = recent.or_else(ever).map(whole);
 }

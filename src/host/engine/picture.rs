@@ -336,7 +336,7 @@ fn bad(service: &Service, life: &Life) -> Option<Bad> {
     let own = measure::error_ratio(&window).unwrap_or_default();
     Some(Bad {
         since,
-        failed: service.baseline.failed_since_bad(&candidate),
+        failed: service.tally.failed_since_bad(&candidate),
         per_second: judge::waiting_cost(measure::rate(&window), own, stable.unwrap_or_default()),
     })
 }

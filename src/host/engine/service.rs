@@ -1,15 +1,16 @@
 //! What the host has in memory of one service, beside what it remembers on disk.
 
-use super::{preview::Preview, routing::Tested};
+use super::{judging::Followed, preview::Preview, routing::Tested};
 use crate::{
     conductor::life::{Deployed, PoolId},
     host::{
-        measure::Baseline,
         proof::Watch,
         proxy::{Lingering, Proxy},
-        recent::{Recent, Served},
+        served::Served,
+        tally::Tally,
     },
     journal,
+    judge::Ledger,
     model::{
         digest::Digest,
         gate::GateState,
@@ -35,10 +36,14 @@ pub struct Service {
     pub listen: SocketAddr,
     /// What the listener was told last.
     settings: ProxySpec,
-    /// Zero points of the evidence.
-    pub baseline: Baseline,
-    /// The counters of a version that bakes.
-    pub recent: Recent,
+    /// Counters on their way to the judge.
+    pub tally: Tally,
+    /// What the judge knows.
+    pub ledger: Ledger,
+    /// The run and weight that it follows.
+    pub followed: Followed,
+    /// When the ledger was last given to the disk, by the host's uptime.
+    pub ledger_saved: Duration,
     /// What the version with all the traffic served since that was told.
     pub served: Served,
     /// Its gates as they were judged last.
@@ -108,8 +113,10 @@ impl Service {
             proxy,
             listen,
             settings,
-            baseline: Baseline::default(),
-            recent: Recent::default(),
+            tally: Tally::default(),
+            ledger: Ledger::default(),
+            followed: Followed::default(),
+            ledger_saved: Duration::ZERO,
             served: Served::default(),
             gates: Vec::new(),
             proof: None,

@@ -35,7 +35,10 @@ impl Engine {
     /// What a fresh start must do before its first turn.
     pub(super) fn adopt(&mut self) {
         for (name, state) in &self.state.services {
-            if let (Some(service), Some(watch)) = (self.services.get_mut(name), proof_of(state)) {
+            let Some(service) = self.services.get_mut(name) else { continue };
+            service.ledger = state.ledger.clone();
+            service.tally.resume(state.life.run.as_ref(), state.failed_since_bad);
+            if let Some(watch) = proof_of(state) {
                 service.proof = Some(watch);
             }
         }
@@ -69,7 +72,7 @@ impl Engine {
     fn turn_and_tell(&mut self, everything: bool) {
         let now = self.clock.now();
         let pools = self.instances.status();
-        self.judge_all(now, self.clock.uptime());
+        self.judge_all(&pools, now, everything);
         self.move_plans(&pools, now);
         self.make_so(&pools, now);
         self.take_up_found(now);
@@ -104,6 +107,7 @@ impl Engine {
                 state.slow_from = None;
             }
             freeze_threshold(service, state);
+            service.remember(state, state.life != before, uptime);
             note_all(state, now, notes);
             state.keep_artifacts(|artifact| needed.contains(artifact));
             if (is_reverting(&state.life) && !is_reverting(&before)) || arrived(&before, &state.life) {
@@ -122,6 +126,12 @@ impl Engine {
                 }
             }
             if next != self.state {
+                for (name, service) in &mut self.services {
+                    let given = |state: &HostState| state.services.get(name).map(|s| s.ledger.clone());
+                    if given(&next) != given(&self.state) {
+                        service.ledger_saved = uptime;
+                    }
+                }
                 self.pending = Some(Pending::start(&self.saver, next, None));
             }
         }

@@ -1,5 +1,6 @@
 //! All latencies of a version in fixed buckets, as Prometheus wants them: exact at each bound, never reset.
 
+use crate::model::interval::Buckets;
 use std::time::Duration;
 
 /// The upper bounds of the buckets in microseconds, inclusive. Above the last one there is one more bucket.
@@ -28,6 +29,28 @@ impl Latencies {
             *sum += count;
             Some((Duration::from_micros(*bound), *sum))
         })
+    }
+
+    /// What came since an earlier look, with edges in milliseconds.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "counts of requests, and bounds of a minute")]
+    pub fn since(&self, earlier: &Self) -> Buckets {
+        let more = |now: &u64, then: &u64| now.saturating_sub(*then) as f64;
+        let counts = self.counts.iter().zip(&earlier.counts).map(|(now, then)| more(now, then));
+        Buckets {
+            edges: BOUNDS.iter().map(|micros| *micros as f64 / 1_000.0).collect(),
+            counts: counts.chain([more(&self.above, &earlier.above)]).collect(),
+        }
+    }
+
+    /// The smallest bound that this share of them is at or below; `None` of nothing or above them all.
+    #[must_use]
+    pub fn bound_of(&self, share: f64) -> Option<Duration> {
+        #[expect(clippy::cast_precision_loss, reason = "counts of requests")]
+        let needed = self.count() as f64 * share;
+        #[expect(clippy::cast_precision_loss, reason = "counts of requests")]
+        let found = self.cumulative().find(|(_, below)| *below > 0 && *below as f64 >= needed);
+        found.map(|(bound, _)| bound)
     }
 
     /// How many there are.

@@ -1,0 +1,209 @@
+//! How fast a version spends the service's error budget, over several windows at once, and how much of
+//! the budget this run has spent.
+//!
+//! A burn rate of 1 spends the budget of 30 days in exactly 30 days. The pairs of windows and their
+//! rates are those of the Site Reliability Workbook, chapter "Alerting on SLOs". A service's own alert
+//! sees a broken canary late (at 5 % weight even one that fails always is 5 % of the errors), so the
+//! rate is told of each version's own requests; `blast` is what the candidate's part of the traffic does
+//! to the whole service. What stops a run is the budget: see [`spent`].
+
+use crate::model::interval::Count;
+use serde::{Deserialize, Serialize};
+use std::collections::VecDeque;
+
+/// What the budget is for, in seconds: 30 days.
+pub const PERIOD: f64 = 30.0 * 86_400.0;
+
+/// A pair of windows that alerts when the burn rate is above `rate` in both.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Pair {
+    /// How urgent, and which: `page 1h/5m`.
+    pub name: &'static str,
+    /// The long window in seconds.
+    pub long: f64,
+    /// The short one: a twelfth.
+    pub short: f64,
+    /// The burn rate.
+    pub rate: f64,
+}
+
+/// From the most urgent to the least.
+pub const PAIRS: [Pair; 4] = [
+    Pair { name: "page 1h/5m", long: 3_600.0, short: 300.0, rate: 14.4 },
+    Pair { name: "page 6h/30m", long: 21_600.0, short: 1_800.0, rate: 6.0 },
+    Pair { name: "ticket 1d/2h", long: 86_400.0, short: 7_200.0, rate: 3.0 },
+    Pair { name: "ticket 3d/6h", long: 259_200.0, short: 21_600.0, rate: 1.0 },
+];
+
+impl Pair {
+    /// The part of the period's budget that is gone when the pair alerts, at exactly its rate.
+    #[must_use]
+    pub fn budget(&self) -> f64 {
+        self.rate * self.long / PERIOD
+    }
+
+    /// The error ratio that is exactly its rate.
+    #[must_use]
+    pub fn ratio(&self, slo: f64) -> f64 {
+        self.rate * (1.0 - slo)
+    }
+
+    /// Seconds from a step to this error ratio until it alerts; `None` if it never does.
+    #[must_use]
+    pub fn fires_after(&self, ratio: f64, slo: f64) -> Option<f64> {
+        let after = self.ratio(slo) / ratio * self.long;
+        (after <= self.long * (1.0 + 1e-9)).then_some(after)
+    }
+}
+
+/// Burn rate of an error ratio; `slo` in parts of one.
+#[must_use]
+pub fn rate(ratio: f64, slo: f64) -> f64 {
+    ratio / (1.0 - slo)
+}
+
+/// The part of the period's budget that a run has spent: errors of the candidate above what stable's
+/// ratio would have given. `all` are the requests of both versions in `secs`, from which the budget of
+/// the period is projected. `None` without traffic.
+#[must_use]
+pub fn spent(excess: f64, all: f64, secs: f64, slo: f64) -> Option<f64> {
+    let budget = all / secs * PERIOD * (1.0 - slo);
+    (secs > 0.0 && budget > 0.0).then(|| excess.max(0.0) / budget)
+}
+
+/// One version's counts of the last three days: minutes for an hour, ten minutes for six hours, hours.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Windows {
+    rings: [Ring; 3],
+}
+
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+struct Ring {
+    /// Seconds of a full cell.
+    grain: f64,
+    /// How far back, in seconds.
+    span: f64,
+    /// Oldest first: seconds, hits, of.
+    cells: VecDeque<(f64, f64, f64)>,
+}
+
+impl Default for Windows {
+    fn default() -> Self {
+        let ring = |grain, span| Ring { grain, span, cells: VecDeque::new() };
+        Self { rings: [ring(60.0, 3_600.0), ring(600.0, 21_600.0), ring(3_600.0, 259_200.0)] }
+    }
+}
+
+impl Windows {
+    /// Takes in an interval.
+    pub fn add(&mut self, secs: f64, count: Count) {
+        self.rings.iter_mut().for_each(|ring| ring.add(secs, count));
+    }
+
+    /// What was counted in the last so many seconds, and how many of them are known.
+    #[must_use]
+    pub fn last(&self, secs: f64) -> (Count, f64) {
+        // The finest that goes back that far.
+        let ring = self.rings.iter().find(|r| r.span >= secs).or(self.rings.last());
+        ring.map_or_else(Default::default, |r| r.last(secs))
+    }
+
+    /// The pairs that alert. A version that is younger than a window burnt nothing before it was there.
+    #[must_use]
+    pub fn alerts(&self, slo: f64) -> Vec<&'static str> {
+        let burns = |secs: f64, pair: &Pair| {
+            let (count, known) = self.last(secs);
+            count.ratio().is_some_and(|ratio| rate(ratio, slo) * (known / secs).min(1.0) > pair.rate)
+        };
+        PAIRS.iter().filter(|p| burns(p.long, p) && burns(p.short, p)).map(|p| p.name).collect()
+    }
+}
+
+impl Ring {
+    fn add(&mut self, secs: f64, count: Count) {
+        match self.cells.back_mut() {
+            Some(last) if last.0 + secs <= self.grain * 1.01 => {
+                last.0 += secs;
+                last.1 += count.hits;
+                last.2 += count.of;
+            }
+            _ => self.cells.push_back((secs, count.hits, count.of)),
+        }
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "at most 72")]
+        let most = (self.span / self.grain) as usize + 1;
+        while self.cells.len() > most {
+            self.cells.pop_front();
+        }
+    }
+
+    fn last(&self, secs: f64) -> (Count, f64) {
+        let (mut count, mut known) = (Count::default(), 0.0);
+        for (cell, hits, of) in self.cells.iter().rev() {
+            if known >= secs * 0.999 {
+                break;
+            }
+            count += Count::new(*hits, *of);
+            known += cell;
+        }
+        (count, known)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn published_table_of_windows() {
+        let want =
+            [(0.02, [0.0144, 0.072, 0.144]), (0.05, [0.006, 0.03, 0.06]), (0.10, [0.003, 0.015, 0.03]), (0.10, [0.001, 0.005, 0.01])];
+        for (pair, (budget, ratios)) in PAIRS.iter().zip(want) {
+            assert!((pair.budget() - budget).abs() < 1e-9, "{pair:?}");
+            assert!((pair.long / pair.short - 12.0).abs() < 1e-9);
+            for (slo, ratio) in [0.999, 0.995, 0.99].into_iter().zip(ratios) {
+                assert!((pair.ratio(slo) - ratio).abs() < 1e-9, "{pair:?} {slo}");
+            }
+        }
+        for (ratio, minutes) in [(1.0, 0.864), (0.1, 8.64), (0.02, 43.2), (0.0144, 60.0)] {
+            let after = PAIRS[0].fires_after(ratio, 0.999).unwrap() / 60.0;
+            assert!((after - minutes).abs() < 1e-9, "{ratio}: {after}");
+        }
+        assert_eq!(PAIRS[0].fires_after(0.01, 0.999), None);
+    }
+
+    #[test]
+    fn windows_alert_when_both_burn_and_the_short_one_ends_it() {
+        let mut w = Windows::default();
+        let minutes = |w: &mut Windows, n: u32, ratio: f64| (0..n * 6).for_each(|_| w.add(10.0, Count::new(ratio * 100.0, 100.0)));
+        minutes(&mut w, 60, 0.0);
+        assert!(w.alerts(0.999).is_empty());
+        // 10 % failing fires the first pair 8.64 minutes later.
+        minutes(&mut w, 8, 0.1);
+        assert!(w.alerts(0.999).is_empty());
+        minutes(&mut w, 1, 0.1);
+        assert_eq!(w.alerts(0.999), ["page 1h/5m"]);
+        minutes(&mut w, 6, 0.0);
+        assert!(!w.alerts(0.999).contains(&"page 1h/5m"), "the short window ends it");
+    }
+
+    #[test]
+    fn three_days_take_no_more_room_than_three_hours() {
+        let mut w = Windows::default();
+        for _ in 0..40_000 {
+            w.add(10.0, Count::new(0.0, 100.0));
+        }
+        let cells: Vec<usize> = w.rings.iter().map(|r| r.cells.len()).collect();
+        assert_eq!(cells, [61, 37, 73]);
+        let (count, known) = w.last(259_200.0);
+        assert!((known - 259_200.0).abs() < 3_601.0 && (count.of / known - 10.0).abs() < 1e-6);
+    }
+
+    #[test]
+    fn only_errors_above_stables_ratio_spend_budget() {
+        // 1,000 requests a minute at 99.9 %: 43,200 errors in 30 days.
+        let part = spent(432.0, 60_000.0, 3_600.0, 0.999).unwrap();
+        assert!((part - 0.01).abs() < 1e-9, "{part}");
+        assert_eq!(spent(-5.0, 60_000.0, 3_600.0, 0.999), Some(0.0));
+        assert_eq!(spent(5.0, 0.0, 3_600.0, 0.999), None);
+    }
+}

@@ -1,0 +1,210 @@
+//! The verdict, in this order:
+//!
+//! | | |
+//! |---|---|
+//! | blind | a required sensor is not fresh, or nothing reaches a candidate that should have traffic |
+//! | fail | the odds or the change detector cross their line, and the candidate is not shown to be within `r_max`: since this weight converged, or since the change |
+//! | fail, both | otherwise, when both versions are shown to be over the limit: going back would not help |
+//! | fail, limit | the candidate is shown to be over the limit |
+//! | fail, budget | the run has spent its part of the error budget |
+//! | worse | a wait that holds the plan: odds from 20 on, or over the line but shown to be within `r_max` |
+//! | pass | shown not to be `r_max` times as bad as stable, or shown to be under the limit |
+//! | wait | otherwise |
+//!
+//! Nothing is averaged over gates: that loses a clear failure (400 and four times 0.2 average 80) and
+//! lets one that only advises go back. Where several gates revert, the lines of each are multiplied by
+//! their number, so that all of them together revert a healthy release as seldom as one would. The
+//! lines of gates that hold or advise stay: they spend nothing.
+
+use super::{burn, quantile::Asked, run::GateRun};
+use crate::model::{
+    gate::{Lines, Quantile},
+    interval::{Sensor, SensorState},
+    spec::{GateSpec, OnFail},
+};
+
+/// Requests that must have missed the candidate before silence means something: with an even chance for
+/// each, none of five arrives in less than 1 % of cases.
+const SILENT: f64 = 5.0;
+
+/// Sequential p-value below which quantiles differ.
+const DIFFERENT: f64 = 0.01;
+
+/// What a verdict is made of.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub enum Decision {
+    /// The place of the sensor that is not fresh; `None` when nothing measures it at all.
+    Blind(Option<usize>),
+    /// Requests should reach the candidate, and do not.
+    Silent,
+    /// Worse than stable, by the odds of the run.
+    Worse,
+    /// Worse than stable, by the change detector.
+    Changed,
+    /// Both are over the limit.
+    Both,
+    /// The candidate is over the limit.
+    Limit,
+    /// The run's part of the budget is spent.
+    Budget,
+    /// It looks worse: nothing moves by itself.
+    Suspect,
+    /// It is worse, and within what is allowed.
+    Within,
+    /// Not `r_max` times as bad as stable.
+    Safe,
+    /// Under the limit.
+    Under,
+    /// A quantile is higher than stable's.
+    Slower,
+    /// A quantile is not higher than stable's.
+    Alike,
+    /// Not enough was seen.
+    Open,
+}
+
+/// All odds of a gate, as logarithms.
+#[derive(Clone, Copy, PartialEq, Debug, Default)]
+pub struct Odds {
+    /// Of the whole run.
+    pub run: f64,
+    /// Of this weight.
+    pub step: f64,
+    /// The change detector's.
+    pub change: f64,
+    /// Not `r_max` times as bad, since this weight converged.
+    pub safe: f64,
+    /// The same since the change that the detector sees.
+    pub safe_since: f64,
+    /// The candidate over the limit: of the run or of its change detector, as far as they reach.
+    pub over: Reach,
+    /// Stable over the limit, likewise.
+    pub stable_over: Reach,
+    /// The candidate under the limit, since this weight converged.
+    pub under: f64,
+}
+
+/// Odds of a run and of its change detector, as logarithms.
+#[derive(Clone, Copy, PartialEq, Debug, Default)]
+pub struct Reach {
+    /// Of the whole run.
+    pub run: f64,
+    /// Of the change detector.
+    pub change: f64,
+}
+
+impl Reach {
+    fn crosses(self, lines: &Lines) -> bool {
+        self.run >= lines.fail.ln() || self.change >= lines.change.ln()
+    }
+}
+
+/// What odds are held to, for a gate among so many that revert.
+#[must_use]
+pub fn lines(gate: &GateSpec, reverting: usize) -> Lines {
+    #[expect(clippy::cast_precision_loss, reason = "a handful of gates")]
+    let m = if gate.on_fail() == OnFail::Revert { reverting.max(1) as f64 } else { 1.0 };
+    let usual = Lines::default();
+    let per_minute = 60.0 / gate.interval.as_secs_f64().max(0.001);
+    Lines { fail: usual.fail * m, change: usual.change * per_minute * m, ..usual }
+}
+
+impl GateRun {
+    /// All odds now.
+    #[must_use]
+    pub fn odds(&self) -> Odds {
+        let reach = |over: &super::limit::Over| Reach { run: over.ln_odds(), change: over.ln_change() };
+        Odds {
+            run: self.odds.ln_odds(),
+            step: self.step.odds.ln_odds(),
+            change: self.change.ln_odds(),
+            safe: self.step.ln_safe,
+            safe_since: self.change.ln_since(),
+            over: reach(&self.over),
+            stable_over: reach(&self.stable_over),
+            under: self.step.under.ln_odds(),
+        }
+    }
+
+    /// The decision, with the odds it rests on.
+    #[must_use]
+    pub fn decide(&self, gate: &GateSpec, lines: &Lines, sensors: &[Sensor]) -> (Decision, Odds) {
+        let odds = self.odds();
+        (self.decision(gate, lines, sensors, &odds), odds)
+    }
+
+    fn decision(&self, gate: &GateSpec, lines: &Lines, sensors: &[Sensor], odds: &Odds) -> Decision {
+        if sensors.is_empty() {
+            return Decision::Blind(None);
+        }
+        if let Some(place) = sensors.iter().position(|s| s.required && s.state != SensorState::Fresh) {
+            return Decision::Blind(Some(place));
+        }
+        if self.silence >= SILENT {
+            return Decision::Silent;
+        }
+        if gate.signal.quantile().is_some() {
+            return self.quantile_decision(gate);
+        }
+        let (worse, changed) = (odds.run >= lines.fail.ln(), odds.change >= lines.change.ln());
+        // What crosses a line has more errors than its share: see the room `odds`.
+        let safe = odds.safe >= lines.pass.ln();
+        if worse && !safe {
+            return Decision::Worse;
+        }
+        // Hours in which it was within `r_max` say nothing of the minutes in which it became worse.
+        if changed && odds.safe_since < lines.pass.ln() {
+            return Decision::Changed;
+        }
+        if odds.over.crosses(lines) {
+            return if odds.stable_over.crosses(lines) { Decision::Both } else { Decision::Limit };
+        }
+        if self.spent(gate).is_some_and(|spent| spent >= gate.budget / 100.0) {
+            return Decision::Budget;
+        }
+        if worse || changed {
+            return Decision::Within;
+        }
+        if odds.run >= lines.worse.ln() {
+            return Decision::Suspect;
+        }
+        if safe {
+            Decision::Safe
+        } else if super::run::per_one(gate).is_some() && odds.under >= lines.pass.ln() {
+            Decision::Under
+        } else {
+            Decision::Open
+        }
+    }
+
+    /// The part of the 30 days' error budget that this run has spent, in parts of one.
+    #[must_use]
+    pub fn spent(&self, gate: &GateSpec) -> Option<f64> {
+        burn::spent(self.excess, self.candidate.of + self.stable.of, self.secs, gate.slo? / 100.0)
+    }
+
+    /// The quantile that the gate looks at, of both versions.
+    #[must_use]
+    pub fn quantile(&self, gate: &GateSpec) -> Option<Quantile> {
+        let q = gate.signal.quantile()?;
+        let [candidate, stable] = self.step.latency.as_ref()?;
+        let asked = Asked::new(q);
+        Some(Quantile { q, candidate: asked.bounds(candidate), stable: asked.bounds(stable), p: asked.p_value(candidate, stable) })
+    }
+
+    fn quantile_decision(&self, gate: &GateSpec) -> Decision {
+        let Some(seen) = self.quantile(gate) else { return Decision::Open };
+        let (own, other) = (seen.candidate, seen.stable);
+        if gate.limit.is_some_and(|limit| own.low >= limit) {
+            return if gate.limit.is_some_and(|limit| other.low >= limit) { Decision::Both } else { Decision::Limit };
+        }
+        // An upper bound that is not known is above every edge.
+        let edge = |high: Option<f64>| high.unwrap_or(f64::INFINITY);
+        let higher = own.low > other.low || edge(own.high) > edge(other.high);
+        if seen.p <= DIFFERENT && higher {
+            return Decision::Slower;
+        }
+        let within = own.high.is_some_and(|high| gate.limit.is_none_or(|limit| high <= limit));
+        if within && edge(own.high) <= edge(other.high) { Decision::Alike } else { Decision::Open }
+    }
+}

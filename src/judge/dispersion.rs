@@ -1,0 +1,315 @@
+//! How much errors come in bursts: one bad call to a dependency fails ten requests. Evidence is divided
+//! by it, or bursts would revert healthy releases.
+//!
+//! It is Pearson's dispersion of stable's errors over the last hour, not the variance of the counts:
+//! that would measure the traffic, which differs from minute to minute with perfectly independent
+//! errors. It counts as 1 unless chance explains that much in less than one case of ten; then it is
+//! taken times 1.2. Below 20 errors nothing is known, and it is 10.
+//!
+//! Where instances can be told apart, those of one interval are compared with each other: errors that
+//! rise for every instance alike touch both versions alike, and the comparison of the two versions needs
+//! no discount for them. What is held to an absolute limit does, so there are two numbers.
+//!
+//! An hour is kept in at most 60 cells. Shorter intervals are merged as they get old, so that a state
+//! has one size however often it is fed.
+
+use crate::model::interval::Count;
+use serde::{Deserialize, Serialize};
+use statrs::distribution::{ChiSquared, ContinuousCDF};
+use std::{collections::VecDeque, sync::OnceLock};
+
+/// What is looked back on, in seconds.
+const HOUR: f64 = 3_600.0;
+/// How many cells are kept.
+const CELLS: usize = 60;
+/// Fewer errors than this say nothing of bursts.
+pub const ENOUGH: f64 = 20.0;
+/// What is assumed then.
+pub const UNKNOWN: f64 = 10.0;
+/// Once chance does not explain it.
+const SAFETY: f64 = 1.2;
+/// The quantile of chi-square up to which chance explains it.
+const CHANCE: f64 = 0.9;
+/// Fewer comparisons between instances than this are not relied on.
+const COMPARISONS: f64 = 10.0;
+
+/// Stable's errors of the last hour.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+pub struct Dispersion {
+    /// How long a cell is, in seconds, until it is full.
+    grain: f64,
+    /// Oldest first.
+    cells: VecDeque<Cell>,
+    /// Sums over the cells; none after it was read from a disk.
+    #[serde(skip)]
+    sums: Option<Sums>,
+}
+
+/// Sums over cells.
+#[derive(Clone, Copy, PartialEq, Debug, Default)]
+struct Sums {
+    secs: f64,
+    count: Count,
+    /// Of y^2 / n.
+    squares: f64,
+    cells: f64,
+    chi: f64,
+    df: f64,
+    /// How often cells were taken away again: what rounding leaves must not add up.
+    taken: u32,
+}
+
+impl Sums {
+    fn of(cells: &VecDeque<Cell>) -> Self {
+        let mut sums = Self::default();
+        cells.iter().for_each(|cell| sums.put(cell, 1.0));
+        sums
+    }
+
+    /// Adds a cell, or takes it away with -1.
+    fn put(&mut self, cell: &Cell, sign: f64) {
+        self.secs += sign * cell.secs;
+        self.taken += u32::from(sign < 0.0);
+        if cell.count.of > 0.0 {
+            self.count += Count::new(sign * cell.count.hits, sign * cell.count.of);
+            self.squares += sign * cell.count.hits * cell.count.hits / cell.count.of;
+            self.cells += sign;
+            self.chi += sign * cell.chi;
+            self.df += sign * cell.df;
+        }
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Debug, Default, Serialize, Deserialize)]
+struct Cell {
+    /// Seconds.
+    #[serde(rename = "s")]
+    secs: f64,
+    /// What was counted in them.
+    #[serde(rename = "c")]
+    count: Count,
+    /// Pearson's statistic between instances.
+    #[serde(rename = "x", default, skip_serializing_if = "is_zero")]
+    chi: f64,
+    /// And its degrees of freedom.
+    #[serde(rename = "f", default, skip_serializing_if = "is_zero")]
+    df: f64,
+}
+
+/// By what evidence is divided, at least 1.
+#[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Phi {
+    /// A comparison of the two versions.
+    pub pair: f64,
+    /// One version beside a limit.
+    pub alone: f64,
+}
+
+impl Default for Phi {
+    /// What holds while nothing is known.
+    fn default() -> Self {
+        Self { pair: UNKNOWN, alone: UNKNOWN }
+    }
+}
+
+impl Phi {
+    /// At least this.
+    #[must_use]
+    pub const fn at_least(self, least: f64) -> Self {
+        Self { pair: self.pair.max(least), alone: self.alone.max(least) }
+    }
+}
+
+impl Dispersion {
+    /// Takes in an interval of stable's; `instances` are its parts where they can be told apart.
+    pub fn add(&mut self, secs: f64, count: Count, instances: &[Count]) {
+        let (chi, df) = between(instances);
+        let new = Cell { secs, count, chi, df };
+        if self.grain <= 0.0 {
+            self.grain = secs.min(HOUR);
+        }
+        let mut sums = self.sums.take().filter(|sums| sums.taken < 1_000).unwrap_or_else(|| Sums::of(&self.cells));
+        match self.cells.back_mut() {
+            // Half an interval of grace: a second that came late must not make two cells of one.
+            Some(last) if last.secs + secs <= self.grain + secs / 2.0 => {
+                sums.put(last, -1.0);
+                last.take(new);
+                sums.put(last, 1.0);
+            }
+            _ => {
+                sums.put(&new, 1.0);
+                self.cells.push_back(new);
+            }
+        }
+        while let Some(oldest) = self.cells.front().filter(|oldest| self.cells.len() > 1 && sums.secs - oldest.secs >= HOUR) {
+            sums.put(oldest, -1.0);
+            self.cells.pop_front();
+        }
+        self.sums = Some(sums);
+        if self.cells.len() > CELLS {
+            self.grain *= 2.0;
+            let cells = std::mem::take(&mut self.cells);
+            for cell in cells {
+                match self.cells.back_mut() {
+                    Some(last) if last.secs + cell.secs <= self.grain * 1.01 => last.take(cell),
+                    _ => self.cells.push_back(cell),
+                }
+            }
+            // Intervals of uneven length may refuse to merge.
+            while self.cells.len() > CELLS {
+                self.cells.pop_front();
+            }
+            self.sums = Some(Sums::of(&self.cells));
+        }
+    }
+
+    /// The dispersion as it is known now.
+    #[must_use]
+    pub fn phi(&self) -> Phi {
+        let Sums { count: all, squares, cells, chi, df, .. } = self.sums.unwrap_or_else(|| Sums::of(&self.cells));
+        if all.hits < ENOUGH {
+            return Phi::default();
+        }
+        // The sum of (y - n p)^2 / (n p) over cells, with p = all hits / all requests.
+        let over_time = squares * all.of / all.hits - all.hits;
+        let alone = if cells < 2.0 { UNKNOWN } else { judged(over_time, cells - 1.0) };
+        Phi { pair: if df >= COMPARISONS { judged(chi, df) } else { alone }, alone }
+    }
+
+    /// Forgets everything: another version is stable now.
+    pub fn clear(&mut self) {
+        *self = Self::default();
+    }
+}
+
+impl Cell {
+    fn take(&mut self, other: Self) {
+        self.secs += other.secs;
+        self.count += other.count;
+        self.chi += other.chi;
+        self.df += other.df;
+    }
+}
+
+/// Pearson's statistic between the instances of one interval, and its degrees of freedom. Without any
+/// error there is nothing to compare.
+fn between(instances: &[Count]) -> (f64, f64) {
+    let mut all = Count::default();
+    let mut n = 0.0;
+    for count in instances.iter().filter(|c| c.of > 0.0) {
+        all += *count;
+        n += 1.0;
+    }
+    let Some(p) = all.ratio().filter(|p| *p > 0.0 && n >= 2.0) else { return (0.0, 0.0) };
+    let chi = instances.iter().filter(|c| c.of > 0.0).map(|c| (c.hits - c.of * p).powi(2) / (c.of * p)).sum();
+    (chi, n - 1.0)
+}
+
+fn judged(chi: f64, df: f64) -> f64 {
+    let raw = chi / df;
+    if chi <= quantile(df) { 1.0 } else { (raw * SAFETY).max(1.0) }
+}
+
+/// The 90 % quantile of chi-square. Up to 100 degrees exact and computed once; beyond that by Wilson and
+/// Hilferty, which is right to four digits there.
+fn quantile(df: f64) -> f64 {
+    static TABLE: OnceLock<Vec<f64>> = OnceLock::new();
+    let table = TABLE.get_or_init(|| (1..=100).map(|df| exact(f64::from(df))).collect());
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "at least 1, and looked up")]
+    let place = (df.round() as usize).wrapping_sub(1);
+    table.get(place).copied().unwrap_or_else(|| wilson_hilferty(df))
+}
+
+fn exact(df: f64) -> f64 {
+    ChiSquared::new(df).map_or_else(|_| wilson_hilferty(df), |chi| chi.inverse_cdf(CHANCE))
+}
+
+fn wilson_hilferty(df: f64) -> f64 {
+    /// The 90 % quantile of the normal distribution.
+    const Z: f64 = 1.281_551_565_544_6;
+    let part = 2.0 / (9.0 * df);
+    df * (1.0 - part + Z * part.sqrt()).powi(3)
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+fn is_zero(value: &f64) -> bool {
+    *value == 0.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn minutes(counts: &[(f64, f64)]) -> Dispersion {
+        let mut d = Dispersion::default();
+        counts.iter().for_each(|(hits, of)| d.add(60.0, Count::new(*hits, *of), &[]));
+        d
+    }
+
+    #[test]
+    fn quantiles_of_chi_square() {
+        for (df, want) in [(1.0, 2.705_543), (5.0, 9.236_357), (59.0, 73.279_1), (100.0, 118.498), (200.0, 226.021)] {
+            assert!((quantile(df) - want).abs() < 5e-3, "{df}: {}", quantile(df));
+        }
+    }
+
+    #[test]
+    fn below_20_errors_it_is_ten() {
+        assert_eq!(Dispersion::default().phi(), Phi { pair: 10.0, alone: 10.0 });
+        assert_eq!(minutes(&[(19.0, 1000.0), (0.0, 1000.0)]).phi().pair, 10.0);
+        assert_eq!(minutes(&[(200.0, 1000.0)]).phi().alone, 10.0, "one cell is no comparison");
+    }
+
+    /// y = 5, 15, 10, 10 of 1000 each: expected 10, chi-square 2.5 + 2.5 = 5 of 3, below 6.25.
+    #[test]
+    fn chance_counts_as_one_and_more_than_chance_is_taken_times_1_2() {
+        let even = minutes(&[(5.0, 1000.0), (15.0, 1000.0), (10.0, 1000.0), (10.0, 1000.0)]);
+        assert_eq!(even.phi().alone, 1.0);
+        // 0, 30, 0, 10: (10 + 40 + 10 + 0) = 60 of 3 is 20, times 1.2.
+        let bursts = minutes(&[(0.0, 1000.0), (30.0, 1000.0), (0.0, 1000.0), (10.0, 1000.0)]);
+        assert!((bursts.phi().alone - 24.0).abs() < 1e-9, "{:?}", bursts.phi());
+    }
+
+    #[test]
+    fn traffic_that_rises_is_no_burst() {
+        let ramp: Vec<(f64, f64)> = (1..=60).map(|i| (f64::from(i), f64::from(i) * 100.0)).collect();
+        assert_eq!(minutes(&ramp).phi().alone, 1.0);
+    }
+
+    #[test]
+    fn where_instances_are_known_they_are_compared_with_each_other() {
+        let mut d = Dispersion::default();
+        for minute in 0..60 {
+            // Everything fails more every third minute, on all instances alike.
+            let hits = if minute % 3 == 0 { 30.0 } else { 3.0 };
+            let each = Count::new(hits / 3.0, 1000.0);
+            d.add(60.0, Count::new(hits, 3000.0), &[each; 3]);
+        }
+        let phi = d.phi();
+        assert_eq!(phi.pair, 1.0);
+        assert!(phi.alone > 10.0, "{phi:?}");
+        let mut sick = Dispersion::default();
+        for _ in 0..60 {
+            sick.add(60.0, Count::new(10.0, 2000.0), &[Count::new(10.0, 1000.0), Count::new(0.0, 1000.0)]);
+        }
+        assert!(sick.phi().pair > 10.0 && sick.phi().alone < 1.1, "{:?}", sick.phi());
+    }
+
+    #[test]
+    fn an_hour_is_kept_in_at_most_60_cells_whatever_the_interval() {
+        for secs in [1.0, 7.0, 10.0, 60.0, 600.0] {
+            let mut d = Dispersion::default();
+            let mut fed = 0.0;
+            while fed < 20_000.0 {
+                d.add(secs, Count::new(secs, secs * 100.0), &[]);
+                fed += secs;
+            }
+            let covered: f64 = d.cells.iter().map(|c| c.secs).sum();
+            assert!(d.cells.len() <= CELLS && (3_600.0..7_300.0).contains(&covered), "{secs}: {} cells, {covered} s", d.cells.len());
+            assert_eq!(d.phi().alone, 1.0);
+            let read: Dispersion = serde_json::from_str(&serde_json::to_string(&d).unwrap()).unwrap();
+            assert_eq!(read.phi(), d.phi());
+            assert!(serde_json::to_vec(&d).unwrap().len() < 4_096);
+        }
+    }
+}

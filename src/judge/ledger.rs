@@ -1,0 +1,180 @@
+//! What is known of one service: its gates in the current run, stable's errors of the last hour, and the
+//! split. Kept by whoever feeds it, also over a restart: the odds of a run are never begun anew.
+//!
+//! A source hands over one [`Interval`] per gate and interval ([`Ledger::feed`]), also while no run is
+//! judged, so that the dispersion of errors is known when one begins. Verdicts can be asked for at any
+//! time and as often as wanted.
+
+use super::{
+    decide::lines,
+    dispersion::Dispersion,
+    run::{Fed, GateRun},
+    say::rule_text,
+    split::{Seen, Split},
+    words,
+};
+use crate::model::{
+    gate::{Arm, Evidence, GateState, Verdict},
+    ident::{GateId, RunId},
+    interval::{Interval, Query, Sensor},
+    ratio::Weight,
+    signal::{Sample, SignalId},
+    spec::{GateSpec, OnFail},
+    time::{Time, elapsed},
+};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// The gate that is there without being configured: the router does what it is told.
+pub const SPLIT: &str = "split";
+
+/// See the [module](self).
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+pub struct Ledger {
+    /// The run that is judged.
+    run: Option<RunId>,
+    gates: BTreeMap<GateId, GateRun>,
+    /// Which version's errors the dispersion is of.
+    stable: Option<String>,
+    errors: BTreeMap<GateId, Dispersion>,
+    split: Split,
+    /// Whether the split was ever bad in this run: from then on it is told.
+    split_told: bool,
+}
+
+/// What is known of a gate's measurement at the moment a verdict is asked for.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Look {
+    /// Its sensors; one that is required and not fresh blinds the gate.
+    pub sensors: Vec<Sensor>,
+    /// What was asked of a metrics backend.
+    pub queries: Vec<Query>,
+}
+
+impl Ledger {
+    /// Follows the plan: another run forgets the gates of the one before; a weight that converged at
+    /// another time starts anew what belongs to a weight. Gates that are no longer configured go.
+    pub fn follow(&mut self, run: Option<&RunId>, converged: Option<Time>, gates: &[GateSpec]) {
+        if self.run.as_ref() != run {
+            self.run = run.cloned();
+            self.gates.clear();
+            self.split = Split::default();
+            self.split_told = false;
+        }
+        let configured = |id: &GateId| gates.iter().any(|g| g.name == *id);
+        self.gates.retain(|id, _| configured(id));
+        self.errors.retain(|id, _| configured(id));
+        if let Some(since) = converged.filter(|_| run.is_some()) {
+            for gate in gates {
+                let state = self.gates.entry(gate.name.clone()).or_default();
+                if !state.is_at(since) {
+                    state.begin_step(since);
+                }
+            }
+        }
+    }
+
+    /// Says which version is stable: another one's errors say nothing of its bursts.
+    pub fn stable_is(&mut self, version: &str) {
+        if self.stable.as_deref() != Some(version) {
+            self.stable = Some(version.to_owned());
+            self.errors.clear();
+        }
+    }
+
+    /// Takes in an interval of a gate. Without a run it only adds to what is known of stable.
+    pub fn feed(&mut self, gate: &GateSpec, interval: &Interval) -> Fed {
+        let errors = self.errors.entry(gate.name.clone()).or_default();
+        let fed = match &self.run {
+            Some(_) => self.gates.entry(gate.name.clone()).or_default().feed(gate, interval, errors.phi()),
+            None => Fed::Shown,
+        };
+        if fed != Fed::Refused && interval.stable.of > 0.0 {
+            errors.add(elapsed(interval.end, interval.start).as_secs_f64(), interval.stable, &interval.instances);
+        }
+        fed
+    }
+
+    /// Takes in requests of both versions since the last time, for the split; see [`Split::add`].
+    pub fn routed(&mut self, weight: Option<(Weight, Time)>, candidate: f64, stable: f64, now: Time) {
+        self.split.add(weight, candidate, stable, now);
+        self.split_told |= self.split.seen(now).is_some_and(|seen| seen.bad);
+    }
+
+    /// What one gate has learned in this run.
+    #[must_use]
+    pub fn gate(&self, id: &GateId) -> Option<&GateRun> {
+        self.gates.get(id)
+    }
+
+    /// Every gate's state, and the split's once it was bad. A gate says the same word since when it said
+    /// it first; `before` is what was said last.
+    #[must_use]
+    pub fn judge(&self, gates: &[GateSpec], look: impl Fn(&GateSpec) -> Look, before: &[GateState], now: Time) -> Vec<GateState> {
+        let reverting = gates.iter().filter(|g| g.on_fail() == OnFail::Revert).count();
+        let known = |id: &GateId| before.iter().find(|b| b.id == *id);
+        let mut states: Vec<GateState> = gates.iter().map(|gate| self.state(gate, reverting, look(gate), known(&gate.name), now)).collect();
+        let split = GateId::new(SPLIT);
+        if self.split_told
+            && !gates.iter().any(|g| g.name == split)
+            && let Some(seen) = self.split.seen(now)
+        {
+            states.push(split_state(&seen, known(&split), now));
+        }
+        states
+    }
+
+    fn state(&self, gate: &GateSpec, reverting: usize, look: Look, before: Option<&GateState>, now: Time) -> GateState {
+        let nothing = GateRun::default();
+        let run = self.gates.get(&gate.name).unwrap_or(&nothing);
+        let lines = lines(gate, reverting);
+        let (decision, odds) = run.decide(gate, &lines, &look.sensors);
+        let verdict = run.verdict(gate, &lines, (decision, &odds), &look.sensors);
+        let evidence = Evidence { sensors: look.sensors, queries: look.queries, ..run.evidence(gate, &lines, decision, &odds, now) };
+        GateState {
+            id: gate.name.clone(),
+            signal: gate.signal.measured(),
+            rule: rule_text(gate),
+            on_fail: gate.on_fail(),
+            since: since(before, &verdict, now),
+            verdict,
+            evidence: Some(evidence),
+        }
+    }
+}
+
+fn since(before: Option<&GateState>, verdict: &Verdict, now: Time) -> Time {
+    before.filter(|b| b.verdict.word() == verdict.word()).map_or(now, |b| b.since)
+}
+
+/// A bad split stops what gives the candidate more, and never goes back by itself: it may be the router's fault.
+fn split_state(seen: &Seen, before: Option<&GateState>, now: Time) -> GateState {
+    let share = seen.requests.ratio().unwrap_or_default() * 100.0;
+    let (share, declared) = words::beside(share, seen.declared.percent());
+    let n = words::sum(seen.requests.of);
+    let verdict = if seen.bad {
+        let why = format!("{share} % of requests, {declared} declared (n {n}), {}", words::odds(seen.ln_odds));
+        Verdict::Fail { who: Arm::Candidate, why: why.into() }
+    } else if seen.off.is_some() {
+        Verdict::Wait { missing: format!("{share} % of requests, {declared} declared").into(), eta: None }
+    } else {
+        Verdict::Pass { why: format!("{share} % of requests (n {n})").into() }
+    };
+    let counts = |hits: f64| Sample::Counts { hits, of: seen.requests.of };
+    GateState {
+        id: GateId::new(SPLIT),
+        signal: SignalId::Requests,
+        rule: "the share that is declared, give or take 1 pp or a tenth".into(),
+        on_fail: OnFail::Hold,
+        since: since(before, &verdict, now),
+        verdict,
+        evidence: Some(Evidence {
+            candidate: counts(seen.requests.hits),
+            stable: counts(seen.requests.of - seen.requests.hits),
+            since: seen.since,
+            run_since: seen.since,
+            odds: seen.ln_odds.exp().min(Evidence::MOST),
+            ..Evidence::default()
+        }),
+    }
+}

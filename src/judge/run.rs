@@ -1,0 +1,195 @@
+//! What one gate has learned in one run: sums, whose size does not grow with the run. Feeding an
+//! interval costs the same after a minute and after a week.
+
+use super::{
+    burn::Windows,
+    dispersion::Phi,
+    limit::{Over, Under},
+    odds::{self, Change, Product},
+    power::Exposure,
+    quantile,
+};
+use crate::model::{
+    interval::{Buckets, Count, Interval},
+    spec::{GateSignal, GateSpec},
+    time::{Time, elapsed},
+};
+use serde::{Deserialize, Serialize};
+
+/// Over how many seconds what is recent fades to a third.
+const RECENT: f64 = 60.0;
+
+/// One gate in one run.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+pub struct GateRun {
+    /// When the first interval began.
+    pub(super) since: Option<Time>,
+    /// When the last one ended.
+    pub(super) last: Option<Time>,
+    /// Seconds that were counted.
+    pub(super) secs: f64,
+    /// Intervals that were judged.
+    pub(super) intervals: u64,
+    /// Counts of the whole run.
+    pub(super) candidate: Count,
+    pub(super) stable: Count,
+    /// Odds of the whole run: never restarted.
+    pub(super) odds: Product,
+    pub(super) change: Change,
+    pub(super) over: Over,
+    pub(super) stable_over: Over,
+    /// Candidate errors above stable's ratio.
+    pub(super) excess: f64,
+    pub(super) exposure: Exposure,
+    pub(super) recent: Recent,
+    /// Requests that should have reached the candidate since one did.
+    pub(super) silence: f64,
+    /// By what the last interval was divided.
+    pub(super) phi: Phi,
+    pub(super) step: Step,
+    /// Only with an `slo`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) windows: Option<[Windows; 2]>,
+}
+
+/// The same since the weight converged.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+pub(super) struct Step {
+    pub since: Option<Time>,
+    pub candidate: Count,
+    pub stable: Count,
+    pub odds: Product,
+    /// `ln S`: against `r_max`.
+    pub ln_safe: f64,
+    pub under: Under,
+    /// Only for quantiles.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub latency: Option<[Buckets; 2]>,
+}
+
+/// Counts that fade.
+#[derive(Clone, Copy, PartialEq, Debug, Default, Serialize, Deserialize)]
+pub(super) struct Recent {
+    pub candidate: Count,
+    pub stable: Count,
+    pub secs: f64,
+}
+
+impl Recent {
+    fn add(&mut self, candidate: Count, stable: Count, secs: f64) {
+        let keep = (-secs / RECENT).exp();
+        let fade = |old: Count, new: Count| Count::new(old.hits * keep + new.hits, old.of * keep + new.of);
+        self.candidate = fade(self.candidate, candidate);
+        self.stable = fade(self.stable, stable);
+        self.secs = self.secs * keep + secs;
+    }
+
+    /// Of candidate and stable, per second.
+    pub fn rates(&self) -> (f64, f64) {
+        if self.secs > 0.0 { (self.candidate.of / self.secs, self.stable.of / self.secs) } else { (0.0, 0.0) }
+    }
+}
+
+/// What became of an interval.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Fed {
+    /// It was judged.
+    Judged,
+    /// It is counted and shown, and not judged: an instance was warming up.
+    Shown,
+    /// It cannot be: counts that fell, that are no numbers, or more hits than there were requests.
+    Refused,
+}
+
+impl GateRun {
+    /// Starts counting anew what belongs to one weight: `since` is when it converged.
+    pub fn begin_step(&mut self, since: Time) {
+        self.step = Step { since: Some(since), ..Step::default() };
+    }
+
+    /// Whether what belongs to one weight began then.
+    #[must_use]
+    pub fn is_at(&self, since: Time) -> bool {
+        self.step.since == Some(since)
+    }
+
+    /// Takes in an interval; `phi` is what was known before it.
+    pub fn feed(&mut self, gate: &GateSpec, interval: &Interval, phi: Phi) -> Fed {
+        let Interval { candidate: c, stable: s, .. } = *interval;
+        if ![c, s].into_iter().all(|count| whole(count, gate.signal)) {
+            return Fed::Refused;
+        }
+        let secs = elapsed(interval.end, interval.start).as_secs_f64();
+        self.since = self.since.or(Some(interval.start));
+        self.step.since = self.step.since.or(Some(interval.start));
+        self.last = Some(interval.end);
+        self.hear(interval);
+        if interval.warming && gate.signal.is_latency() {
+            return Fed::Shown;
+        }
+        let phi = phi.at_least(interval.least_phi);
+        self.phi = phi;
+        self.intervals += 1;
+        self.secs += secs;
+        self.candidate += c;
+        self.stable += s;
+        self.recent.add(c, s, secs);
+        let step = &mut self.step;
+        step.candidate += c;
+        step.stable += s;
+        if let Some(w) = odds::share(c, s) {
+            let prices = odds::prices(w);
+            let ln = odds::ln_likelihoods(c.hits, s.hits, &prices);
+            self.odds.add(&ln, phi.pair);
+            let safe = -odds::ln_likelihood(c.hits, s.hits, w, gate.r_max);
+            self.change.add(&ln, safe, phi.pair);
+            step.odds.add(&ln, phi.pair);
+            step.ln_safe += safe / phi.pair;
+            self.exposure.add(c.of, s.of, &prices, phi.pair);
+            self.excess += c.hits - c.of * s.hits / s.of;
+        }
+        if let Some(limit) = per_one(gate) {
+            self.over.add(c.hits, c.of * limit, phi.alone);
+            self.stable_over.add(s.hits, s.of * limit, phi.alone);
+            step.under.add(c.hits, c.of * limit, phi.alone);
+        }
+        if gate.slo.is_some() {
+            let [own, other] = self.windows.get_or_insert_default();
+            own.add(secs, c);
+            other.add(secs, s);
+        }
+        if let (Some(_), Some(latency)) = (gate.signal.quantile(), &interval.latency) {
+            let [own, other] = step.latency.get_or_insert_default();
+            quantile::merge(own, &latency.candidate);
+            quantile::merge(other, &latency.stable);
+        }
+        Fed::Judged
+    }
+
+    /// Notes how many requests should have reached the candidate while none did.
+    fn hear(&mut self, interval: &Interval) {
+        if interval.candidate.of > 0.0 {
+            self.silence = 0.0;
+        } else if let Some(share) = interval.share.filter(|share| (0.0..1.0).contains(share)) {
+            self.silence += interval.stable.of * share / (1.0 - share);
+        }
+    }
+}
+
+/// What the limit allows per request or per instance-second.
+#[must_use]
+pub(super) fn per_one(gate: &GateSpec) -> Option<f64> {
+    let limit = gate.limit()?;
+    match gate.signal {
+        GateSignal::Errors | GateSignal::Slow | GateSignal::Timeouts => Some(limit / 100.0),
+        GateSignal::Restarts => Some(limit / 3_600.0),
+        GateSignal::P50 | GateSignal::P95 | GateSignal::P99 => None,
+    }
+}
+
+fn whole(count: Count, signal: GateSignal) -> bool {
+    let number = |n: f64| n.is_finite() && (0.0..1e15).contains(&n);
+    // A rounding error of a backend that computes differences is no lie.
+    let fits = signal == GateSignal::Restarts || count.hits <= count.of * (1.0 + 1e-9);
+    number(count.hits) && number(count.of) && fits
+}

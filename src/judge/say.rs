@@ -1,0 +1,290 @@
+//! A decision in words, and the evidence beside it. Made only for what is told; deciding needs none of it.
+
+use super::{
+    burn,
+    decide::{Decision, Odds},
+    mixture, power,
+    run::{GateRun, per_one},
+    words,
+};
+use crate::model::{
+    gate::{Arm, Burn, Decides, Evidence, Lines, Power, Soon, Verdict},
+    interval::{Count, Sensor},
+    signal::Sample,
+    spec::{GateSignal, GateSpec},
+    text::Text,
+    time::{Time, elapsed},
+};
+use std::time::Duration;
+
+/// A weight is proposed that decides within this.
+const WITHIN: Duration = Duration::from_secs(600);
+
+/// What a healthy candidate lacks to pass.
+#[derive(Clone, Copy, PartialEq, Debug, Default)]
+pub(super) struct Missing {
+    /// Requests of the candidate.
+    requests: Option<f64>,
+    /// Seconds.
+    secs: Option<f64>,
+}
+
+/// A gate's rule in words: `not 3x stable, or under 5 %`.
+#[must_use]
+pub fn rule_text(gate: &GateSpec) -> Text {
+    let limit = gate.limit().map(|limit| format!("{}{}", words::plain(limit), unit(gate)));
+    if gate.signal.quantile().is_some() {
+        let limit = limit.map(|limit| format!(", under {limit}")).unwrap_or_default();
+        return format!("not above stable{limit}").into();
+    }
+    let limit = limit.map(|limit| format!(", or under {limit}")).unwrap_or_default();
+    format!("not {}x stable{limit}", words::plain(gate.r_max)).into()
+}
+
+impl GateRun {
+    /// The verdict's words.
+    pub(super) fn verdict(&self, gate: &GateSpec, lines: &Lines, said: (Decision, &Odds), sensors: &[Sensor]) -> Verdict {
+        let (decision, odds) = said;
+        let fail = |who, why: String| Verdict::Fail { who, why: why.into() };
+        let hold = |missing: String| Verdict::Wait { missing: missing.into(), eta: None };
+        let n = words::sum(self.candidate.of);
+        match decision {
+            Decision::Blind(place) => Verdict::Blind { why: blind(place.and_then(|i| sensors.get(i))) },
+            Decision::Silent => Verdict::Blind { why: "no requests reach the canary".into() },
+            Decision::Worse => fail(Arm::Candidate, format!("{} (n {n}), worse {}", self.apart(gate, false), words::odds(odds.run))),
+            Decision::Changed => fail(Arm::Candidate, format!("{}, became worse {}", self.apart(gate, true), words::odds(odds.change))),
+            Decision::Both if gate.signal.quantile().is_some() => fail(Arm::Both, format!("both over {}", limit_text(gate))),
+            Decision::Both => fail(Arm::Both, format!("both {} (n {n})", self.over_limit(gate, true))),
+            Decision::Limit if gate.signal.quantile().is_some() => fail(Arm::Candidate, format!("over {}", limit_text(gate))),
+            Decision::Limit => {
+                let odds = words::odds(odds.over.run.max(odds.over.change));
+                fail(Arm::Candidate, format!("{} (n {n}), over the limit {odds}", self.over_limit(gate, false)))
+            }
+            Decision::Budget => {
+                let (spent, budget) = words::beside(self.spent(gate).unwrap_or_default() * 100.0, gate.budget);
+                fail(Arm::Candidate, format!("{spent} % of the month's budget spent, {budget} allowed"))
+            }
+            Decision::Suspect => hold(format!("worse {}, fails at {}:1", words::odds(odds.run), words::plain(lines.fail))),
+            Decision::Within => {
+                let worse = words::odds(odds.run.max(odds.change));
+                hold(format!("worse {worse}, but within {}x ({})", words::plain(gate.r_max), words::odds(odds.safe)))
+            }
+            Decision::Safe => pass(format!("not {}x stable, {} (n {})", words::plain(gate.r_max), words::odds(odds.safe), self.step_n())),
+            Decision::Under => pass(format!("under {}, {} (n {})", limit_text(gate), words::odds(odds.under), self.step_n())),
+            Decision::Slower => fail(Arm::Candidate, self.quantile_text(gate)),
+            Decision::Alike => pass(self.quantile_text(gate)),
+            Decision::Open => self.open(gate, lines),
+        }
+    }
+
+    fn step_n(&self) -> String {
+        words::sum(self.step.candidate.of)
+    }
+
+    /// What is still missing, in words.
+    fn open(&self, gate: &GateSpec, lines: &Lines) -> Verdict {
+        let missing = self.missing(gate, lines);
+        let text = match missing.requests {
+            _ if gate.signal.quantile().is_some() => self.quantile_text(gate),
+            Some(_) | None if self.step.candidate.of <= 0.0 && missing.requests.is_none() => "no traffic yet".into(),
+            Some(more) if gate.signal == GateSignal::Restarts => format!("{} more instance-minutes", words::sum((more / 60.0).ceil())),
+            Some(more) if self.step.candidate.of <= 0.0 => format!("{} more requests, no traffic yet", words::sum(more.ceil())),
+            Some(more) => format!("{} more requests", words::sum(more.ceil())),
+            None => format!("{}: neither shown good nor bad", self.apart(gate, false)),
+        };
+        Verdict::Wait { missing: text.into(), eta: missing.secs.and_then(power::span) }
+    }
+
+    /// The candidate's ratio beside stable's: `1.20/0.40 %`.
+    fn apart(&self, gate: &GateSpec, recently: bool) -> String {
+        let (own, other) = if recently { (self.recent.candidate, self.recent.stable) } else { (self.candidate, self.stable) };
+        let (own, other) = words::beside(figure(gate, own), figure(gate, other));
+        format!("{own}/{other}{}", unit(gate))
+    }
+
+    /// `12.30>5.00 %`; for both `42.10/40.20>5.00 %`. A version may be shown to be over the limit of late
+    /// and not over the whole run: then that is what is told.
+    fn over_limit(&self, gate: &GateSpec, both: bool) -> String {
+        let limit = gate.limit().unwrap_or_default();
+        let figures = |c, s| (figure(gate, c), figure(gate, s));
+        let whole = figures(self.candidate, self.stable);
+        let late = figures(self.recent.candidate, self.recent.stable);
+        let (own, other) = if whole.0 > limit && (!both || whole.1 > limit) { whole } else { late };
+        let (shown, bar) = words::beside(own, limit);
+        let other = if both { format!("/{}", words::beside(other, limit).0) } else { String::new() };
+        let sign = if own > limit { ">" } else { " beside " };
+        format!("{shown}{other}{sign}{bar}{}", unit(gate))
+    }
+
+    /// `p99 25 to 50 ms, stable 10 to 25 ms`.
+    fn quantile_text(&self, gate: &GateSpec) -> String {
+        let Some(seen) = self.quantile(gate) else { return "no latencies yet".into() };
+        let range = |b: crate::model::gate::Bounds| match b.high {
+            Some(high) => format!("{} to {} ms", words::plain(b.low), words::plain(high)),
+            None if b.low > 0.0 => format!("over {} ms", words::plain(b.low)),
+            None => "not known yet".into(),
+        };
+        format!("{} {}, stable {}", gate.signal.word(), range(seen.candidate), range(seen.stable))
+    }
+
+    /// Stable's ratio and the candidate's, as far as they can be guessed: each is drawn towards what is
+    /// known better.
+    fn guess(&self) -> (f64, f64) {
+        let p = if self.stable.hits > 0.0 { self.stable.hits / self.stable.of } else { 0.5 / (self.stable.of + 100.0) };
+        let own = (self.step.candidate.hits + 5.0) / (self.step.candidate.of + 5.0 / p);
+        (p, own)
+    }
+
+    pub(super) fn missing(&self, gate: &GateSpec, lines: &Lines) -> Missing {
+        let (rates, line) = (self.recent.rates(), lines.pass.ln());
+        let (p, own) = self.guess();
+        let grows = power::safety_per_second(rates, own, p, gate.r_max, self.phi.pair);
+        let by_ratio = (grows > 0.0).then(|| (line - self.step.ln_safe) / grows).filter(|secs| *secs <= power::FOREVER);
+        let by_limit = per_one(gate).and_then(|limit| Some(self.step.under.until(line, own / limit)? * self.phi.alone / limit));
+        let by_ratio = by_ratio.map(|secs| (secs * rates.0, secs));
+        let by_limit = by_limit.map(|requests| (requests, requests / rates.0));
+        let nearer = match (by_ratio, by_limit) {
+            (Some(a), Some(b)) => Some(if a.0 <= b.0 { a } else { b }),
+            (a, b) => a.or(b),
+        };
+        Missing { requests: nearer.map(|n| n.0), secs: nearer.map(|n| n.1).filter(|secs| secs.is_finite()) }
+    }
+
+    fn power(&self, gate: &GateSpec, lines: &Lines, missing: &Missing) -> Option<Power> {
+        if gate.signal.quantile().is_some() || self.candidate.of <= 0.0 {
+            return None;
+        }
+        let ((candidate, stable), (p, _), line) = (self.recent.rates(), self.guess(), lines.fail.ln());
+        let what = gate.signal.word();
+        let second = power::Exposure::second(candidate, stable, self.phi.pair);
+        let sees = self.exposure.sees(p, line);
+        let soon = self.exposure.soon(sees, &second, p, line);
+        let soon = soon.and_then(|(ratio, secs)| Some(Soon { ratio, within: power::span(secs)? }));
+        let late = missing.secs.is_none_or(|secs| secs > WITHIN.as_secs_f64());
+        let weight =
+            || power::weight_within(WITHIN.as_secs_f64(), candidate + stable, p, gate.r_max, per_one(gate), self.phi.pair, lines.pass.ln());
+        let decides = late.then(weight).flatten().map(|weight| Decides { weight: f64::from(weight), within: WITHIN });
+        let mut text = sees.map_or_else(
+            || format!("cannot see 10x {what} yet"),
+            // Rounded up: what is promised is seen.
+            |sees| format!("can see >= {}x {what} now", words::plain((sees * 10.0).ceil() / 10.0)),
+        );
+        match soon {
+            Some(Soon { ratio, within }) => text += &format!("; {}x in {} at this traffic", words::plain(ratio), words::within(within)),
+            None if candidate <= 0.0 => text += "; no traffic now",
+            None => {}
+        }
+        if let Some(Decides { weight, within }) = decides {
+            text += &format!("; at {} % a good one passes in {}", words::plain(weight), words::within(within));
+        }
+        Some(Power { sees, soon, decides, text: text.into() })
+    }
+
+    fn burn(&self, gate: &GateSpec) -> Option<Burn> {
+        let percent = gate.slo?;
+        let slo = percent / 100.0;
+        let [own, other] = self.windows.as_ref()?;
+        let hour = |w: &burn::Windows| w.last(3_600.0).0.ratio().map(|ratio| burn::rate(ratio, slo));
+        let all = self.recent.candidate.of + self.recent.stable.of;
+        let candidate = hour(own);
+        Some(Burn {
+            slo: percent,
+            candidate,
+            stable: hour(other),
+            blast: candidate.filter(|_| all > 0.0).map(|rate| rate * self.recent.candidate.of / all),
+            alerts: own.alerts(slo).into_iter().map(Text::from).collect(),
+            spent: self.spent(gate).map(|part| part * 100.0),
+            budget: gate.budget,
+        })
+    }
+
+    /// Everything that the verdict rests on.
+    pub(super) fn evidence(&self, gate: &GateSpec, lines: &Lines, decision: Decision, odds: &Odds, now: Time) -> Evidence {
+        let missing = if decision == Decision::Open { self.missing(gate, lines) } else { Missing::default() };
+        let began = self.step.since.or(self.since).unwrap_or(now);
+        let quantile = self.quantile(gate);
+        let counted = |count: Count| Sample::Counts { hits: count.hits, of: count.of };
+        let (candidate, stable) = match (&quantile, &self.step.latency) {
+            (Some(seen), Some([own, other])) => (gauge(seen.q, own), gauge(seen.q, other)),
+            _ => (counted(self.step.candidate), counted(self.step.stable)),
+        };
+        Evidence {
+            candidate,
+            stable,
+            since: began,
+            run_candidate: counted(self.candidate),
+            run_stable: counted(self.stable),
+            run_since: self.since.unwrap_or(now),
+            between: self.between(gate),
+            limit: gate.limit(),
+            r_max: gate.r_max,
+            odds: finite(odds.run),
+            step_odds: finite(odds.step),
+            change: finite(odds.change),
+            safe: finite(odds.safe),
+            over: finite(odds.over.run),
+            stable_over: finite(odds.stable_over.run),
+            under: finite(odds.under),
+            phi: self.phi.pair,
+            lines: *lines,
+            intervals: self.intervals,
+            age: self.last.map(|last| elapsed(now, last)).unwrap_or_default(),
+            holds: matches!(decision, Decision::Suspect | Decision::Within),
+            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count; saturates")]
+            missing: missing.requests.map(|n| n.ceil() as u64),
+            eta: missing.secs.and_then(power::span),
+            power: self.power(gate, lines, &missing),
+            burn: self.burn(gate),
+            quantile,
+            ..Evidence::default()
+        }
+    }
+
+    /// Where the candidate's share of this step lies, whatever happens next: bursts are discounted.
+    fn between(&self, gate: &GateSpec) -> Option<[f64; 2]> {
+        let share = matches!(gate.signal, GateSignal::Errors | GateSignal::Slow | GateSignal::Timeouts);
+        let (hits, of) = (self.step.candidate.hits / self.phi.alone, self.step.candidate.of / self.phi.alone);
+        (share && of >= 1.0).then(|| mixture::share(hits, of, 0.05, 1_000.0)).map(|(low, high)| [low * 100.0, high * 100.0])
+    }
+}
+
+fn gauge(q: f64, buckets: &crate::model::interval::Buckets) -> Sample {
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count; saturates")]
+    let n = buckets.counts.iter().sum::<f64>() as u64;
+    Sample::Gauge { value: super::quantile::measured(q, buckets).unwrap_or_default(), n }
+}
+
+fn pass(why: String) -> Verdict {
+    Verdict::Pass { why: why.into() }
+}
+
+fn blind(sensor: Option<&Sensor>) -> Text {
+    match sensor {
+        None => "nothing measures it".into(),
+        Some(Sensor { name, state, age: Some(age), .. }) => format!("{name} {}, {} old", state.word(), words::within(*age)).into(),
+        Some(Sensor { name, state, age: None, .. }) => format!("{name} {}", state.word()).into(),
+    }
+}
+
+/// In the unit of the limit: percent, or restarts per instance and hour.
+fn figure(gate: &GateSpec, count: Count) -> f64 {
+    let factor = if gate.signal == GateSignal::Restarts { 3_600.0 } else { 100.0 };
+    count.ratio().unwrap_or_default() * factor
+}
+
+const fn unit(gate: &GateSpec) -> &'static str {
+    match gate.signal {
+        GateSignal::Restarts => "/h",
+        GateSignal::P50 | GateSignal::P95 | GateSignal::P99 => " ms",
+        GateSignal::Errors | GateSignal::Slow | GateSignal::Timeouts => " %",
+    }
+}
+
+fn limit_text(gate: &GateSpec) -> String {
+    gate.limit().map(|limit| format!("{}{}", words::plain(limit), unit(gate))).unwrap_or_default()
+}
+
+/// Odds as they can be written.
+fn finite(ln: f64) -> f64 {
+    if ln.is_nan() { 1.0 } else { ln.exp().min(Evidence::MOST) }
+}

@@ -1,0 +1,396 @@
+//! What is said, when, and why.
+
+use super::*;
+use proptest::prelude::*;
+
+/// Independent errors at 1 %, once a minute.
+fn minute(toml: &str) -> World {
+    World::new(&[gate(&format!("interval = \"1m\"\n{toml}"))], (9.0, 900.0))
+}
+
+#[test]
+fn before_anything_is_measured_a_gate_is_blind_or_waits() {
+    let gates = [gate("")];
+    let mut ledger = Ledger::default();
+    let judge = |ledger: &Ledger, look: fn(&GateSpec) -> Look| say(&ledger.judge(&gates, look, &[], at(0))[0]);
+    assert_eq!(judge(&ledger, |_| Look::default()), "BLIND: nothing measures it");
+    // 3.65 x 10 / 5 %: nothing is known of bursts.
+    assert_eq!(judge(&ledger, fresh), "WAIT: 730 more requests, no traffic yet");
+    ledger.follow(Some(&RunId::new("1")), None, &gates);
+    assert_eq!(judge(&ledger, fresh), "WAIT: 730 more requests, no traffic yet");
+}
+
+#[test]
+fn a_required_sensor_that_is_not_fresh_blinds_whatever_was_seen() {
+    let mut w = minute("limit = 2.0");
+    w.until("FAIL", (20.0, 100.0), (9.0, 900.0));
+    for (state, said) in [
+        (SensorState::Stale, "BLIND: requests of canary stale, 41 s old"),
+        (SensorState::Absent, "BLIND: requests of canary absent, 41 s old"),
+        (SensorState::ZeroTraffic, "BLIND: requests of canary no traffic, 41 s old"),
+        (SensorState::Contradictory, "BLIND: requests of canary contradictory, 41 s old"),
+    ] {
+        let look = |_: &GateSpec| Look { sensors: vec![sensor(state, true)], queries: Vec::new() };
+        assert_eq!(say(&w.ledger.judge(&w.gates, look, &[], at(w.secs))[0]), said);
+        let idle = |_: &GateSpec| Look { sensors: vec![sensor(state, false)], queries: Vec::new() };
+        assert_eq!(w.ledger.judge(&w.gates, idle, &[], at(w.secs))[0].verdict.word(), "FAIL");
+    }
+}
+
+#[test]
+fn a_candidate_that_nothing_reaches_is_not_healthy_and_a_quiet_service_is() {
+    let gates = [gate("")];
+    let quiet = |share, stable: f64| {
+        let mut w = World::new(&gates, (1.0, 100.0));
+        for i in 0..20 {
+            let interval = Interval { share, ..Interval::new(at(w.secs), at(w.secs + 10), Count::default(), Count::new(0.0, stable)) };
+            w.ledger.feed(&gates[0], &interval);
+            w.secs += 10;
+            w.said = w.ledger.judge(&gates, fresh, &[], at(w.secs));
+            if w.said[0].verdict.word() == "BLIND" {
+                return (i + 1, w.say());
+            }
+        }
+        (0, w.say())
+    };
+    // 10 %: 45 requests of stable are five of the candidate.
+    assert_eq!(quiet(Some(0.1), 15.0), (3, "BLIND: no requests reach the canary".into()));
+    assert_eq!(quiet(Some(0.1), 0.0).0, 0);
+    assert_eq!(quiet(None, 15.0).0, 0, "nobody knows whether any should");
+}
+
+#[test]
+fn worse_is_said_before_it_fails_and_holds_the_plan() {
+    let mut w = minute("limit = 50");
+    let mut said = Vec::new();
+    while w.said.last().is_none_or(|s| s.verdict.word() != "FAIL") {
+        w.feed((2.6, 100.0), (9.0, 900.0));
+        said.push((w.say(), w.evidence().holds, w.evidence().odds));
+    }
+    let suspects: Vec<_> = said.iter().filter(|(_, holds, _)| *holds).collect();
+    assert!(!suspects.is_empty(), "{said:#?}");
+    for (text, _, odds) in suspects {
+        assert!((20.0..100.0).contains(odds) && text.starts_with("WAIT: worse ") && text.ends_with(", fails at 100:1"), "{text}");
+    }
+    let (last, _, odds) = said.last().unwrap();
+    assert!(*odds >= 100.0 && last.starts_with("FAIL Candidate: 2.60/1.00 % (n "), "{last}");
+    assert!(w.evidence().certain() && (w.evidence().worse_part() - 1.0).abs() < 1e-9);
+}
+
+#[test]
+fn a_candidate_that_is_worse_but_within_what_is_allowed_is_held_and_not_failed() {
+    // 1.5 times as bad, a million requests a minute.
+    let mut w = World::new(&[gate("interval = \"1m\"\nlimit = 50")], (9_000.0, 900_000.0));
+    w.feed((1_500.0, 100_000.0), (9_000.0, 900_000.0));
+    assert!(w.say().starts_with("WAIT: worse >1e9:1, but within 3x (>1e9:1)"), "{}", w.say());
+    assert!(w.evidence().holds);
+    // The same against a gate that allows less: it fails.
+    let mut w = World::new(&[gate("interval = \"1m\"\nlimit = 50\nr_max = 1.2")], (9_000.0, 900_000.0));
+    w.feed((1_500.0, 100_000.0), (9_000.0, 900_000.0));
+    assert_eq!(w.said[0].verdict.word(), "FAIL");
+}
+
+#[test]
+fn both_over_the_limit_is_nobodys_fault_and_one_over_it_is() {
+    let mut both = minute("limit = 5\non_fail = \"revert\"");
+    both.until("FAIL", (42.0, 100.0), (378.0, 900.0));
+    assert!(both.say().starts_with("FAIL Both: both 42.00/42.00>5.00 % (n "), "{}", both.say());
+    // Stable at 6 %, the candidate at 7 %: over the limit both, and not worse.
+    let mut close = minute("limit = 2");
+    close.until("FAIL", (7.0, 100.0), (54.0, 900.0));
+    assert!(close.say().starts_with("FAIL Both:"), "{}", close.say());
+    // A candidate far beyond a sick stable is worse.
+    let mut worse = minute("limit = 2");
+    worse.until("FAIL", (60.0, 100.0), (54.0, 900.0));
+    assert!(worse.say().starts_with("FAIL Candidate: 60.00/6.00 %"), "{}", worse.say());
+    // Only a little worse than a stable that is just under the limit.
+    let mut limit = World::new(&[gate("interval = \"1m\"\nlimit = 5")], (44_000.0, 900_000.0));
+    limit.until("FAIL", (6_000.0, 100_000.0), (44_000.0, 900_000.0));
+    assert!(limit.say().starts_with("FAIL Candidate: 6.00>5.00 % (n 100,000), over the limit"), "{}", limit.say());
+}
+
+#[test]
+fn a_limit_is_not_broken_by_a_point_estimate() {
+    let mut w = World::new(&[gate("interval = \"1m\"\nlimit = 1")], (9.0, 900.0));
+    w.feed((2.0, 100.0), (9.0, 900.0));
+    assert_eq!(w.said[0].verdict.word(), "WAIT", "2 % of 100 requests are two requests: {}", w.say());
+}
+
+#[test]
+fn a_run_that_spends_its_part_of_the_budget_stops() {
+    // 99 %: 100,000 requests a minute have 43.2 M errors a month; a thousandth of a percent is 432.
+    let mut w = World::new(&[gate("interval = \"1m\"\nslo = 99\nbudget = 0.01\nr_max = 3\nlimit = 50")], (900.0, 90_000.0));
+    let n = w.until("FAIL", (120.0, 10_000.0), (900.0, 90_000.0));
+    let burn = w.evidence().burn.clone().unwrap();
+    assert_eq!(w.say(), "FAIL Candidate: 0.01005 % of the month's budget spent, 0.01000 allowed");
+    assert!((burn.candidate.unwrap() - 1.2).abs() < 0.01 && (burn.stable.unwrap() - 1.0).abs() < 0.01, "{burn:?}");
+    assert!((burn.blast.unwrap() - 0.12).abs() < 0.01 && n > 1);
+    // Errors that stable has too cost nothing.
+    let mut same = World::new(&[gate("interval = \"1m\"\nslo = 99\nbudget = 0.01\nlimit = 50")], (900.0, 90_000.0));
+    for _ in 0..60 {
+        same.feed((100.0, 10_000.0), (900.0, 90_000.0));
+    }
+    assert_eq!(same.said[0].verdict.word(), "pass");
+    assert_eq!(same.evidence().burn.as_ref().unwrap().spent, Some(0.0));
+}
+
+#[test]
+fn a_pass_names_its_rule() {
+    let mut ratio = minute("limit = 1");
+    ratio.until("pass", (1.0, 100.0), (9.0, 900.0));
+    assert!(ratio.say().starts_with("pass: not 3x stable, ") && ratio.say().ends_with(":1 (n 500)"), "{}", ratio.say());
+    // Without any error on either side only the limit can say it.
+    let mut quiet = World::new(&[gate("interval = \"1m\"")], (0.0, 900.0));
+    let n = quiet.until("pass", (0.0, 100.0), (0.0, 900.0));
+    assert_eq!(n, 8, "3.65 x 10 / 5 % are 730 requests");
+    assert!(quiet.say().starts_with("pass: under 5 %, 2"), "{}", quiet.say());
+}
+
+#[test]
+fn a_pass_belongs_to_a_weight_and_the_odds_belong_to_the_run() {
+    let mut w = minute("limit = 1");
+    w.until("pass", (1.0, 100.0), (9.0, 900.0));
+    let before = w.evidence().clone();
+    w.ledger.follow(Some(&RunId::new("2")), Some(at(w.secs)), &w.gates);
+    w.feed((2.5, 250.0), (7.5, 750.0));
+    let now = w.evidence();
+    assert_eq!(w.said[0].verdict.word(), "WAIT", "{}", w.say());
+    assert!(now.since > before.since && now.run_since == before.run_since && now.intervals == before.intervals + 1);
+    assert!(now.safe < 20.0 && now.run_candidate.samples() > now.candidate.samples());
+    // Another run knows nothing of this one.
+    w.ledger.follow(Some(&RunId::new("3")), Some(at(w.secs)), &w.gates);
+    w.feed((1.0, 100.0), (9.0, 900.0));
+    assert_eq!(w.evidence().intervals, 1);
+}
+
+#[test]
+fn what_is_missing_and_when_is_what_it_takes() {
+    let mut w = minute("limit = 0.5");
+    w.feed((1.0, 100.0), (9.0, 900.0));
+    let (missing, eta) = (w.evidence().missing.unwrap() as f64, w.evidence().eta.unwrap().as_secs_f64() / 60.0);
+    let n = f64::from(w.until("pass", (1.0, 100.0), (9.0, 900.0)));
+    assert!((eta / n - 1.0).abs() < 0.35 && (missing / 100.0 / n - 1.0).abs() < 0.35, "{missing} requests, {eta} min; it took {n}");
+    // A candidate that cannot pass is not promised to.
+    let mut sick = minute("limit = 0.5");
+    sick.feed((3.0, 100.0), (9.0, 900.0));
+    sick.feed((3.0, 100.0), (9.0, 900.0));
+    assert!(sick.evidence().eta.is_none_or(|eta| eta > Duration::from_secs(1_200)), "{}", sick.say());
+}
+
+#[test]
+fn the_power_line_says_what_could_be_seen() {
+    let mut w = minute("limit = 0.5\nr_max = 2");
+    (0..10).for_each(|_| w.feed((0.5, 50.0), (9.5, 950.0)));
+    let power = w.evidence().power.clone().unwrap();
+    assert!(power.sees.is_some_and(|sees| (2.0..5.0).contains(&sees)), "{power:?}");
+    assert!(power.text.as_str().starts_with("can see >= ") && power.text.as_str().contains("x errors now; "), "{}", power.text);
+    assert!(power.text.as_str().contains(" at this traffic"), "{}", power.text);
+    let decides = power.decides.unwrap();
+    assert!(decides.weight > 5.0, "more weight decides sooner: {decides:?}");
+    // Bursts of which nothing is known see less.
+    let mut unknown = World::new(&w.gates, (0.0, 0.0));
+    unknown.feed((0.0, 50.0), (1.0, 950.0));
+    assert!(unknown.evidence().power.as_ref().unwrap().text.as_str().starts_with("cannot see 10x errors yet"));
+}
+
+#[test]
+fn lines_grow_with_the_number_of_gates_that_revert() {
+    let revert = gate("name = \"a\"\non_fail = \"revert\"\ninterval = \"10s\"");
+    let hold = gate("name = \"b\"\ninterval = \"10s\"");
+    assert_eq!((lines(&revert, 3).fail, lines(&revert, 3).change), (300.0, 180_000.0));
+    assert_eq!((lines(&hold, 3).fail, lines(&hold, 3).change), (100.0, 60_000.0));
+    let advice = gate("name = \"c\"\nsignal = \"p99\"");
+    assert_eq!(advice.on_fail(), OnFail::Advise);
+    let gates = [revert.clone(), hold, advice];
+    let said = World::new(&gates, (9.0, 900.0)).ledger.judge(&gates, fresh, &[], at(0));
+    let fail: Vec<f64> = said.iter().map(|g| g.evidence.as_ref().unwrap().lines.fail).collect();
+    assert_eq!(fail, [100.0; 3], "one gate that reverts spends what one may");
+    let two = [revert.clone(), GateSpec { name: crate::model::ident::GateId::new("z"), ..revert }];
+    let said = World::new(&two, (9.0, 900.0)).ledger.judge(&two, fresh, &[], at(0));
+    assert!(said.iter().all(|g| g.evidence.as_ref().unwrap().lines.fail == 200.0));
+}
+
+#[test]
+fn warmup_hides_latency_and_never_errors() {
+    for (signal, fed) in [("slow", Fed::Shown), ("p99", Fed::Shown), ("errors", Fed::Judged), ("timeouts", Fed::Judged)] {
+        let g = gate(&format!("signal = \"{signal}\""));
+        let mut w = World::new(std::slice::from_ref(&g), (9.0, 900.0));
+        let warming = Interval { warming: true, ..Interval::new(at(0), at(10), Count::new(90.0, 100.0), Count::new(9.0, 900.0)) };
+        assert_eq!(w.ledger.feed(&g, &warming), fed, "{signal}");
+        assert_eq!(w.ledger.judge(&w.gates, fresh, &[], at(10))[0].evidence.as_ref().unwrap().intervals, u64::from(fed == Fed::Judged));
+    }
+}
+
+#[test]
+fn restarts_are_judged_by_instance_and_time() {
+    let mut w = World::new(&[gate("signal = \"restarts\"\nlimit = 6\ninterval = \"1m\"")], (0.0, 0.0));
+    // Two instances each; the candidate's restart once a minute.
+    w.until("FAIL", (1.0, 120.0), (0.0, 120.0));
+    assert!(w.say().starts_with("FAIL Candidate: 30.00"), "{}", w.say());
+    assert!(w.say().contains("/h"), "{}", w.say());
+    let mut quiet = World::new(&[gate("signal = \"restarts\"\ninterval = \"1m\"")], (0.0, 0.0));
+    quiet.feed((0.0, 120.0), (0.0, 120.0));
+    assert!(quiet.say().starts_with("WAIT: ") && quiet.say().ends_with("more instance-minutes"), "{}", quiet.say());
+    quiet.until("pass", (0.0, 120.0), (0.0, 120.0));
+    assert!(quiet.say().starts_with("pass: under 6/h"), "{}", quiet.say());
+}
+
+#[test]
+fn quantiles_advise_with_the_edges_around_them() {
+    use crate::model::interval::{Buckets, Latency};
+    let g = gate("signal = \"p99\"\nlimit = 400");
+    let edges = vec![10.0, 25.0, 50.0, 100.0, 250.0, 500.0];
+    let buckets = |counts: [f64; 7]| Buckets { edges: edges.clone(), counts: counts.to_vec() };
+    let run = |candidate: [f64; 7]| {
+        let mut w = World::new(std::slice::from_ref(&g), (0.0, 0.0));
+        let latency = Some(Latency { candidate: buckets(candidate), stable: buckets([9_000.0, 800.0, 150.0, 40.0, 10.0, 0.0, 0.0]) });
+        let interval = Interval { latency, ..Interval::new(at(0), at(10), Count::new(0.0, 10_000.0), Count::new(0.0, 10_000.0)) };
+        w.ledger.feed(&g, &interval);
+        w.said = w.ledger.judge(&w.gates, fresh, &[], at(10));
+        w
+    };
+    assert_eq!(run([9_000.0, 800.0, 150.0, 40.0, 10.0, 0.0, 0.0]).say(), "pass: p99 25 to 50 ms, stable 25 to 50 ms");
+    let slow = run([9_000.0, 300.0, 100.0, 100.0, 500.0, 0.0, 0.0]);
+    assert_eq!(slow.say(), "FAIL Candidate: p99 100 to 250 ms, stable 25 to 50 ms");
+    assert_eq!(slow.said[0].on_fail, OnFail::Advise);
+    assert_eq!(run([5_000.0, 0.0, 0.0, 0.0, 0.0, 0.0, 5_000.0]).say(), "FAIL Candidate: over 400 ms");
+    assert_eq!(run([0.0; 7]).say(), "WAIT: p99 not known yet, stable 25 to 50 ms");
+}
+
+#[test]
+fn what_cannot_be_is_refused_and_never_counted() {
+    let g = gate("");
+    let mut w = World::new(std::slice::from_ref(&g), (9.0, 900.0));
+    for (c, s) in [
+        ((-1.0, 10.0), (0.0, 10.0)),
+        ((0.0, -10.0), (0.0, 10.0)),
+        ((f64::NAN, 10.0), (0.0, 10.0)),
+        ((0.0, 10.0), (0.0, f64::INFINITY)),
+        ((11.0, 10.0), (0.0, 10.0)),
+        ((0.0, 10.0), (20.0, 10.0)),
+        ((0.0, 1e18), (0.0, 10.0)),
+    ] {
+        let interval = Interval::new(at(0), at(10), Count::new(c.0, c.1), Count::new(s.0, s.1));
+        assert_eq!(w.ledger.feed(&g, &interval), Fed::Refused, "{c:?} {s:?}");
+    }
+    assert_eq!(w.ledger.gate(&g.name).unwrap().odds(), super::super::decide::Odds::default());
+}
+
+#[test]
+fn a_split_that_is_off_is_told_and_never_goes_back() {
+    let weight = Some((crate::model::ratio::Weight::from_percent(10.0).unwrap(), at(0)));
+    let mut ledger = Ledger::default();
+    ledger.follow(Some(&RunId::new("1")), Some(at(0)), &[]);
+    for second in 0..50 {
+        ledger.routed(weight, 30.0, 70.0, at(second));
+        assert!(ledger.judge(&[], fresh, &[], at(second)).is_empty(), "not before it was bad");
+    }
+    assert_eq!(ledger.judge(&[], fresh, &[], at(50)).first().map(|g| g.on_fail), None);
+    for second in 50..100 {
+        ledger.routed(weight, 30.0, 70.0, at(second));
+    }
+    let said = ledger.judge(&[], fresh, &[], at(100));
+    assert_eq!((said[0].id.as_str(), said[0].on_fail), ("split", OnFail::Hold));
+    assert!(say(&said[0]).starts_with("FAIL Candidate: 30.00 % of requests, 10.00 declared (n 9,900), >1e9:1"), "{}", say(&said[0]));
+    // It stays on the screen when it is right again, so that what it stopped can go on.
+    let new = Some((crate::model::ratio::Weight::from_percent(30.0).unwrap(), at(100)));
+    for second in 100..110 {
+        ledger.routed(new, 30.0, 70.0, at(second));
+    }
+    assert_eq!(say(&ledger.judge(&[], fresh, &said, at(110))[0]), "pass: 30.00 % of requests (n 900)");
+}
+
+#[test]
+fn rules_and_sums_in_words() {
+    assert_eq!(rule_text(&gate("")).as_str(), "not 3x stable, or under 5 %");
+    assert_eq!(rule_text(&gate("limit = 0.5\nr_max = 1.5")).as_str(), "not 1.5x stable, or under 0.5 %");
+    assert_eq!(rule_text(&gate("signal = \"restarts\"")).as_str(), "not 3x stable, or under 6/h");
+    assert_eq!(rule_text(&gate("signal = \"p99\"")).as_str(), "not above stable");
+    assert!((waiting_cost(100.0, 0.5, 0.1) - 40.0).abs() < 1e-9);
+    for nothing in [waiting_cost(100.0, 0.1, 0.5), waiting_cost(f64::NAN, 0.5, 0.1)] {
+        assert!(nothing.abs() < f64::EPSILON);
+    }
+    for (ln, text) in [(100.0_f64.ln(), "100:1"), (99.99_f64.ln(), "99:1"), (1.99_f64.ln(), "1.9:1"), (-9.0, "0:1"), (800.0, ">1e9:1")] {
+        assert_eq!(words::odds(ln + 1e-12), text);
+    }
+    assert_eq!(words::beside(1.004, 1.0), ("1.004".into(), "1.000".into()));
+    assert_eq!(words::beside(0.999_96, 1.0), ("0.99996".into(), "1.00000".into()));
+    assert_eq!(words::beside(0.0004, 5.0), ("0.0004".into(), "5.0000".into()));
+    assert_eq!(words::count(36_130_140), "36,130,140");
+    assert_eq!([words::within(Duration::from_millis(39_100)), words::within(Duration::from_secs(601))], ["40 s", "11 min"]);
+}
+
+#[test]
+fn the_worst_gate_speaks_for_all() {
+    let state = |id: &str, verdict: Verdict| GateState {
+        id: crate::model::ident::GateId::new(id),
+        signal: crate::model::signal::SignalId::Errors,
+        rule: "".into(),
+        on_fail: OnFail::Hold,
+        verdict,
+        since: at(0),
+        evidence: None,
+    };
+    let pass = || state("a", Verdict::Pass { why: "under 5 %".into() });
+    let wait = || state("b", Verdict::Wait { missing: "340 more requests".into(), eta: None });
+    let fail = || state("c", Verdict::Fail { who: Arm::Candidate, why: "9.00/0.20 %".into() });
+    let say = |gates: &[GateState]| summary(gates).map(|s| format!("{}: {}", s.word, s.sentence)).unwrap();
+    assert_eq!(summary(&[]), None);
+    assert_eq!(say(&[pass()]), "pass: a under 5 %");
+    assert_eq!(say(&[pass(), pass()]), "pass: all 2 gates pass");
+    assert_eq!(say(&[pass(), wait()]), "wait: b 340 more requests");
+    assert_eq!(say(&[wait(), fail(), fail()]), "fail: c 9.00/0.20 % +1 more");
+}
+
+proptest! {
+    /// Whatever is fed in whatever order: verdicts are said, evidence is finite and survives the wire and
+    /// the disk, and a candidate with fewer errors than its share is never blamed.
+    #[test]
+    fn any_counts_give_verdicts_that_can_be_written_down(
+        steps in prop::collection::vec((0.0..400.0_f64, 0.0..1.0_f64, 0.0..4_000.0_f64, 0.0..1.0_f64, 0..30_u8), 1..60),
+        reverts in any::<bool>(),
+    ) {
+        let on_fail = if reverts { "revert" } else { "hold" };
+        let g = gate(&format!("on_fail = \"{on_fail}\"\nslo = 99.5"));
+        let mut w = World::new(std::slice::from_ref(&g), (0.0, 0.0));
+        let mut excess = 0.0_f64;
+        for (n, x, m, y, step) in steps {
+            if step == 0 {
+                w.ledger.follow(Some(&RunId::new("2")), Some(at(w.secs)), &w.gates);
+            }
+            w.feed((n * x, n), (m * y, m));
+            let share = if n + m > 0.0 { n / (n + m) } else { 0.0 };
+            if share > 0.0 && share < 1.0 {
+                excess += n * x - share * (n * x + m * y);
+            }
+            let evidence = w.evidence();
+            for odds in [evidence.odds, evidence.step_odds, evidence.change, evidence.safe, evidence.over, evidence.under, evidence.phi] {
+                prop_assert!(odds.is_finite() && odds >= 0.0);
+            }
+            let wire = serde_json::to_string(&w.said[0]).unwrap();
+            let read: GateState = serde_json::from_str(&wire).unwrap();
+            prop_assert_eq!((&read.verdict, read.since), (&w.said[0].verdict, w.said[0].since));
+            let read = read.evidence.unwrap();
+            prop_assert!((read.odds / evidence.odds - 1.0).abs() < 1e-9 && read.eta == evidence.eta && read.power.is_some() == evidence.power.is_some());
+        }
+        if excess <= 0.0 {
+            prop_assert!(w.evidence().odds <= 1.0 + 1e-9 || w.evidence().phi > 1.0);
+        }
+        let disk = serde_json::to_string(&w.ledger).unwrap();
+        let read: Ledger = serde_json::from_str(&disk).unwrap();
+        let (read, kept) = (read.gate(&g.name).unwrap().odds(), w.ledger.gate(&g.name).unwrap().odds());
+        prop_assert!((read.run - kept.run).abs() < 1e-6 && (read.safe - kept.safe).abs() < 1e-6 && (read.change - kept.change).abs() < 1e-6);
+        prop_assert!(disk.len() < 20_000, "{}", disk.len());
+    }
+}
+
+#[test]
+fn harm_after_healthy_hours_fails_although_the_hours_were_fine() {
+    let mut w = minute("limit = 100\non_fail = \"revert\"");
+    (0..360).for_each(|_| w.feed((9.0, 900.0), (9.0, 900.0)));
+    assert!(w.say().starts_with("pass: not 3x stable, >1e9:1"), "{}", w.say());
+    let n = w.until("FAIL", (45.0, 900.0), (9.0, 900.0));
+    assert!(n <= 3, "{n} minutes at five times");
+    assert!(w.say().starts_with("FAIL Candidate: ") && w.say().contains(" became worse "), "{}", w.say());
+    assert!(w.evidence().safe > 20.0 && w.evidence().odds < 20.0);
+}
