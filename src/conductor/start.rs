@@ -41,9 +41,15 @@ impl Life {
     pub fn deploy(&mut self, new: NewRun) -> Result<Vec<Note>, Refusal> {
         self.may_start(&new.candidate)?;
         let what = self.starts_text(&new.id, &new.candidate.label);
-        let by = new.by.clone();
+        let (by, label) = (new.by.clone(), new.candidate.label.clone());
+        let taint = self.record(&new.candidate.id).taint;
         self.start(new.id, new.candidate, new.by, new.now);
-        Ok(vec![Note { level: Level::Info, by, what: what.into() }])
+        let mut notes = vec![Note { level: Level::Info, by: by.clone(), what: what.into() }];
+        notes.extend(taint.map(|t| {
+            let what = format!("{label} was tainted by {}: {}", t.by, t.reason).into();
+            Note { level: Level::Warn, by, what }
+        }));
+        Ok(notes)
     }
 
     /// Starts a run, also while another one is in progress: that one goes back first, and this one

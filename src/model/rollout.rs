@@ -363,7 +363,7 @@ impl Hold {
 /// Why a person is needed.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Attention {
-    /// `waiting`, `failing`, `stuck`.
+    /// `failing`, `stuck`, `waiting` for a person, `baking`: it has all the traffic and is not good yet.
     pub kind: Text,
     /// Since when.
     pub since: Time,
@@ -418,7 +418,7 @@ pub struct LastAction {
 /// Something wrong that is no signal.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Finding {
-    /// `drift`, `disk`, `drain`, `restart`, `secrets`.
+    /// `drift`, `disk`, `drain`, `restart`, `secrets`, `taint`, `bake`.
     pub kind: Text,
     /// In one line.
     pub what: Text,

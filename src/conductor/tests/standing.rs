@@ -150,4 +150,8 @@ fn a_tainted_version_that_serves_is_a_finding() {
     let again = w.because(Action::Taint { version: version("v42") }, false);
     assert_eq!(again, Err("already_so: v42 was tainted by ben 03:10: seen it before".into()));
     assert!(matches!(known(&w)[0].1, Standing::Tainted { .. }));
+    w.back("v41").unwrap();
+    w.said();
+    w.deploy("v42").unwrap();
+    assert_eq!(w.said()[..2], ["ana: run r9 starts: v41 → v42", "ana: v42 was tainted by ben: seen it before"], "who deploys it is told");
 }
