@@ -3,16 +3,21 @@
 //! ```text
 //! connect   kubeconfig, credential, client: nothing happens before the first request
 //! watch     lists and watches of what is needed, each mending itself → objects, as text
-//! Objects   what the objects mean → rollouts
+//! objects   slim types of them, tolerant of older and newer clusters
+//! store     the objects that are known, joined by what controls them
+//! project   what they mean → rollouts;  findings: what no status word says
 //! plan      the way back, to be looked at
 //! ```
 //!
 //! It is looked at only: nothing is ever written.
 
-pub mod bare;
 pub mod connect;
+pub mod findings;
 pub mod kind;
+pub mod objects;
 mod plan;
+pub mod project;
+pub mod store;
 pub mod time;
 pub mod watch;
 
@@ -45,7 +50,7 @@ use watch::{Name, Objects, Watch, feed::Patience};
 const DELTAS: usize = 256;
 
 /// What objects are understood by.
-pub type Known = bare::Bare;
+pub type Known = store::Store;
 
 /// One cluster, or some namespaces of it.
 pub struct ArgoRuntime<O = Known> {

@@ -71,6 +71,8 @@ pub struct Name {
 
 /// What is known of the objects of a cluster, and what it means for a person.
 pub trait Objects: Default + Send + Sync + 'static {
+    /// What follows is heard at this time of the server's clock.
+    fn at(&mut self, _now: Time) {}
     /// These are all objects of a kind, in this namespace or everywhere.
     fn swap(&mut self, kind: Kind, namespace: Option<&str>, objects: &[Box<RawValue>]);
     /// An object is there, or otherwise than it was.
@@ -215,6 +217,7 @@ impl<O: Objects> Watch<O> {
         let now = self.session.now();
         self.notes = scope.notes.into_iter().map(|note| (note, now)).collect();
         self.coverage.set(Kind::Rollouts, Cover::Whole);
+        self.objects.at(now);
         for (namespace, listed) in &lists {
             self.objects.swap(Kind::Rollouts, namespace.as_deref(), &listed.objects);
             self.name_all(namespace.as_deref(), &listed.objects);
@@ -255,6 +258,7 @@ impl<O: Objects> Watch<O> {
         if kind == Kind::Rollouts {
             self.beat().await?;
         }
+        self.objects.at(self.session.now());
         match news {
             News::Listed(objects) => {
                 self.objects.swap(kind, namespace.as_deref(), &objects);
@@ -559,6 +563,7 @@ pub async fn once<O: Objects>(session: &Session) -> Result<Vec<Rollout>, Fault> 
     let resolved = session.resolve().await?;
     let (scope, lists) = scope(session, &resolved).await?;
     let mut objects = O::default();
+    objects.at(session.now());
     let mut coverage = Coverage::default();
     coverage.set(Kind::Rollouts, Cover::Whole);
     let mut names: BTreeMap<Name, Needs> = BTreeMap::new();

@@ -1,0 +1,221 @@
+//! What is wrong and no status word says: writes that the controller never looked at, pods that crash behind
+//! a calm phase, clocks that run while somebody has paused, keys that do something else than they seem to.
+//!
+//! Kinds: `lost`, `pods`, `router`, `digests`, `experiments`, `pause`, `promotion`, `retry`, `clock`, `deadline`,
+//! `quota`, `workload`, `deleting`, `step`.
+
+use super::{
+    kind::Kind,
+    objects::step::Step,
+    project::{controller::Word, holds, images, shares, steps, tracks, view::View},
+    store::memory::Unanswered,
+};
+use crate::model::{
+    rollout::{Finding, Phase},
+    text::Text,
+    time::{Time, elapsed, span},
+};
+use std::time::Duration;
+
+/// A write is answered within 50 ms, usually; one that is not answered by now was overlooked. (All recorded cases
+/// were found so, without a false alarm.)
+const OVERLOOKED: Duration = Duration::from_secs(3);
+/// How long a warning of the router is worth telling.
+const WARNED: Duration = Duration::from_secs(60);
+
+/// Everything that was found, the most important first.
+#[must_use]
+pub fn findings(view: &View<'_>, phase: &Phase) -> Vec<Finding> {
+    let mut found = Vec::new();
+    lost(view, &mut found);
+    sick_pods(view, &mut found);
+    router(view, &mut found);
+    experiments(view, &mut found);
+    paused(view, &mut found);
+    pending(view, &mut found);
+    retry(view, phase, &mut found);
+    cluster(view, &mut found);
+    digests(view, &mut found);
+    plan(view, &mut found);
+    found
+}
+
+fn finding(kind: &str, what: impl Into<Text>, since: Time) -> Finding {
+    Finding { kind: kind.into(), what: what.into(), since }
+}
+
+/// Writes that the controller has not answered, and what heals them.
+fn lost(view: &View<'_>, found: &mut Vec<Finding>) {
+    let Some(memory) = view.memory else { return };
+    for (write, seen) in memory.open() {
+        let status = !matches!(write, Unanswered::Spec | Unanswered::Workload);
+        let writer = view.writer(|m| (&*m.subresource == "status") == status).filter(|_| write != Unanswered::Workload);
+        // Who opens a console later learns from the object when it was written.
+        let since = writer.and_then(|w| w.time).map_or(seen, |wrote| wrote.min(seen));
+        if elapsed(view.now, since) < OVERLOOKED {
+            continue;
+        }
+        let what = match write {
+            Unanswered::Abort => "abort sent",
+            Unanswered::Promote => "promote sent",
+            Unanswered::Full => "full promotion sent",
+            Unanswered::Retry => "retry sent",
+            Unanswered::Spec if view.rollout.status.observed_generation.is_empty() => "rollout made",
+            Unanswered::Spec => "spec changed",
+            Unanswered::Workload => "workload's template changed",
+        };
+        let by = writer.map(|w| format!(" by {}", Text::clean(&w.name))).unwrap_or_default();
+        let ago = span(elapsed(view.now, since));
+        let heals = match write {
+            Unanswered::Spec if view.rollout.status.observed_generation.is_empty() => "is it running?",
+            _ => "the same again does nothing, any other change of the object (an annotation) wakes it",
+        };
+        found.push(finding("lost", format!("{what} {ago} ago{by}: not noticed by the controller; {heals}"), since));
+    }
+}
+
+/// Pods that do not start, also where the phase says that all is calm.
+fn sick_pods(view: &View<'_>, found: &mut Vec<Finding>) {
+    let candidate = view.current.filter(|_| view.is_updating());
+    let both = [("candidate", candidate), ("stable", view.stable)];
+    for (who, set) in both.into_iter().filter_map(|(who, set)| Some((who, set?))) {
+        let Some((what, since)) = holds::ill(view, set) else { continue };
+        let behind = match view.controller.word {
+            Word::Paused | Word::Healthy if who == "candidate" => format!(", behind the phase {}", view.controller.word.as_str()),
+            _ => String::new(),
+        };
+        found.push(finding("pods", format!("{who}: {what}{behind}"), since));
+    }
+}
+
+/// The router says something else than the phase, or complains.
+fn router(view: &View<'_>, found: &mut Vec<Finding>) {
+    if view.controller.word == Word::Healthy && view.controller.is_current && !shares::router_agrees(view) {
+        found.push(finding(
+            "router",
+            "healthy, but the router still sends traffic to another version",
+            view.since(view.rollout.condition("Completed")),
+        ));
+    }
+    let complaint =
+        |reason: &str| matches!(reason, "TrafficRoutingError" | "WeightVerifyError" | "TargetGroupVerifyError" | "LoadBalancerNotFound");
+    let last = view.said().filter(|s| complaint(&s.reason)).max_by_key(|s| s.at);
+    if let Some(said) = last.filter(|s| elapsed(view.now, s.at) < WARNED && view.controller.word != Word::Healthy) {
+        found.push(finding("router", said.what.clone(), said.at));
+    }
+}
+
+/// An experiment that cannot decide is made again and again, with pods, while the phase says that it waits.
+fn experiments(view: &View<'_>, found: &mut Vec<Finding>) {
+    let Some(all) = &view.experiments else { return };
+    let status = &view.rollout.status;
+    let stopped = status.pause_conditions.iter().find(|p| &*p.reason == "InconclusiveExperiment");
+    let Some(pause) = stopped else { return };
+    let current = |e: &&&crate::runtime::argo::objects::analysis::Experiment| {
+        e.metadata.hash() == Some(&*status.current_pod_hash) && e.metadata.revision() == view.revision()
+    };
+    let since = pause.start_time.unwrap_or(view.now);
+    if !matches!(view.rollout.current_step(), Some(Step::Experiment(..))) {
+        found.push(finding(
+            "pause",
+            "a pause for an experiment was left over: the next pause of the plan will not wait for anybody",
+            since,
+        ));
+        return;
+    }
+    let count = all.iter().filter(current).count();
+    if count > 1 {
+        found.push(finding(
+            "experiments",
+            format!("{count} experiments made so far, and more while it waits: promote repeats them; skip the step or go back"),
+            since,
+        ));
+    }
+}
+
+/// What a person's pause does not stop, and what it stops besides.
+fn paused(view: &View<'_>, found: &mut Vec<Finding>) {
+    if !view.rollout.spec.paused {
+        return;
+    }
+    let since = holds::paused_since(view);
+    let status = &view.rollout.status;
+    let ends = status.pause_conditions.iter().find_map(|p| steps::pause_ends(view, p));
+    if let Some(ends) = ends {
+        let what = if view.rollout.is_blue_green() { "it is promoted" } else { "the next step begins" };
+        let when = if ends <= view.now { "at once".to_owned() } else { format!("at {}Z or at once", ends.format("%H:%M:%S")) };
+        found.push(finding("clock", format!("clocks run while it is paused by hand: when resumed, {what} {when}"), since));
+    }
+    if status.abort {
+        found.push(finding("pause", "aborted while paused by hand: pods and services stay as they are until it is resumed", since));
+    }
+}
+
+/// What was asked for stands in the way of what may be asked for next.
+fn pending(view: &View<'_>, found: &mut Vec<Finding>) {
+    if view.rollout.status.promote_full && view.is_updating() {
+        let since = view.memory.and_then(|m| m.entered()).unwrap_or(view.now);
+        found.push(finding("promotion", "a full promotion is pending until every pod is ready: an abort alone is ignored", since));
+    }
+}
+
+/// A retry within the delay of the scale-down goes live at once.
+fn retry(view: &View<'_>, phase: &Phase, found: &mut Vec<Finding>) {
+    if !view.rollout.is_blue_green() || !matches!(phase, Phase::Reverting | Phase::Reverted) {
+        return;
+    }
+    if let Some(until) = view.current.and_then(|s| s.deadline()).filter(|at| *at > view.now) {
+        let since = view.rollout.status.aborted_at.unwrap_or(view.now);
+        let what = format!("a retry before {}Z goes live at once: it skips pause and analysis", until.format("%H:%M:%S"));
+        found.push(finding("retry", what, since));
+    }
+}
+
+/// What the cluster lacks.
+fn cluster(view: &View<'_>, found: &mut Vec<Finding>) {
+    let rollout = view.rollout;
+    if let Some(at) = rollout.metadata.meta.deleted {
+        found.push(finding("deleting", "it is being deleted", at));
+    }
+    if let Some(failure) = rollout.condition("ReplicaFailure").filter(|c| &*c.status == "True") {
+        found.push(finding("quota", Text::clean(&failure.message), view.since(Some(failure))));
+    }
+    if view.controller.reason() == "ProgressDeadlineExceeded" {
+        let since = view.since(rollout.because("ProgressDeadlineExceeded"));
+        found.push(finding(
+            "deadline",
+            "timed out, and the controller still tries: a retry does nothing, a promotion goes on with pods that are not ready",
+            since,
+        ));
+    }
+    if let Some(wanted) = &rollout.spec.workload_ref
+        && &*wanted.kind == "Deployment"
+        && view.workload.is_none()
+        && view.knows(Kind::Deployments)
+    {
+        let since = rollout.metadata.meta.created.unwrap_or(view.now);
+        found.push(finding("workload", Text::clean(&format!("its template is in Deployment {}, which is not there", wanted.name)), since));
+    }
+}
+
+/// Pods of one version that do not run the same.
+fn digests(view: &View<'_>, found: &mut Vec<Finding>) {
+    for set in view.sets.iter().flatten() {
+        let Some(pods) = view.pods(set) else { continue };
+        let parts = images::parts(&set.spec.template.spec, Some(&pods));
+        let Some(part) = parts.iter().find(|p| p.differs) else { continue };
+        let Some(hash) = set.metadata.hash() else { continue };
+        let label = tracks::version(view, hash, Some(set)).label;
+        let since = pods.iter().filter_map(|p| p.metadata.created).max().unwrap_or(view.now);
+        found.push(finding("digests", format!("{label}: pods run different digests of container {}", part.container), since));
+    }
+}
+
+/// Steps that mean nothing here.
+fn plan(view: &View<'_>, found: &mut Vec<Finding>) {
+    let all = view.rollout.steps();
+    let since = view.rollout.metadata.meta.created.unwrap_or(view.now);
+    if let Some(index) = all.iter().position(|s| *s == Step::Empty) {
+        found.push(finding("step", format!("step {} is empty: this cluster does not know it", index + 1), since));
+    }
+}

@@ -1,0 +1,220 @@
+//! Analysis runs and experiments.
+
+use super::{
+    Meta, Template,
+    lenient::{Str, count, flag, list, maybe_text, object, text, when, whole},
+};
+use crate::model::time::Time;
+use serde::Deserialize;
+
+/// Measurements that the controller makes.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct AnalysisRun {
+    /// Who it is.
+    #[serde(deserialize_with = "object")]
+    pub metadata: Meta,
+    /// What is to be measured.
+    #[serde(deserialize_with = "object")]
+    pub spec: RunSpec,
+    /// What was measured.
+    #[serde(deserialize_with = "object")]
+    pub status: RunStatus,
+}
+
+/// What is to be measured.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct RunSpec {
+    /// Each metric.
+    #[serde(deserialize_with = "list")]
+    pub metrics: Vec<MetricSpec>,
+    /// Metrics without consequences: patterns of names.
+    #[serde(deserialize_with = "list")]
+    pub dry_run: Vec<DryRun>,
+}
+
+/// A metric without consequences.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct DryRun {
+    /// A pattern of names.
+    #[serde(deserialize_with = "text")]
+    pub metric_name: Str,
+}
+
+/// One metric, as it is to be measured. Limits may be templates (`{{args.x}}`), which are no numbers.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct MetricSpec {
+    /// Its name.
+    #[serde(deserialize_with = "text")]
+    pub name: Str,
+    /// What must hold.
+    #[serde(deserialize_with = "text")]
+    pub success_condition: Str,
+    /// What must not hold.
+    #[serde(deserialize_with = "text")]
+    pub failure_condition: Str,
+    /// How often.
+    #[serde(deserialize_with = "maybe_text")]
+    pub count: Option<Str>,
+    /// How far apart.
+    #[serde(deserialize_with = "maybe_text")]
+    pub interval: Option<Str>,
+    /// When it begins.
+    #[serde(deserialize_with = "maybe_text")]
+    pub initial_delay: Option<Str>,
+    /// How many failures are too many, less one.
+    #[serde(deserialize_with = "maybe_text")]
+    pub failure_limit: Option<Str>,
+}
+
+/// What was measured.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct RunStatus {
+    /// Its state.
+    #[serde(deserialize_with = "text")]
+    pub phase: Str,
+    /// Why.
+    #[serde(deserialize_with = "text")]
+    pub message: Str,
+    /// Since when it runs.
+    #[serde(deserialize_with = "when")]
+    pub started_at: Option<Time>,
+    /// Of each metric that was begun.
+    #[serde(deserialize_with = "list")]
+    pub metric_results: Vec<MetricResult>,
+}
+
+/// One metric, as it was measured.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct MetricResult {
+    /// Its name.
+    #[serde(deserialize_with = "text")]
+    pub name: Str,
+    /// Its state.
+    #[serde(deserialize_with = "text")]
+    pub phase: Str,
+    /// Why.
+    #[serde(deserialize_with = "text")]
+    pub message: Str,
+    /// Successful measurements.
+    #[serde(deserialize_with = "count")]
+    pub successful: u32,
+    /// Failed ones.
+    #[serde(deserialize_with = "count")]
+    pub failed: u32,
+    /// Ones that said neither.
+    #[serde(deserialize_with = "count")]
+    pub inconclusive: u32,
+    /// Ones that could not be made.
+    #[serde(deserialize_with = "count")]
+    pub error: u32,
+    /// Whether it has no consequences.
+    #[serde(deserialize_with = "flag")]
+    pub dry_run: bool,
+    /// The last ones.
+    #[serde(deserialize_with = "list")]
+    pub measurements: Vec<Measurement>,
+}
+
+/// One measurement.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct Measurement {
+    /// Its verdict.
+    #[serde(deserialize_with = "text")]
+    pub phase: Str,
+    /// What was measured, as the provider printed it.
+    #[serde(deserialize_with = "text")]
+    pub value: Str,
+    /// Why there is no value.
+    #[serde(deserialize_with = "text")]
+    pub message: Str,
+}
+
+/// Versions beside a rollout.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Experiment {
+    /// Who it is.
+    #[serde(deserialize_with = "object")]
+    pub metadata: Meta,
+    /// What it should be.
+    #[serde(deserialize_with = "object")]
+    pub spec: ExperimentSpec,
+    /// What it is.
+    #[serde(deserialize_with = "object")]
+    pub status: ExperimentStatus,
+}
+
+/// What an experiment should be.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct ExperimentSpec {
+    /// For how long, once everything is there.
+    #[serde(deserialize_with = "maybe_text")]
+    pub duration: Option<Str>,
+    /// Each version.
+    #[serde(deserialize_with = "list")]
+    pub templates: Vec<ExperimentTemplate>,
+}
+
+/// One version of an experiment.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct ExperimentTemplate {
+    /// Its name.
+    #[serde(deserialize_with = "text")]
+    pub name: Str,
+    /// How many pods; one if it does not say.
+    #[serde(deserialize_with = "whole")]
+    pub replicas: Option<i64>,
+    /// Of what.
+    #[serde(deserialize_with = "object")]
+    pub template: Template,
+}
+
+/// What an experiment is.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct ExperimentStatus {
+    /// Its state.
+    #[serde(deserialize_with = "text")]
+    pub phase: Str,
+    /// Why.
+    #[serde(deserialize_with = "text")]
+    pub message: Str,
+    /// Since when all of it is there.
+    #[serde(deserialize_with = "when")]
+    pub available_at: Option<Time>,
+    /// Of each version.
+    #[serde(deserialize_with = "list")]
+    pub template_statuses: Vec<TemplateStatus>,
+}
+
+/// One version of an experiment, as it is.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct TemplateStatus {
+    /// Its name.
+    #[serde(deserialize_with = "text")]
+    pub name: Str,
+    /// The hash of its pods, where it has a service of its own.
+    #[serde(deserialize_with = "text")]
+    pub pod_template_hash: Str,
+    /// Pods that may get traffic.
+    #[serde(deserialize_with = "count")]
+    pub ready_replicas: u32,
+}
+
+impl Experiment {
+    /// Whether it is over.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        matches!(&*self.status.phase, "Successful" | "Failed" | "Error" | "Inconclusive")
+    }
+}

@@ -1,0 +1,160 @@
+//! What the controller measures, with values, limits and counts.
+
+use super::view::View;
+use crate::{
+    model::{
+        rollout::{Analysis, Metric, MetricCounts},
+        text::Text,
+    },
+    runtime::argo::objects::{
+        analysis::{AnalysisRun, MetricResult, MetricSpec},
+        rollout::RunBrief,
+    },
+};
+
+/// Values that are kept of a metric; the controller keeps ten, usually.
+const VALUES: usize = 20;
+
+/// The analysis runs of the current update, oldest first, and what still runs of another one.
+#[must_use]
+pub fn analyses(view: &View<'_>) -> Vec<Analysis> {
+    match &view.runs {
+        Some(runs) => runs.iter().filter(|run| belongs(view, run)).map(|run| analysis(run)).collect(),
+        None => briefs(view),
+    }
+}
+
+fn belongs(view: &View<'_>, run: &AnalysisRun) -> bool {
+    let meta = &run.metadata;
+    if !is_over(&run.status.phase) {
+        return true;
+    }
+    let current = |hash: Option<&str>, revision: Option<u64>| {
+        hash == Some(&*view.rollout.status.current_pod_hash) && (revision.is_none() || revision == view.revision())
+    };
+    // A run of an experiment has neither hash nor revision: its experiment has.
+    let owner = meta.controller();
+    let experiment = view.experiments.iter().flatten().find(|e| owner.is_some_and(|o| o.uid == e.metadata.uid));
+    match experiment {
+        Some(experiment) => current(experiment.metadata.hash(), experiment.metadata.revision()),
+        None => current(meta.hash(), meta.revision()),
+    }
+}
+
+/// Whether this is the last word.
+#[must_use]
+pub fn is_over(phase: &str) -> bool {
+    matches!(phase, "Successful" | "Failed" | "Error" | "Inconclusive")
+}
+
+fn analysis(run: &AnalysisRun) -> Analysis {
+    let place = match run.metadata.labels.get("rollout-type") {
+        Some("Step") => "step".into(),
+        Some("Background") => "background".into(),
+        Some("PrePromotion") => "pre-promotion".into(),
+        Some("PostPromotion") => "post-promotion".into(),
+        Some(other) => Text::clean(other),
+        None => "experiment".into(),
+    };
+    let result = |name: &str| run.status.metric_results.iter().find(|r| &*r.name == name);
+    let mut metrics: Vec<Metric> = run.spec.metrics.iter().map(|m| metric(run, m, result(&m.name))).collect();
+    let unspecified = run.status.metric_results.iter().filter(|r| run.spec.metrics.iter().all(|m| m.name != r.name));
+    metrics.extend(unspecified.map(|r| metric(run, &MetricSpec { name: r.name.clone(), ..MetricSpec::default() }, Some(r))));
+    Analysis {
+        name: Text::clean(&run.metadata.name),
+        place,
+        phase: or_pending(&run.status.phase),
+        message: said(&run.status.message),
+        started: run.status.started_at,
+        metrics,
+    }
+}
+
+fn or_pending(phase: &str) -> Text {
+    if phase.is_empty() { "Pending".into() } else { Text::clean(phase) }
+}
+
+fn said(message: &str) -> Option<Text> {
+    (!message.is_empty()).then(|| Text::clean(message))
+}
+
+fn metric(run: &AnalysisRun, spec: &MetricSpec, result: Option<&MetricResult>) -> Metric {
+    let condition = match (&*spec.success_condition, &*spec.failure_condition) {
+        ("", "") => Text::default(),
+        (success, "") => Text::clean(success),
+        ("", failure) => Text::clean(&format!("not ({failure})")),
+        (success, failure) => Text::clean(&format!("{success}, not ({failure})")),
+    };
+    let planned = run.spec.dry_run.iter().any(|d| &*d.metric_name == ".*" || d.metric_name == spec.name);
+    let delayed = spec.initial_delay.as_ref().map(|d| Text::clean(&format!("begins after {d}")));
+    Metric {
+        name: Text::clean(&spec.name),
+        phase: result.map_or_else(|| "Pending".into(), |r| or_pending(&r.phase)),
+        values: result.map(values).unwrap_or_default(),
+        condition,
+        counts: counts(spec, result),
+        dry_run: result.map_or(planned, |r| r.dry_run || planned),
+        message: match result {
+            Some(result) => said(&result.message).or_else(|| result.measurements.last().and_then(|m| said(&m.message))),
+            None => delayed,
+        },
+    }
+}
+
+fn values(result: &MetricResult) -> Vec<Text> {
+    let skip = result.measurements.len().saturating_sub(VALUES);
+    result.measurements.iter().skip(skip).filter(|m| !m.value.is_empty()).map(|m| Text::clean(&m.value)).collect()
+}
+
+fn counts(spec: &MetricSpec, result: Option<&MetricResult>) -> MetricCounts {
+    let whole = |text: &str| text.parse::<i64>().ok();
+    // A template (`{{args.limit}}`) is not known; -1 is no limit.
+    let limit = spec.failure_limit.as_deref().map_or(Some(0), whole);
+    let count = match (&spec.count, &spec.interval) {
+        (Some(count), _) => whole(count),
+        (None, None) => Some(1),
+        (None, Some(_)) => None,
+    };
+    MetricCounts {
+        successful: result.map_or(0, |r| r.successful),
+        failed: result.map_or(0, |r| r.failed),
+        inconclusive: result.map_or(0, |r| r.inconclusive),
+        error: result.map_or(0, |r| r.error),
+        failure_limit: limit.and_then(|l| u32::try_from(l).ok()),
+        count: count.and_then(|c| u32::try_from(c).ok()).filter(|c| *c > 0),
+    }
+}
+
+/// What the rollout itself says of its analysis runs, while they are not known.
+fn briefs(view: &View<'_>) -> Vec<Analysis> {
+    let status = &view.rollout.status;
+    let (canary, blue_green) = (&status.canary, &status.blue_green);
+    let all: [(&str, Option<&RunBrief>); 4] = [
+        ("step", canary.current_step_analysis_run_status.as_ref()),
+        ("background", canary.current_background_analysis_run_status.as_ref()),
+        ("pre-promotion", blue_green.pre_promotion_analysis_run_status.as_ref()),
+        ("post-promotion", blue_green.post_promotion_analysis_run_status.as_ref()),
+    ];
+    let some = all.into_iter().filter_map(|(place, brief)| Some((place, brief?))).filter(|(_, brief)| !brief.name.is_empty());
+    some.map(|(place, brief)| Analysis {
+        name: Text::clean(&brief.name),
+        place: place.into(),
+        phase: or_pending(&brief.status),
+        message: said(&brief.message),
+        started: None,
+        metrics: Vec::new(),
+    })
+    .collect()
+}
+
+/// The metric that could not decide, for people: `success-rate 0.93 is neither good nor bad`.
+#[must_use]
+pub fn undecided(view: &View<'_>) -> Option<Text> {
+    let inconclusive = |phase: &str| phase == "Inconclusive";
+    let runs = view.runs.as_ref()?;
+    let run = runs.iter().rev().find(|r| inconclusive(&r.status.phase) && belongs(view, r))?;
+    let result = run.status.metric_results.iter().find(|r| inconclusive(&r.phase))?;
+    let value = result.measurements.iter().rev().find(|m| inconclusive(&m.phase) && !m.value.is_empty());
+    let value = value.map(|m| format!(" {}", m.value)).unwrap_or_default();
+    Some(Text::clean(&format!("{}{value} is neither good nor bad ({})", result.name, run.metadata.name)))
+}

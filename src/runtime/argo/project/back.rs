@@ -1,0 +1,144 @@
+//! The way back, as it would be: it is looked at, nothing is sent.
+
+use super::{images, tracks, view::View};
+use crate::{
+    model::{
+        back::{Check, CheckState, How, WayBack},
+        rollout::Phase,
+        text::Text,
+        time::Time,
+        version::{Artifact, Version},
+    },
+    runtime::argo::objects::set::ReplicaSet,
+};
+
+/// The fastest way back now.
+#[must_use]
+pub fn back(view: &View<'_>, phase: &Phase) -> WayBack {
+    let status = &view.rollout.status;
+    if status.current_pod_hash.is_empty() || status.stable_hash.is_empty() {
+        return nowhere("nothing was promoted yet: there is no version to go back to");
+    }
+    if matches!(phase, Phase::Reverting | Phase::Reverted) {
+        let since = status.aborted_at.unwrap_or_else(|| view.since(view.rollout.because("RolloutAborted")));
+        return WayBack { to: Some(stable(view)), how: How::Already { since }, checks: Vec::new(), measured: None };
+    }
+    if view.is_updating() { abort(view) } else { undo(view) }
+}
+
+fn nowhere(why: &str) -> WayBack {
+    WayBack { to: None, how: How::None { why: why.into() }, checks: Vec::new(), measured: None }
+}
+
+fn stable(view: &View<'_>) -> Version {
+    tracks::version(view, &view.rollout.status.stable_hash, view.stable)
+}
+
+fn check(view: &View<'_>, name: &str, state: CheckState, detail: impl Into<Text>) -> Check {
+    Check { name: name.into(), state, detail: detail.into(), at: view.now }
+}
+
+/// In the middle of an update: traffic goes back to stable, whose pods are there.
+fn abort(view: &View<'_>) -> WayBack {
+    let mut checks = vec![match view.stable {
+        Some(set) => instances(view, set),
+        None => check(view, "instances", CheckState::Unknown, "its pods are not known"),
+    }];
+    let bad = |name: &str, detail: &str| check(view, name, CheckState::Bad, detail);
+    if view.rollout.spec.paused {
+        checks.push(bad("pause", "paused by hand: an abort moves no traffic before it is resumed"));
+    }
+    if view.rollout.status.promote_full {
+        checks.push(bad("promotion", "a full promotion is pending: an abort alone is ignored"));
+    }
+    if is_fast_rollback(view) {
+        checks.push(bad("rollback", "this update is itself a rollback within its window: an abort is ignored"));
+    }
+    WayBack { to: Some(stable(view)), how: How::Switch, checks, measured: None }
+}
+
+/// Whether what is being rolled out is an older version within the window, which the controller finishes whatever
+/// is asked of it.
+fn is_fast_rollback(view: &View<'_>) -> bool {
+    let made = |set: Option<&ReplicaSet>| set.and_then(|s| s.metadata.created);
+    match (made(view.current), made(view.stable)) {
+        (Some(current), Some(stable)) => current < stable && is_within_window(view, current, stable),
+        _ => false,
+    }
+}
+
+/// Whether fewer versions than the window allows were made between these two.
+fn is_within_window(view: &View<'_>, older: Time, newer: Time) -> bool {
+    let Some(window) = view.rollout.spec.rollback_window.as_ref().and_then(|w| w.revisions) else { return false };
+    let within = |s: &&&ReplicaSet| !s.is_of_experiment() && s.metadata.created.is_some_and(|made| older < made && made < newer);
+    let between = view.sets.iter().flatten().filter(within).count();
+    i64::try_from(between).is_ok_and(|between| between < window)
+}
+
+/// After the promotion: the version before is deployed again. While its pods are kept, a switch is enough.
+fn undo(view: &View<'_>) -> WayBack {
+    let Some(sets) = &view.sets else { return nowhere("older versions are not known: its ReplicaSets are not seen") };
+    let status = &view.rollout.status;
+    let older: Vec<&ReplicaSet> =
+        sets.iter().copied().filter(|s| !s.is_of_experiment() && s.metadata.hash().is_some_and(|h| h != &*status.stable_hash)).collect();
+    let hash = |set: &ReplicaSet| set.metadata.hash().unwrap_or_default().to_owned();
+    let was_stable = |set: &&&ReplicaSet| view.memory.is_some_and(|m| m.was_stable(&hash(set)));
+    let given_up = |set: &ReplicaSet| view.memory.is_some_and(|m| m.was_aborted(&hash(set)) && !m.was_stable(&hash(set)));
+    // The newest that was seen to be stable; else the newest that was not seen to be given up.
+    let target = older.iter().find(was_stable).or_else(|| older.iter().find(|s| !given_up(s))).copied();
+    let Some(target) = target else {
+        let why = if older.is_empty() { "first version: there is none to go back to".to_owned() } else { could(&older) };
+        return nowhere(&why);
+    };
+    let version = tracks::version(view, &hash(target), Some(target));
+    let deadline = target.deadline().filter(|at| *at > view.now);
+    let warm = view.rollout.is_blue_green() && deadline.is_some() && target.spec.replicas > 0;
+    let mut checks = Vec::new();
+    if warm || target.spec.replicas > 0 {
+        checks.push(instances(view, target));
+    }
+    if warm {
+        return WayBack { to: Some(version), how: How::Switch, checks, measured: None };
+    }
+    let sealed = version.parts.iter().all(|p| matches!(p.declared, Artifact::Digest(_)));
+    if sealed {
+        checks.push(check(view, "artifact", CheckState::Unknown, "whether the registry still has it is not known"));
+    } else {
+        checks.push(check(
+            view,
+            "artifact",
+            CheckState::Unknown,
+            format!("{} is a tag, not sealed: it may be another image by now", tag(&version)),
+        ));
+    }
+    let made = (target.metadata.created, view.stable.and_then(|s| s.metadata.created));
+    let fast = matches!(made, (Some(older), Some(newer)) if older < newer && is_within_window(view, older, newer));
+    if fast {
+        checks.push(check(view, "window", CheckState::Ok, "within the rollback window: the controller skips the steps itself"));
+    }
+    WayBack { to: Some(version), how: How::Redeploy { steps: view.rollout.steps().len() }, checks, measured: None }
+}
+
+fn tag(version: &Version) -> Text {
+    let tag = |a: &Artifact| if let Artifact::Tag(tag) = a { Some(tag.clone()) } else { None };
+    version.parts.iter().find_map(|p| tag(&p.declared)).unwrap_or_default()
+}
+
+fn could(older: &[&ReplicaSet]) -> String {
+    let name = |set: &&ReplicaSet| {
+        let image = set.spec.template.spec.containers.first().map(|c| images::label(&c.image)).unwrap_or_default();
+        set.metadata.revision().map_or_else(|| image.to_string(), |r| format!("{image} r{r}"))
+    };
+    let names: Vec<String> = older.iter().map(name).collect();
+    format!("every older version was aborted; could be deployed: {}", names.join(", "))
+}
+
+/// Whether a version's pods are there, and enough of them.
+fn instances(view: &View<'_>, set: &ReplicaSet) -> Check {
+    let (ready, should, all) = (set.status.available_replicas, set.spec.replicas, view.rollout.replicas());
+    let rest = all.saturating_sub(ready);
+    let kept = set.deadline().filter(|at| *at > view.now).map(|at| format!(", kept until {}Z", at.format("%H:%M:%S"))).unwrap_or_default();
+    let starts = if rest > 0 { format!(", {rest} are started on the way") } else { String::new() };
+    let state = if should > 0 && ready >= should { CheckState::Ok } else { CheckState::Bad };
+    check(view, "instances", state, format!("{ready} of {all} ready{starts}{kept}"))
+}

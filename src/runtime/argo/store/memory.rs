@@ -1,0 +1,162 @@
+//! What was seen of a rollout over time, and the object does not say: which writes the controller has not
+//! answered, when a step was entered, which versions were once stable or given up.
+
+use crate::{
+    model::time::Time,
+    runtime::argo::objects::{rollout::Rollout, set::Deployment},
+};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Versions that are remembered of a rollout; revisions kept by a cluster are ten, usually.
+const VERSIONS: usize = 64;
+
+/// A write that the controller has not answered.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Unanswered {
+    /// It was told to give up.
+    Abort,
+    /// It was told to go on.
+    Promote,
+    /// It was told to finish.
+    Full,
+    /// It was told to try again.
+    Retry,
+    /// Its spec is another one.
+    Spec,
+    /// The spec of the workload with its template is another one.
+    Workload,
+}
+
+/// Where in its plan a rollout is.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Place {
+    hash: Box<str>,
+    step: Option<usize>,
+}
+
+impl Place {
+    /// Of this rollout.
+    #[must_use]
+    pub fn of(rollout: &Rollout) -> Self {
+        Self { hash: rollout.status.current_pod_hash.clone(), step: rollout.step() }
+    }
+}
+
+/// What was seen of a rollout.
+#[derive(Clone, Debug, Default)]
+pub struct Memory {
+    /// Since when each of them is open.
+    open: BTreeMap<Unanswered, Time>,
+    /// When its place was seen to change last.
+    entered: Option<Time>,
+    /// Since when it has been seen paused by a person.
+    paused: Option<Time>,
+    /// Whether that was seen to begin.
+    known: bool,
+    begun: bool,
+    stable: BTreeSet<Box<str>>,
+    aborted: BTreeSet<Box<str>>,
+}
+
+impl Memory {
+    /// Takes note of the versions; also of a state that comes too late.
+    pub fn learn(&mut self, rollout: &Rollout) {
+        let status = &rollout.status;
+        if !status.stable_hash.is_empty() && self.stable.len() < VERSIONS {
+            self.stable.insert(status.stable_hash.clone());
+        }
+        if status.abort && status.aborted_at.is_some() && !rollout.is_promoted() && self.aborted.len() < VERSIONS {
+            self.aborted.insert(status.current_pod_hash.clone());
+        }
+    }
+
+    /// Takes note of a change of place.
+    pub fn step(&mut self, before: Option<Place>, now: &Place, at: Time) {
+        if before.is_some_and(|before| before != *now) {
+            self.entered = Some(at);
+        }
+    }
+
+    /// Takes note of what is open now.
+    pub fn hold(&mut self, open: impl IntoIterator<Item = Unanswered>, paused: bool, at: Time) {
+        self.open = open.into_iter().map(|write| (write, self.open.get(&write).copied().unwrap_or(at))).collect();
+        match (paused, self.paused) {
+            (true, None) => (self.paused, self.begun) = (Some(at), self.known),
+            (false, Some(_)) => self.paused = None,
+            _ => {}
+        }
+        self.known = true;
+    }
+
+    /// Writes that are not answered, each since when.
+    pub fn open(&self) -> impl Iterator<Item = (Unanswered, Time)> {
+        self.open.iter().map(|(write, since)| (*write, *since))
+    }
+
+    /// When the current step was entered, if that was seen.
+    #[must_use]
+    pub const fn entered(&self) -> Option<Time> {
+        self.entered
+    }
+
+    /// Since when it is paused by a person, and whether that was seen to begin.
+    #[must_use]
+    pub fn paused(&self) -> Option<(Time, bool)> {
+        self.paused.map(|since| (since, self.begun))
+    }
+
+    /// Whether a version was seen to be stable.
+    #[must_use]
+    pub fn was_stable(&self, hash: &str) -> bool {
+        self.stable.contains(hash)
+    }
+
+    /// Whether a version was seen to be given up.
+    #[must_use]
+    pub fn was_aborted(&self, hash: &str) -> bool {
+        self.aborted.contains(hash)
+    }
+}
+
+/// Writes that the controller has not answered by now. It usually does within 50 ms; one that it overlooked
+/// (argo-rollouts #4694) it does not see until something else of the object changes.
+#[must_use]
+pub fn unanswered(rollout: &Rollout, workload: Option<&Deployment>) -> Vec<Unanswered> {
+    let status = &rollout.status;
+    let aborted = rollout.because("RolloutAborted").is_some();
+    let mut open = Vec::new();
+    if status.abort && !rollout.is_promoted() && (status.aborted_at.is_none() || &*status.phase != "Degraded") {
+        open.push(Unanswered::Abort);
+    }
+    if rollout.is_unpausing() {
+        open.push(Unanswered::Promote);
+    }
+    if status.promote_full && &*status.phase == "Paused" {
+        open.push(Unanswered::Full);
+    }
+    if !status.abort && &*status.phase == "Degraded" && aborted {
+        open.push(Unanswered::Retry);
+    }
+    // No word at all yet: is the controller there?
+    let unseen = rollout.metadata.meta.generation.is_some() && status.observed_generation.is_empty();
+    if unseen || !rollout.is_observed() {
+        open.push(Unanswered::Spec);
+    }
+    if is_workload_new(rollout, workload) {
+        open.push(Unanswered::Workload);
+    }
+    open
+}
+
+/// Whether the controller has yet to look at the workload with the template as it is. The workload itself says
+/// it best; the annotation is what the controller noted of it.
+#[must_use]
+pub fn is_workload_new(rollout: &Rollout, workload: Option<&Deployment>) -> bool {
+    if rollout.spec.workload_ref.is_none() {
+        return false;
+    }
+    let Ok(seen) = rollout.status.workload_observed_generation.parse::<i64>() else { return false };
+    let noted = rollout.metadata.meta.annotations.get("rollout.argoproj.io/workload-generation").and_then(|g| g.parse().ok());
+    let is = workload.and_then(|w| w.metadata.generation).or(noted);
+    is.is_some_and(|is| is != seen)
+}
