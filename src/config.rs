@@ -14,6 +14,7 @@ mod parse;
 mod paths;
 mod print;
 mod read;
+mod schema;
 #[cfg(test)]
 mod tests;
 
@@ -21,6 +22,7 @@ pub use env::{Env, secret};
 pub use parse::parse;
 pub use paths::{PathError, Paths, check_private, default_socket, private_dir};
 pub use print::render;
+pub use schema::schema;
 
 use crate::model::{spec::ServiceSpec, text::Text};
 use serde::{Deserialize, Serialize};

@@ -1,10 +1,16 @@
 //! `cutover/v1`, the JSON that scripts rely on.
 
 use crate::fixtures;
-use cutover::cli::get::json::document;
+use crate::support::host::Host;
+use cutover::{
+    cli::get::json::{document, schema},
+    model::rollout::{Known, Presence, Rollout},
+};
+use serde_json::{Value, json};
+use std::process::Command;
 
 /// What is promised of one rollout.
-const PROMISED: [&str; 51] = [
+const PROMISED: [&str; 66] = [
     "/target",
     "/scope",
     "/service",
@@ -56,6 +62,21 @@ const PROMISED: [&str; 51] = [
     "/started",
     "/tracks/1/role",
     "/tracks/1/programmed",
+    "/urgency/state",
+    "/frozen",
+    "/steps/0/kind",
+    "/step/since",
+    "/holds/0/until",
+    "/tracks/0/instances/each",
+    "/tracks/0/version/back_unsafe",
+    "/back/version",
+    "/back/skips",
+    "/versions",
+    "/analyses",
+    "/present",
+    "/owner",
+    "/bad",
+    "/seen/server_time",
 ];
 
 #[test]
@@ -68,4 +89,159 @@ fn everything_promised_is_there() {
     assert!(missing.is_empty(), "{missing:?} in {rollout:#}");
     let exact: Vec<f64> = rollout["tracks"].as_array().unwrap().iter().map(|t| t["weight"].as_f64().unwrap()).collect();
     assert_eq!(exact, [66.67, 33.33]);
+}
+
+/// A rollout of which nothing is missing.
+fn crowded() -> Rollout {
+    let (mut r, _) = fixtures::drawn();
+    let version = |label: &str| fixtures::version(label, "9f2c41aa0b11", 1);
+    let at = fixtures::ago(60);
+    r.frozen = serde_json::from_value(json!({ "by": "ana", "reason": "peak hour", "since": at, "until": null })).unwrap();
+    r.holds
+        .push(serde_json::from_value(json!({ "kind": "freeze", "by": "ana", "reason": "peak hour", "since": at, "until": at })).unwrap());
+    r.holds.push(serde_json::from_value(json!({ "kind": "manual", "by": "ana", "since": at, "weight": 12.5 })).unwrap());
+    let standings = [
+        json!({ "is": "good" }),
+        json!({ "is": "baking", "until": at }),
+        json!({ "is": "unproven" }),
+        json!({ "is": "left", "reason": "errors" }),
+        json!({ "is": "tainted", "by": "ana", "reason": "leaks" }),
+    ];
+    let known = |standing: Value| -> Known {
+        serde_json::from_value(
+            json!({ "version": version("v40"), "standing": standing, "proven": 93_600_000, "error_ratio": 0.0002, "available": false }),
+        )
+        .unwrap()
+    };
+    r.versions = standings.into_iter().map(known).collect();
+    r.present = vec![Presence { who: "ben".into(), since: at }];
+    let metric = json!({
+        "name": "success", "phase": "Failed", "values": ["0.91"], "condition": "result[0] >= 0.95", "dry_run": true, "message": "0.91 < 0.95",
+        "counts": { "successful": 5, "failed": 1, "inconclusive": 0, "error": 0 },
+    });
+    let analysis = json!({ "name": "canary", "place": "step", "phase": "Running", "message": null, "started": at, "metrics": [metric] });
+    r.analyses = vec![serde_json::from_value(analysis).unwrap()];
+    r.owner = Some("Argo CD application shop".into());
+    r.attention = Some(serde_json::from_value(json!({ "kind": "failing", "since": at })).unwrap());
+    let instance =
+        json!({ "id": "v42-1", "state": "not_ready", "since": at, "reason": "probe", "node": "node-1", "sick": "slower than the others" });
+    r.tracks[0].pools[0].instances = vec![serde_json::from_value(instance).unwrap()];
+    r.tracks[0].version.back_unsafe = Some("migration 0042".into());
+    r
+}
+
+fn validator() -> jsonschema::Validator {
+    jsonschema::draft202012::options().should_validate_formats(true).build(&schema()).unwrap()
+}
+
+/// What the schema says against a document.
+fn wrong(document: &Value) -> Vec<String> {
+    validator().iter_errors(document).map(|e| format!("{}: {e}", e.instance_path())).collect()
+}
+
+#[test]
+fn the_schema_takes_every_rollout_that_is_drawn() {
+    jsonschema::draft202012::meta::validate(&schema()).unwrap();
+    let all = [fixtures::drawn().0, crowded()];
+    let document = document(&all);
+    assert_eq!(wrong(&document), Vec::<String>::new(), "{document:#}");
+    assert!(schema()["title"].as_str().unwrap().contains("cutover/v1"));
+}
+
+#[test]
+fn the_schema_refuses_what_is_not_so() {
+    let whole = document(&[crowded()]);
+    assert!(wrong(&whole).is_empty());
+    let broken = |pointer: &str, value: Value| {
+        let mut document = whole.clone();
+        *document.pointer_mut(pointer).unwrap_or_else(|| panic!("no {pointer} in {document:#}")) = value;
+        !wrong(&document).is_empty()
+    };
+    for (pointer, value) in [
+        ("/schema", "cutover/v2".into()),
+        ("/rollouts", Value::Null),
+        ("/rollouts/0/phase", "sleeping".into()),
+        ("/rollouts/0/run", 7.into()),
+        ("/rollouts/0/urgency/state", "bored".into()),
+        ("/rollouts/0/urgency/since", "yesterday".into()),
+        ("/rollouts/0/holds/0/kind", "mood".into()),
+        ("/rollouts/0/holds/0/since", Value::Null),
+        ("/rollouts/0/step/index", (-1).into()),
+        ("/rollouts/0/tracks/0/weight", "66.67 %".into()),
+        ("/rollouts/0/tracks/0/version/artifacts/0/digest", "v42".into()),
+        ("/rollouts/0/tracks/0/instances/each/0/state", "sleepy".into()),
+        ("/rollouts/0/tracks/0/signals/errors/state", "ok".into()),
+        ("/rollouts/0/gates/0/verdict", "PASS".into()),
+        ("/rollouts/0/back/how", "luck".into()),
+        ("/rollouts/0/back/reasons/0/state", "fine".into()),
+        ("/rollouts/0/versions/0/standing", "famous".into()),
+        ("/rollouts/0/versions/1/proven_ms", (-1).into()),
+        ("/rollouts/0/frozen/until", 5.into()),
+        ("/rollouts/0/analyses/0/metrics/0/successful", "many".into()),
+        ("/rollouts/0/present/0/who", Value::Null),
+    ] {
+        assert!(broken(pointer, value), "{pointer}");
+    }
+    // A key that is promised is never left out, also where it is null.
+    let rollout = whole["rollouts"][0].as_object().unwrap();
+    for key in rollout.keys() {
+        let mut document = whole.clone();
+        document["rollouts"][0].as_object_mut().unwrap().remove(key);
+        assert!(!wrong(&document).is_empty(), "{key}");
+    }
+}
+
+#[test]
+fn what_is_printed_follows_the_schema_that_is_printed() {
+    let Some(host) = sample() else { return };
+    let schema: Value = serde_json::from_str(&host.ok(&["schema"])).unwrap();
+    let printed = jsonschema::draft202012::options().should_validate_formats(true).build(&schema).unwrap();
+    let follows = |goal: &str| {
+        let document: Value = serde_json::from_str(&host.ok(&["get", "-o", "json"])).unwrap();
+        let wrong: Vec<String> = printed.iter_errors(&document).map(|e| format!("{}: {e}", e.instance_path())).collect();
+        assert_eq!(wrong, Vec::<String>::new(), "{goal}: {document:#}");
+        document
+    };
+    assert_eq!(follows("idle")["rollouts"][0]["urgency"]["state"], "idle");
+    let v1 = host.seal("v1", &[("behaviour.toml", "median_ms = 1.0\n")]);
+    assert_eq!(host.ok(&["deploy", "web", &v1["sha256:".len()..][..12]]), "web@1", "the beginning of a digest is enough");
+    host.ok(&["wait", "web", "--for", "completed", "--timeout", "60s"]);
+    follows("completed");
+    let v2 = host.seal("v2", &[("behaviour.toml", "median_ms = 2.0\n")]);
+    host.ok(&["deploy", "web", &v2]);
+    host.ok(&["wait", "web", "--for", "paused", "--timeout", "60s"]);
+    let paused = follows("paused");
+    assert_eq!(paused["rollouts"][0]["urgency"]["state"], "waiting", "{paused:#}");
+    assert_eq!(paused["rollouts"][0]["tracks"][1]["instances"]["each"][0]["restarts"], 0);
+    host.ok(&["weight", "web", "10", "--yes"]);
+    assert_eq!(follows("held")["rollouts"][0]["holds"][0]["weight"], 10.0);
+    host.ok(&["revert", "web"]);
+    follows("reverted");
+
+    // The table says first what waits for whom.
+    let table = host.ok(&["get"]);
+    assert!(table.starts_with("STATE") && table.lines().nth(1).is_some_and(|l| l.starts_with("healthy since ")), "{table}");
+    let unknown = host.verb(&["get", "web@9"]);
+    assert_eq!(unknown.status.code(), Some(2));
+    let said = String::from_utf8_lossy(&unknown.stderr).into_owned();
+    assert!(said.contains("the nearest is `web@2`"), "{said}");
+}
+
+/// A host with the sample service, on which nothing was deployed yet.
+fn sample() -> Option<Host> {
+    let cutover = crate::support::host::CUTOVER;
+    // The schema is printed without any configuration.
+    let bare = Command::new(cutover).arg("schema").env_clear().output().unwrap();
+    assert!(bare.status.success());
+    Some(Host::start(&format!(
+        r#"
+[[service]]
+name = "web"
+listen = "127.0.0.1:0"
+command = ["{cutover}", "sample", "--port", "{{port}}", "--behaviour", "behaviour.toml"]
+readiness = {{ path = "/healthz", interval = "100ms" }}
+steps = [{{ weight = 25 }}, {{ pause = "manual" }}]
+drain = "2s"
+"#
+    )))
 }

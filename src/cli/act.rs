@@ -151,9 +151,10 @@ pub fn revert(args: &RevertArgs, cx: &Context, out: &mut impl Write) -> Result<(
     act_on(&args.act, back, args.switch_only, cx, out)
 }
 
+/// Whether its current step is one that whoever leaves it early must give a reason for.
 fn waits_at_gate(rollout: &Rollout) -> bool {
     let current = rollout.at.and_then(|at| rollout.steps.get(at.index));
-    current.is_some_and(|s| s.spec.kind() == "gate")
+    current.is_some_and(|s| matches!(s.spec.kind(), "gate" | "check" | "warm"))
 }
 
 fn act_on(args: &ActArgs, verb: impl Fn(&Rollout) -> Action, switch_only: bool, cx: &Context, out: &mut impl Write) -> Result<(), Exit> {

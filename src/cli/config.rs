@@ -1,17 +1,22 @@
 //! `cutover config`: look at the configuration.
 
-use super::{Context, exit::Exit};
+use super::{
+    Context,
+    exit::{self, Exit},
+};
 use crate::{app::keymap::Keymap, config, panel};
 use clap::Subcommand;
 use std::io::Write;
 
 /// What to do with it.
-#[derive(Subcommand, Debug)]
+#[derive(Subcommand, Clone, Copy, PartialEq, Eq, Debug)]
 pub enum ConfigVerb {
     /// Say whether it can be used.
     Check,
     /// Print what is in effect, and where each value comes from.
     Print,
+    /// Print its JSON Schema, for editors.
+    Schema,
 }
 
 /// Checks or prints.
@@ -19,6 +24,10 @@ pub enum ConfigVerb {
 /// # Errors
 /// One line with file, line and column; exit code 2.
 pub fn run(verb: &ConfigVerb, cx: &Context, out: &mut impl Write) -> Result<(), Exit> {
+    if *verb == ConfigVerb::Schema {
+        // Whoever asks may have no configuration yet, or a wrong one.
+        return writeln!(out, "{:#}", config::schema()).or_else(exit::closed);
+    }
     let loaded = match (verb, config::load(cx.global.config.as_deref(), &cx.env)) {
         // All of it at once: whoever checks wants to mend all of it.
         (ConfigVerb::Check, Err(e)) => return Err(Exit::usage(e.lines().join("\ncutover: "))),
@@ -28,6 +37,7 @@ pub fn run(verb: &ConfigVerb, cx: &Context, out: &mut impl Write) -> Result<(), 
         return Err(Exit::usage(loaded.wrong("keys", &e.to_string())));
     }
     match verb {
+        ConfigVerb::Schema => Ok(()),
         ConfigVerb::Print => write!(out, "{}", config::render(&loaded)),
         ConfigVerb::Check => {
             let name = loaded.path.as_ref().map_or_else(|| "no file, defaults".to_owned(), |p| p.display().to_string());

@@ -32,17 +32,20 @@ pub struct ManArgs {
 
 /// The command line as it is documented: what is only for our own children is not in it.
 fn public() -> Command {
-    let whole = Cli::command();
-    let kept: Vec<Command> = whole.get_subcommands().filter(|c| !c.is_hide_set()).cloned().collect();
-    let mut bare = Command::new("cutover").version(env!("CARGO_PKG_VERSION")).subcommands(kept);
-    bare = bare.args(whole.get_arguments().cloned()).disable_help_subcommand(true);
-    if let Some(about) = whole.get_about() {
-        bare = bare.about(about.clone());
+    visible(&Cli::command()).version(env!("CARGO_PKG_VERSION"))
+}
+
+/// The same command without what is hidden. There is no way to take an argument out of one.
+fn visible(whole: &Command) -> Command {
+    let bare = Command::new(whole.get_name().to_owned())
+        .about(whole.get_about().cloned().unwrap_or_default())
+        .args(whole.get_arguments().filter(|a| !a.is_hide_set()).cloned())
+        .subcommands(whole.get_subcommands().filter(|c| !c.is_hide_set()).map(visible))
+        .disable_help_subcommand(true);
+    match whole.get_long_about() {
+        Some(about) => bare.long_about(about.clone()),
+        None => bare,
     }
-    if let Some(about) = whole.get_long_about() {
-        bare = bare.long_about(about.clone());
-    }
-    bare
 }
 
 /// Prints the script of a shell.

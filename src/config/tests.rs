@@ -10,6 +10,7 @@ use std::{
 
 mod bad_input;
 mod example;
+mod schema;
 
 /// The least that a service needs.
 const SERVICE: &str = r#"

@@ -22,8 +22,7 @@ pub fn confirm(plan: &Plan, rollout: &Rollout) -> Observation {
             Some(freeze) => another(plan, rollout).unwrap_or_else(|| pending(&format!("still frozen by {}", freeze.by))),
         },
         Action::Taint { version } => taint(rollout, version),
-        Action::Retry if !same_run || matches!(rollout.phase, Phase::Progressing | Phase::Held) => Observation::Confirmed,
-        Action::Retry => pending("the run has not begun again"),
+        Action::Retry => retry(plan, rollout),
         _ if !same_run => by_starting(rollout),
         Action::Promote if rollout.phase == Phase::Completed => Observation::Confirmed,
         Action::Step | Action::SkipGate if rollout.phase == Phase::Completed => Observation::Confirmed,
@@ -79,6 +78,13 @@ fn back(plan: &Plan, r: &Rollout, to: &VersionId) -> Observation {
         }
         Some(_) => pending("the host has not confirmed it"),
     }
+}
+
+/// A new run, or the same one trying a check again; that may have failed again already.
+fn retry(plan: &Plan, r: &Rollout) -> Observation {
+    let moves = matches!(r.phase, Phase::Progressing | Phase::Held) && !r.holds.iter().any(|h| matches!(h, Hold::Stopped { .. }));
+    let taken = r.seen.rev > plan.belief.rev && r.last.as_ref().is_some_and(|l| l.action == Action::Retry);
+    if r.run != plan.belief.run || moves || taken { Observation::Confirmed } else { pending("it has not begun again") }
 }
 
 /// A new run has the version as its candidate, or has brought it to all the traffic already. What then

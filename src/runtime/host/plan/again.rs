@@ -2,18 +2,27 @@
 
 use super::{
     Draft,
-    facts::{could_be_deployed, not_now, remembered, running, spoken_against, standing, thawed, unsafe_to_leave, weights},
+    facts::{
+        at_step, could_be_deployed, not_held, not_now, remembered, running, spoken_against, standing, stopped, thawed, trial_failed, tried,
+        unmoved, unsafe_to_leave, weights,
+    },
 };
 use crate::model::{
     action::{Refusal, Shift},
+    back::How,
     ident::VersionId,
     ratio::Weight,
     rollout::{Known, Phase, Rollout},
     spec::Strategy,
+    step::StepSpec,
 };
 
 pub fn retry(r: &Rollout) -> Result<Draft, Refusal> {
+    // A check that failed is tried again where it is; a candidate that was not ready in time, from the start.
+    let late = stopped(r).is_some() && r.attention.as_ref().is_some_and(|a| a.kind.as_str() == "stuck");
     match &r.phase {
+        Phase::Held if trial_failed(r).is_some() => return retry_trial(r),
+        Phase::Held if late => {}
         Phase::Reverted | Phase::Failed => {}
         Phase::Completed => return Err(not_now("the run is completed: there is nothing to try again")),
         Phase::Progressing | Phase::Held => return Err(not_now("the run goes on; revert goes back first")),
@@ -32,15 +41,27 @@ pub fn retry(r: &Rollout) -> Result<Draft, Refusal> {
     Ok(draft)
 }
 
+fn retry_trial(r: &Rollout) -> Result<Draft, Refusal> {
+    not_held(r)?;
+    thawed(r)?;
+    let kind = tried(r).map_or("check", StepSpec::kind);
+    let mut draft = Draft { title: format!("RETRY the {kind}{}", at_step(r)), weights: unmoved(r), ..Draft::default() };
+    draft.notes.extend(trial_failed(r).cloned());
+    draft.note("the same instances; no traffic before it succeeds");
+    Ok(draft)
+}
+
 pub fn undo(r: &Rollout, to: &VersionId) -> Result<Draft, Refusal> {
     let known = remembered(r, to)?;
     let label = &known.version.label;
-    let stable = r.stable().filter(|_| matches!(r.phase, Phase::Completed | Phase::Reverted | Phase::Failed));
+    let stable = r.stable().filter(|_| !matches!(r.phase, Phase::Progressing | Phase::Held));
     match &r.phase {
         _ if stable.is_some_and(|t| t.version.id == *to) => {
             return Err(Refusal::AlreadySo { what: format!("{label} has all the traffic already").into() });
         }
         Phase::Completed | Phase::Reverted | Phase::Failed => {}
+        // A slow way back that does not get there is no reason to try nothing else.
+        Phase::Reverting if matches!(r.back.how, How::Redeploy { .. }) => {}
         Phase::Progressing | Phase::Held => return Err(not_now("a run is in progress; revert goes back first")),
         _ => {
             running(r)?;

@@ -19,14 +19,15 @@ use crate::model::{
 pub fn back(r: &Rollout, to: &VersionId, switch_only: bool) -> Result<Draft, Refusal> {
     let name = r.back.to.as_ref().map_or_else(|| to.text(), |v| v.label.clone());
     let by = match &r.back.how {
+        // One that started a version which does not get ready may still be left for another.
+        How::Already { .. } | How::Switch if r.phase == Phase::Reverting => {
+            let asked = r.proof.as_ref().map_or(String::new(), |p| format!(" since {}", p.asked.format("%H:%M:%S")));
+            return Err(Refusal::AlreadySo { what: format!("already on the way back to {name}{asked}").into() });
+        }
         How::Already { since } => {
             return Err(Refusal::AlreadySo { what: format!("already back on {name} since {}", since.format("%H:%M:%S")).into() });
         }
         How::None { why } => return Err(Refusal::NotNow { why: why.clone() }),
-        _ if r.phase == Phase::Reverting => {
-            let asked = r.proof.as_ref().map_or(String::new(), |p| format!(" since {}", p.asked.format("%H:%M:%S")));
-            return Err(Refusal::AlreadySo { what: format!("already on the way back to {name}{asked}").into() });
-        }
         How::Switch => "switch",
         How::Redeploy { .. } if switch_only => {
             return Err(not_now("there is no switch back, only a re-deploy; leave --switch-only out to do that"));

@@ -46,10 +46,10 @@ pub fn in_force(r: &Rollout) -> Option<&Freeze> {
     r.frozen.as_ref().filter(|f| f.until.is_none_or(|until| until > r.seen.server_time))
 }
 
-/// `by ana since 02:14, until 06:00: peak hour`.
+/// `by ana 02:14 until 06:00: peak hour`.
 pub fn frozen(freeze: &Freeze) -> String {
-    let until = freeze.until.map_or_else(|| "until it is lifted".to_owned(), |t| format!("until {}", moment(t, freeze.since)));
-    format!("by {} since {}, {until}: {}", freeze.by, freeze.since.format("%H:%M"), freeze.reason)
+    let until = freeze.until.map_or_else(|| ", until somebody thaws it".to_owned(), |t| format!(" until {}", moment(t, freeze.since)));
+    format!("by {} {}{until}: {}", freeze.by, freeze.since.format("%H:%M"), freeze.reason)
 }
 
 /// A minute of the day, with the day unless it is that of another instant.
@@ -96,6 +96,32 @@ pub fn stopped(r: &Rollout) -> Option<&Text> {
         Hold::Stopped { reason, .. } => Some(reason),
         _ => None,
     })
+}
+
+/// The current step, if it tries the candidate before traffic does.
+pub fn tried(r: &Rollout) -> Option<&StepSpec> {
+    r.at.and_then(|at| r.steps.get(at.index)).map(|s| &s.spec).filter(|s| is_trial(s))
+}
+
+/// Whether a step tries the candidate before traffic does.
+pub const fn is_trial(step: &StepSpec) -> bool {
+    matches!(step, StepSpec::Check(_) | StepSpec::Warm(_))
+}
+
+/// Why what is tried at the current step failed, if it did. A run that waits there after a restart of
+/// the host has failed nothing: it is tried again.
+pub fn trial_failed(r: &Rollout) -> Option<&Text> {
+    let waits = r.attention.as_ref().is_some_and(|a| a.kind.as_str() == "waiting");
+    tried(r).and_then(|_| stopped(r)).filter(|_| !waits)
+}
+
+/// Checks and warm-ups that have not succeeded: whoever goes over them says why.
+pub fn trials_ahead(r: &Rollout, draft: &mut Draft) {
+    let at = r.at.map_or(0, |at| at.index);
+    for (index, step) in r.steps.iter().enumerate().skip(at).filter(|(_, s)| is_trial(&s.spec)) {
+        draft.needs_reason = true;
+        draft.note(format!("the {} of step {} has not succeeded", step.spec.kind(), index + 1));
+    }
 }
 
 /// Refuses while a gate fails or the runtime holds; with force it only warns.

@@ -3,8 +3,8 @@
 use super::{
     Draft,
     facts::{
-        all_ready, candidate_weight, change, converged, count, failed_gates, gate_line, instances, manual, not_held, not_now, not_passed,
-        place, planned, planned_at, running, stopped, thawed, unsafe_to_leave, weight, weights,
+        all_ready, candidate_weight, change, converged, count, failed_gates, gate_line, instances, is_trial, manual, not_held, not_now,
+        not_passed, place, planned, planned_at, running, stopped, thawed, trial_failed, trials_ahead, unsafe_to_leave, weight, weights,
     },
 };
 use crate::{
@@ -24,13 +24,11 @@ pub fn step(r: &Rollout, ask: &Ask) -> Result<Draft, Refusal> {
     not_held(r)?;
     let mut draft = Draft::default();
     failed_gates(r, ask, &mut draft)?;
-    let tried = r.at.and_then(|at| r.steps.get(at.index)).map(|s| &s.spec).filter(|s| matches!(s, StepSpec::Check(_) | StepSpec::Warm(_)));
-    // A run that waits after a restart goes on where it was; one whose check failed would not pass it.
-    let waits = r.attention.as_ref().is_some_and(|a| a.kind.as_str() == "waiting");
-    if let Some(reason) = stopped(r)
-        && (tried.is_none() || waits)
-    {
+    let failed = trial_failed(r);
+    if let Some(reason) = stopped(r).filter(|_| failed.is_none()) {
         draft.title = format!("STEP goes on{}", place(r));
+        // A reason that was given does not make it a skip.
+        draft.action = Some(Action::Step);
         draft.note(format!("held after {reason}; nothing is skipped"));
         draft.weights = weights(r, planned(r).unwrap_or_else(|| candidate_weight(r)));
         return Ok(draft);
@@ -38,8 +36,8 @@ pub fn step(r: &Rollout, ask: &Ask) -> Result<Draft, Refusal> {
     let Some((at, current)) = r.at.and_then(|at| Some((at.index, r.steps.get(at.index)?))) else {
         return Err(not_now("no step is left"));
     };
-    let is_gate = matches!(current.spec, StepSpec::Gate(_));
-    if ask.action == Action::SkipGate && !is_gate {
+    let skippable = matches!(current.spec, StepSpec::Gate(_)) || is_trial(&current.spec);
+    if ask.action == Action::SkipGate && !skippable {
         return Err(not_now(format!("step {} is no gate: step leaves it", at + 1)));
     }
     let next = planned_at(r, at + 1).unwrap_or_else(|| candidate_weight(r));
@@ -65,7 +63,8 @@ pub fn step(r: &Rollout, ask: &Ask) -> Result<Draft, Refusal> {
 fn leave_untried(r: &Rollout, what: &StepSpec, next: Weight, draft: &mut Draft) -> String {
     let name = if matches!(what, StepSpec::Check(_)) { "CHECK" } else { "WARM-UP" };
     draft.needs_reason = true;
-    match stopped(r) {
+    draft.action = Some(Action::SkipGate);
+    match trial_failed(r) {
         Some(why) => draft.note(why.clone()),
         None => draft.note(format!("the {} has not ended yet", name.to_lowercase())),
     }
@@ -112,6 +111,7 @@ pub fn promote(r: &Rollout, ask: &Ask) -> Result<Draft, Refusal> {
     let gates = not_passed(r, &Gates::All);
     draft.needs_reason |= !gates.is_empty();
     draft.notes.extend(gates.into_iter().map(gate_line));
+    trials_ahead(r, &mut draft);
     if let Some(stable) = r.stable() {
         let (_, desired) = instances(stable);
         let label = &stable.version.label;
@@ -135,8 +135,10 @@ pub fn set_weight(r: &Rollout, to: Weight, ask: &Ask) -> Result<Draft, Refusal> 
     running(r)?;
     let candidate = r.candidate().ok_or_else(|| not_now("there is no candidate"))?;
     match r.strategy {
-        Strategy::Canary => {}
-        Strategy::BlueGreen => return Err(not_now("blue-green switches all traffic at once: promote or revert does that")),
+        Strategy::BlueGreen if to > weight(candidate) && to < Weight::FULL => {
+            return Err(not_now("blue-green switches all traffic at once: step goes on, promote switches now"));
+        }
+        Strategy::Canary | Strategy::BlueGreen => {}
         Strategy::Rolling => return Err(not_now("the share follows the instances that are replaced: it cannot be set")),
         Strategy::Recreate => return Err(not_now("only one version runs at a time: there is no traffic to share")),
     }
@@ -155,6 +157,7 @@ pub fn set_weight(r: &Rollout, to: Weight, ask: &Ask) -> Result<Draft, Refusal> 
         let gates = not_passed(r, &Gates::All);
         draft.needs_reason |= !gates.is_empty();
         draft.notes.extend(gates.into_iter().map(gate_line));
+        trials_ahead(r, &mut draft);
     } else if to < now {
         draft.warns.extend(unsafe_to_leave(&candidate.version));
     }

@@ -102,6 +102,23 @@ fn an_undo_names_version_standing_and_steps() {
 }
 
 #[test]
+fn a_way_back_that_does_not_get_there_may_be_left_for_another() {
+    let stuck = |r: &mut Rollout| {
+        completed(r);
+        r.phase = Phase::Reverting;
+        r.back.to = Some(r.versions[5].version.clone());
+    };
+    let other = Action::Back { to: VersionId::new("id-v37") };
+    assert_eq!(said(other, stuck), "BACK by re-deploy, 8 steps skipped");
+    assert!(said(undo("v37"), stuck).starts_with("UNDO v42 → v37"));
+    let going = |r: &mut Rollout| {
+        r.phase = Phase::Reverting;
+        r.back.how = How::Already { since: at("03:12:09") };
+    };
+    assert_eq!(said(back(), going), "already_so: already on the way back to v41");
+}
+
+#[test]
 fn an_undo_that_cannot_be_says_what_could() {
     assert_eq!(said(undo("v42"), completed), "already_so: v42 has all the traffic already");
     assert_eq!(
@@ -119,7 +136,7 @@ fn a_freeze_stops_what_moves_forward_and_nothing_else() {
         r.frozen = Some(freeze());
         r.versions = versions();
     };
-    let why = "frozen: frozen: by ana since 02:14, until 06:00: peak hour";
+    let why = "frozen: frozen: by ana 02:14 until 06:00: peak hour";
     for action in [Action::Step, Action::SkipGate, Action::Promote, Action::SetWeight { weight: w(5000) }] {
         assert_eq!(said(action.clone(), stopped), why, "{action:?}");
     }
@@ -137,7 +154,7 @@ fn a_freeze_stops_what_moves_forward_and_nothing_else() {
     assert_eq!(said(back(), stopped), "BACK by switch");
     assert_eq!(said(Action::Pause, stopped), "PAUSE at 33.33 %, step 3 of 7");
     assert_eq!(said(Action::SetWeight { weight: w(100) }, stopped), "WEIGHT: 33.33 → 1 % and hold there");
-    assert_eq!(all(&planned(Action::Resume, both).warns), ["it stays frozen by ana since 02:14, until 06:00: peak hour"]);
+    assert_eq!(all(&planned(Action::Resume, both).warns), ["it stays frozen by ana 02:14 until 06:00: peak hour"]);
     let taint = Action::Taint { version: VersionId::new("id-v41") };
     assert_eq!(said(taint, stopped), "TAINT v41");
     // It ends by itself.
@@ -162,11 +179,11 @@ fn freeze_and_thaw() {
     assert_eq!(said(tomorrow, |_| {}), "FREEZE checkout until 01-02 03:00");
     assert_eq!(said(until("03:12:09"), |_| {}), "not_now: 03:12 has passed already (it is 03:12 there)");
     let stopped = |r: &mut Rollout| r.frozen = Some(freeze());
-    let why = "already_so: already frozen by ana since 02:14, until 06:00: peak hour";
+    let why = "already_so: already frozen by ana 02:14 until 06:00: peak hour";
     assert_eq!(said(until("06:00:00"), stopped), why);
-    assert_eq!(all(&planned(until("08:00:00"), stopped).warns), ["it replaces the freeze by ana since 02:14, until 06:00: peak hour"]);
+    assert_eq!(all(&planned(until("08:00:00"), stopped).warns), ["it replaces the freeze by ana 02:14 until 06:00: peak hour"]);
     let thaw = planned(Action::Thaw, stopped);
-    assert_eq!(thaw.title.as_str(), "THAW checkout, frozen by ana since 02:14, until 06:00: peak hour");
+    assert_eq!(thaw.title.as_str(), "THAW checkout, frozen by ana 02:14 until 06:00: peak hour");
     assert_eq!(thaw.notes[0].as_str(), "the plan goes on at 33.33 %, step 3 of 7, unless something else holds it");
     assert_eq!(said(Action::Thaw, |_| {}), "already_so: checkout is not frozen");
 }
@@ -208,11 +225,44 @@ fn a_check_that_has_not_passed_is_left_with_a_reason_only() {
         }
     };
     let plan = planned(Action::Step, failed("failing"));
-    assert_eq!((plan.title.as_str(), plan.needs_reason, plan.action.clone()), ("SKIP CHECK: 33.33 → 5 %", true, Action::Step));
+    assert_eq!((plan.title.as_str(), plan.needs_reason, plan.action.clone()), ("SKIP CHECK: 33.33 → 5 %", true, Action::SkipGate));
     assert_eq!(all(&plan.notes), ["step 3 → 4 of 7 (gate(1))", "check /selftest: 500"]);
-    // After a restart it is tried again, and nothing is skipped.
-    let plan = planned(Action::Step, failed("waiting"));
-    assert_eq!((plan.title.as_str(), plan.needs_reason), ("STEP goes on at 33.33 %, step 3 of 7", false));
+    // After a restart it is tried again, and nothing is skipped, whatever reason is given.
+    for action in [Action::Step, Action::SkipGate] {
+        let plan = planned(action, failed("waiting"));
+        assert_eq!((plan.title.as_str(), plan.needs_reason, plan.action), ("STEP goes on at 33.33 %, step 3 of 7", false, Action::Step));
+    }
+    // Or it is tried again at once.
+    let held = |kind| {
+        move |r: &mut Rollout| {
+            failed(kind)(r);
+            r.phase = Phase::Held;
+        }
+    };
+    let retry = planned(Action::Retry, held("failing"));
+    assert_eq!((retry.title.as_str(), retry.notes[0].as_str()), ("RETRY the check, step 3 of 7", "check /selftest: 500"));
+    assert_eq!(weights(&retry), ["v41 66.67 % → 66.67 %", "v42 33.33 % → 33.33 %"]);
+    assert_eq!(said(Action::Retry, held("waiting")), "not_now: the run goes on; revert goes back first");
+    assert_eq!(
+        said(Action::Retry, |r| {
+            held("failing")(r);
+            r.frozen = Some(freeze());
+        }),
+        "frozen: frozen: by ana 02:14 until 06:00: peak hour"
+    );
+    let late = |r: &mut Rollout| {
+        r.phase = Phase::Held;
+        r.holds = vec![Hold::Stopped { since: at("03:00:00"), reason: "not ready in 2 min".into() }];
+        r.attention = Some(Attention { kind: "stuck".into(), since: at("03:00:00") });
+    };
+    assert_eq!(said(Action::Retry, late), "RETRY v42 from step 1");
+    // Whoever goes over one says why, too.
+    let ahead = |r: &mut Rollout| r.steps[4] = Step { label: "check".into(), spec: check() };
+    for action in [Action::Promote, Action::SetWeight { weight: w(5000) }] {
+        let plan = planned(action, ahead);
+        assert!(plan.needs_reason && all(&plan.notes).contains(&"the check of step 5 has not succeeded"), "{:?}", plan.notes);
+    }
+    assert!(!planned(Action::SetWeight { weight: w(100) }, ahead).needs_reason);
     let warm = StepSpec::Warm(WarmSpec { requests: 100, path: "/".into() });
     assert!(said(Action::Step, with_step(warm)).starts_with("SKIP WARM-UP"));
     let scale = |ready| {
@@ -258,6 +308,9 @@ fn each_strategy_has_its_own_switch() {
     let half = Action::SetWeight { weight: w(5000) };
     for strategy in [Strategy::BlueGreen, Strategy::Rolling, Strategy::Recreate] {
         assert!(said(half.clone(), |r| r.strategy = strategy).starts_with("not_now: "), "{strategy:?}");
+    }
+    for share in [Weight::ZERO, Weight::FULL] {
+        assert!(said(Action::SetWeight { weight: share }, |r| r.strategy = Strategy::BlueGreen).starts_with("WEIGHT"), "{share}");
     }
     assert_eq!(said(Action::Promote, blue_green(2, Strategy::Recreate)), "PROMOTE v42: stays at 100 %");
     let retry = planned(Action::Retry, |r| {
