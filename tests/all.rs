@@ -17,6 +17,7 @@ mod console;
 mod docs;
 mod engine;
 mod fixtures;
+mod fleets;
 mod host;
 mod instances;
 mod journal;

@@ -16,7 +16,7 @@ use cutover::{
         ident::{GateId, InstanceId, Key, Rev, Role, RunId, TargetId, VersionId},
         instance::{Instance, InstanceState, Pool},
         ratio::{Ratio, Weight},
-        rollout::{Bad, Finding, Hold, LastAction, Next, Phase, Rollout, Seen, Started},
+        rollout::{Bad, Finding, Hold, LastAction, Next, Phase, Presence, Rollout, Seen, Started},
         signal::{Reading, Sample, Signal, SignalId, Unit},
         spec::{OnFail, Strategy},
         step::{Gates, Pause, Step, StepAt, StepSpec},
@@ -652,6 +652,8 @@ pub fn drawn() -> (Rollout, Pasts) {
     r.back = ready(&old, How::Switch);
     r.back.measured = Some(Measured { usual: Some(Duration::from_secs(1)), worst: Duration::from_secs(2), n: 37 });
     r.last = Some(LastAction { by: "ben".into(), action: Action::Resume, at: ago(8), effect: "".into() });
+    r.tracks[1].version.back_unsafe = Some("migration 0042".into());
+    r.present = ["ben", "ops@bastion-3"].map(|who| Presence { who: who.into(), since: ago(600) }).into();
     (r, pasts)
 }
 

@@ -1,5 +1,7 @@
 //! Whole screens with their styles, and what must hold of every screen.
 
+mod fleet;
+
 use crate::fixtures::{self as fx, ago, empty, key, now, state};
 use cutover::{
     app::state::{Confirm, Focus, Following, Notice, Overlay, Preview, State},
@@ -199,8 +201,7 @@ fn ascii_and_no_color() {
     }
 }
 
-/// The drawing of 80 columns, cell by cell, but for what comes later: migrations that make the way
-/// back unsafe, other consoles, whose pause it was.
+/// The drawing of 80 columns, cell by cell, but for whose pause it was.
 #[test]
 fn the_drawing_of_80_columns() {
     let rows = rows(&paint(&state(fx::drawn_narrow()), 80, 24));
@@ -218,14 +219,14 @@ fn the_drawing_of_80_columns() {
         " next   held by gate http-5xx-ratio-by-route: nothing moves by itself",
         " gates  ✗ FAIL http-5xx-rat…by-route 100.00>1.00 %  1 BLIND  1 WAIT 2m  3 pass",
         " BAD    8 min, 288M failed. canary 100.00 % stable 0.21 %. Waiting: ~600,904/s",
-        " BACK   READY ~1 s (worst 2 of 37) 1188/1200 ok 20 s ago",
+        " BACK   READY ~1 s (worst 2 of 37) 1188/1200 ok 20 s ago  UNSAFE migration 0042",
     ];
     for (row, drawn) in rows.iter().zip(drawing) {
         assert_eq!(row, drawn);
     }
     assert_eq!(rows[14], format!(" ─ failed requests {}", "─".repeat(60)));
     assert_eq!(rows[21], " row 7 of 7, 78 wide");
-    assert_eq!(rows[22], " last   ben resumed 8 s ago");
+    assert_eq!(rows[22], " last   ben resumed 8 s ago · 2 other consoles: ben, ops@bastion-3");
     assert_eq!(rows[23], " R back to 2026…otfix.3 · p pause · s off: gate failed · enter · tab · ?");
 }
 
@@ -248,7 +249,7 @@ fn the_drawing_of_120_columns() {
         " next   held by gate http-5xx-ratio-by-route (1 of 3 holds): nothing moves by itself",
         " gates  ✗ FAIL http-5xx-ratio-by-route 100.00 % > 1.00 %   ? BLIND saturation-cpu-and-memory   ~ WAIT p99 2m   ✓ 3 pass",
         " BAD    8 min, 288 M requests failed.  canary 100.00 %, stable 0.21 %.  Waiting costs about 600,904 failed requests/s.",
-        " BACK   READY about 1 s (worst 2 s of 37)   1188 of 1200 warm, 9f2c41aa0b11 verified 20 s ago",
+        " BACK   READY about 1 s (worst 2 s of 37)   1188 of 1200 warm, 9f2c41aa0b11 verified 20 s ago   UNSAFE migration 0042",
     ];
     for (row, drawn) in rows.iter().zip(drawing) {
         assert_eq!(row, drawn);

@@ -165,7 +165,9 @@ impl State {
     /// When the frozen order may move again, if it wants to.
     pub(super) fn thaws_at(&self) -> Option<Duration> {
         let fleet = &self.fleet;
-        (self.view == View::Fleet && fleet.outdated).then_some(fleet.last_key).flatten().map(|at| at + FROZEN)
+        let at = (self.view == View::Fleet && fleet.outdated).then_some(fleet.last_key).flatten()? + FROZEN;
+        // What else freezes it ends with a key.
+        (at > self.shared.uptime).then_some(at)
     }
 
     /// Just before a frame: what is shown follows the order, if it may.

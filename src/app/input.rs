@@ -174,7 +174,8 @@ impl State {
     fn is_outermost(&self) -> bool {
         let inner = match self.view {
             View::Fleet => !self.fleet.filter.text().is_empty() || !self.fleet.marks.is_empty(),
-            View::Rollout => self.focus == Focus::Panel || self.desk.entered,
+            // Where there is only one rollout, closing it is closing the console.
+            View::Rollout => self.focus == Focus::Panel || (self.desk.entered && self.shared.rollouts.len() > 1),
         };
         self.overlay == Overlay::None && !inner
     }

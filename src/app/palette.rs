@@ -105,7 +105,9 @@ pub fn standing(known: &Known) -> String {
         Standing::Tainted { by, reason } => format!("TAINTED by {by}: {reason}"),
     };
     let gone = if known.available { "" } else { ", its artifact is gone" };
-    format!("{word}, {} with all traffic{gone}", span(known.proven))
+    let proven =
+        if known.proven.is_zero() { "never had all traffic".to_owned() } else { format!("{} with all traffic", span(known.proven)) };
+    format!("{word}, {proven}{gone}")
 }
 
 /// What could be meant by what is typed, the likeliest first.
@@ -113,7 +115,9 @@ pub fn standing(known: &Known) -> String {
 pub fn suggestions(state: &State, palette: &Palette) -> Vec<Suggestion> {
     let text = palette.text.trim_start();
     let Some((verb, rest)) = text.split_once(char::is_whitespace) else {
-        let all = names(state);
+        let mut all = names(state);
+        // What changes something first, then what looks; what has a key under every finger last.
+        all.sort_by_key(|(name, _)| (commands::MOVES.contains(name), !commands::named(name).is_some_and(|c| c.acts)));
         let starts = all.iter().filter(|(name, _)| name.starts_with(text));
         let within = all.iter().filter(|(name, _)| !name.starts_with(text) && name.contains(text));
         let line = |(name, doc): &(&'static str, &'static str)| Suggestion {

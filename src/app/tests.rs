@@ -13,6 +13,7 @@
 mod actions;
 mod confirming;
 pub(crate) mod fixture;
+mod fleet;
 mod incoming;
 mod property;
 

@@ -119,8 +119,8 @@ impl Panel for Instances {
     fn title(&self, shared: &Shared) -> String {
         let ready = all(shared).filter(|(_, i)| i.state == InstanceState::Ready).count();
         let restarts: u32 = all(shared).map(|(_, i)| i.restarts).fold(0, u32::saturating_add);
-        let sick = all(shared).filter(|(_, i)| i.sick.is_some()).count();
-        let sick = if sick > 0 { format!(" · {sick} SICK") } else { String::new() };
+        let mut sick = all(shared).filter_map(|(_, i)| Some((i.id.text(), i.sick.as_ref()?)));
+        let sick = sick.next().map(|(id, why)| format!(" · SICK {id}: {why}")).unwrap_or_default();
         format!("instances · {ready} of {} ready · {restarts} restarts{sick}", all(shared).count())
     }
 

@@ -105,12 +105,13 @@ impl Panel for Versions {
             return rows::empty(buf, area, look, "this target remembers no versions");
         }
         let wide = area.width >= 100;
-        let (label, now) = (if wide { 28 } else { 16 }, 9);
+        let (label, now) = (if wide { 28 } else { 14 }, 9);
         let (plain, dim) = (look.style(Tone::Plain), look.style(Tone::Dim));
+        let digits = if wide { 12 } else { 0 };
         let head = [
             Cell::left("version", label, dim),
             Cell::left("is", now, dim),
-            Cell::left("digest", 12, dim),
+            Cell::left(if wide { "digest" } else { "" }, digits, dim),
             Cell::left("standing", 15, dim),
             Cell::right("proven", 7, dim),
             Cell::right("errors", 8, dim),
@@ -130,12 +131,12 @@ impl Panel for Versions {
             let (standing, standing_tone) = standing(k, shared, look.ascii);
             let (proven, errors) = (span(k.proven), k.error_ratio.map_or_else(|| look.glyphs().unknown.to_owned(), percent));
             let (name, digest, notes) = (look.plain(k.version.label.as_str()), k.version.short_digest(), notes(k));
-            let (digest, notes) = (look.plain(digest.as_str()), look.plain(&notes));
+            let (digest, notes) = (look.plain(if wide { digest.as_str() } else { "" }), look.plain(&notes));
             let name = crate::ui::text::cut_middle(&name, label, look);
             let cells = [
                 Cell::left(&name, label, look.style(if k.available { Tone::Strong } else { Tone::Dim })),
                 Cell::left(&role, now, look.style(tone)),
-                Cell::left(&digest, 12, plain),
+                Cell::left(&digest, digits, plain),
                 Cell::left(&standing, 15, look.style(standing_tone)),
                 Cell::right(&proven, 7, plain),
                 Cell::right(&errors, 8, plain),

@@ -115,9 +115,9 @@ fn lamp(scene: &Scene<'_>) -> Row {
         return whole;
     }
     // The warning stays when there is no room for every figure.
-    let short = warn(&scene.cut(why, 20));
-    let room = scene.width.saturating_sub(short.width());
-    row.cut(room).join(short)
+    let short = warn(&scene.cut(why, if scene.roomy { 32 } else { 20 }));
+    let narrow = Scene { width: scene.width.saturating_sub(short.width()), others: Vec::new(), ..*scene };
+    checked(&narrow).join(short)
 }
 
 /// `READY ~1 s (worst 2 of 37) 1188/1200 ok 20 s ago`.
@@ -158,12 +158,7 @@ fn checked(scene: &Scene<'_>) -> Row {
         let end = format!(" {age} ago{more}");
         return scene.fit([row.clone().plain(&said).plain(&end), row.clone().name(Tone::Plain, &said, room(end.len())).plain(&end)]);
     }
-    let how = match back.how {
-        How::Redeploy { steps: 0 } => " by re-deploy".to_owned(),
-        How::Redeploy { steps } => format!(" by re-deploy, {steps} steps skipped"),
-        _ => String::new(),
-    };
-    let row = row.plain(how);
+    let row = row.plain(if matches!(back.how, How::Redeploy { .. }) { " by re-deploy" } else { "" });
     if let Some(gate) = scene.both_sick() {
         return unhelpful(scene, &row, gate.signal);
     }
@@ -193,6 +188,10 @@ fn ready(scene: &Scene<'_>, row: &Row) -> Row {
     let target = back.to.as_ref();
     let warm = target.and_then(|v| scene.track_of(v)).and_then(instances);
     let artifact = back.checks.iter().find(|c| c.name.as_str() == "artifact").map(|c| long(scene.age(c.at)));
+    let skipped = match back.how {
+        How::Redeploy { steps: steps @ 1.. } => format!(", {steps} step{} skipped", if steps == 1 { "" } else { "s" }),
+        _ => String::new(),
+    };
     let narrow = |warmth: bool| {
         let warm = warm.filter(|_| warmth).map(|i| format!(" {}/{}", i.ready, i.desired)).unwrap_or_default();
         let age = oldest.as_ref().map(|age| format!(" ok {age} ago")).unwrap_or_default();
@@ -204,13 +203,17 @@ fn ready(scene: &Scene<'_>, row: &Row) -> Row {
             (Some(version), Some(age)) => format!(", {} verified {age} ago", scene.cut(&version.short_digest(), 12)),
             _ => oldest.as_ref().map(|age| format!(", checked {age} ago")).unwrap_or_default(),
         };
-        row.clone().plain(estimate(back.measured, false)).plain(warm).plain(verified)
+        row.clone().plain(estimate(back.measured, false)).plain(&skipped).plain(warm).plain(verified)
     });
-    scene.fit(roomy.into_iter().chain([
-        row.clone().plain(estimate(back.measured, true)).plain(narrow(true)),
-        row.clone().plain(estimate(back.measured, true)).plain(narrow(false)),
-        row.clone().plain(narrow(false)),
-    ]))
+    let timed = row.clone().plain(estimate(back.measured, true)).plain(&skipped);
+    // The time is worth more than how fresh the checks are, where it is long.
+    let slow = matches!(back.how, How::Redeploy { .. }).then(|| {
+        let time = back.measured.map(|m| format!(" ~{}", measured(m.usual.unwrap_or(m.worst)))).unwrap_or_default();
+        let brief = row.clone().plain(time);
+        [timed.clone(), brief.clone().plain(&skipped), brief]
+    });
+    let forms = [timed.clone().plain(narrow(true)), timed.plain(narrow(false))];
+    scene.fit(roomy.into_iter().chain(forms).chain(slow.into_iter().flatten()).chain([row.clone().plain(narrow(false))]))
 }
 
 /// How long it took so far; nothing where that was never measured.

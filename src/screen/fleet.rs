@@ -99,16 +99,30 @@ fn head(state: &State, width: usize) -> Row {
     let name = row().plain(" ").add(Tone::Strong, "cutover").plain(format!("  {} {plural}", grouped(u64::try_from(n).unwrap_or(u64::MAX))));
     let urgent = Urgency::ALL.into_iter().filter(|u| *u <= Urgency::Baking);
     let counted = urgent.filter_map(|u| Some((u, state.fleet.count(u))).filter(|(_, n)| *n > 0));
-    let counts =
-        counted.fold(row(), |row, (u, n)| row.plain("  ").add(state::tone(u), format!("{} {n} {}", state::glyph(&look, u), u.word())));
+    let said = |most: usize| {
+        let piece = |row: Row, (u, n): (Urgency, usize)| {
+            row.plain("  ").add(state::tone(u), format!("{} {n} {}", state::glyph(&look, u), u.word()))
+        };
+        counted.clone().take(most).fold(row(), piece)
+    };
+    let counts = said(usize::MAX);
     let clock = row().plain(format!("  {}Z", figure::clock(state.shared.now)));
     let sources = links(state);
     let only_bad = sources.iter().filter(|(rank, _)| *rank > 0).fold(row(), |row, (_, link)| row.plain("  ").join(link.clone()));
     let live = sources.iter().filter(|(rank, _)| *rank == 0).count();
-    let counted = if live > 0 { only_bad.clone().plain("  ").add(Tone::Good, format!("{live} live")) } else { only_bad.clone() };
+    let live_counted = if live > 0 { only_bad.clone().plain("  ").add(Tone::Good, format!("{live} live")) } else { only_bad.clone() };
     let all = sources.iter().fold(row(), |row, (_, link)| row.plain("  ").join(link.clone()));
     let read_only = if state.read_only { row().plain("  ").add(Tone::Warn, "read-only") } else { row() };
-    let forms = [(&counts, &all), (&counts, &counted), (&counts, &only_bad), (&row(), &only_bad), (&counts, &row())];
+    // What is wrong with a source stays longest; then what needs somebody most.
+    let forms = [
+        (&counts, &all),
+        (&counts, &live_counted),
+        (&counts, &only_bad),
+        (&said(2), &only_bad),
+        (&said(1), &only_bad),
+        (&row(), &only_bad),
+        (&counts, &row()),
+    ];
     let ends = forms.map(|(counts, links)| (name.clone().join(counts.clone()), read_only.clone().join(links.clone()).join(clock.clone())));
     for (start, end) in &ends {
         if start.width() + end.width() < width {
@@ -257,11 +271,17 @@ fn last(state: &State, width: usize) -> Row {
         return row.add(tone, format!("{sign} {}", notice.text)).cut(width);
     }
     debug_assert!(state.view == View::Fleet, "only the fleet has this line");
-    match state.following.last() {
-        Some(f) => {
+    match (state.following.last(), state.shared.watched()) {
+        (Some(f), _) => {
             let (tone, line) = f.line(state.shared.now);
             row.add(Tone::Strong, f.key.service.text().as_str()).plain(": ").add(tone, line.as_str()).cut(width)
         }
-        None => row,
+        // The whole of what the row of the cursor had no room for.
+        (None, Some(w)) => {
+            let row = row.name(Tone::Strong, w.rollout.key.service.text().as_str(), 32).plain(" ");
+            let room = width.saturating_sub(row.width());
+            row.join(state::row(state, w, room))
+        }
+        (None, None) => row,
     }
 }

@@ -64,8 +64,9 @@ fn place(scene: &Scene<'_>, long: bool) -> Row {
         (Phase::Completed, _) | (_, None) => row,
         (_, Some(at)) => {
             let of = scene.pick(" of ", "/");
+            let step = if count == 0 { String::new() } else { format!(" step {}{of}{count}", (at.index + 1).min(count)) };
             let stopped = matches!(rollout.phase, Phase::Reverting | Phase::Reverted | Phase::Failed);
-            let row = row.plain(format!("{} step {}{of}{count}", if stopped { " left at" } else { "" }, (at.index + 1).min(count.max(1))));
+            let row = row.plain(format!("{}{step}", if stopped { " left at" } else { "" }));
             if stopped || !long {
                 return row;
             }

@@ -38,7 +38,7 @@ fn panels_help_and_actions() {
     pty.shows("NOTHING SENT");
     for title in ["failed requests", "instances", "logs", "events", "artifact", "versions", "own log"] {
         pty.presses("\t");
-        pty.until(title, |p| p.screen().lines().any(|l| (l.contains("─ ") || l.contains("━ ")) && l.contains(title)));
+        pty.until(title, |p| p.screen().lines().any(|l| l.contains('─') && l.contains(title)));
     }
     pty.presses("\t");
     pty.presses("i");

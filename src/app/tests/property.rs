@@ -56,6 +56,16 @@ const KEYS: &[&str] = &[
     "f3",
     "O",
     "space",
+    "space",
+    ":",
+    "V",
+    "u",
+    "e",
+    "m",
+    "r",
+    "k",
+    "d",
+    "x",
 ];
 
 #[derive(Clone, Debug)]
@@ -69,7 +79,21 @@ enum Doing {
     Link(bool),
     Answer(u8),
     Resumed,
+    /// A whole line at the palette.
+    Line(usize),
 }
+
+/// Lines of the palette.
+const LINES: &[&str] = &[
+    ": s t e p space m a r k e d enter",
+    ": r e v e r t space m a r k e d enter",
+    ": p r o m o t e space m a r k e d enter",
+    ": u n d o space v 4 0 enter",
+    ": f r e e z e space 2 h space x enter",
+    ": t h a w enter",
+    ": f l e e t enter",
+    ": w e i g h t space 5 0 enter",
+];
 
 fn doing() -> impl Strategy<Value = Doing> {
     prop_oneof![
@@ -82,6 +106,7 @@ fn doing() -> impl Strategy<Value = Doing> {
         1 => any::<bool>().prop_map(Doing::Link),
         1 => any::<u8>().prop_map(Doing::Answer),
         1 => Just(Doing::Resumed),
+        2 => (0..LINES.len()).prop_map(Doing::Line),
     ]
 }
 
@@ -126,7 +151,7 @@ fn run(script: &[Doing]) {
             Doing::Change(_) => {}
             Doing::Delta(n) => {
                 let mut other = rollout();
-                other.key = fixture::key(if n % 2 == 0 { "checkout" } else { "cart" });
+                other.key = fixture::key(["checkout", "cart", "shop", "web"][usize::from(n / 5) % 4]);
                 other.seen.epoch = u64::from(n % 3);
                 console.delta(match n % 5 {
                     0 => Delta::Init { version: 1, epoch: u64::from(n % 3), server_time: t0() },
@@ -149,13 +174,18 @@ fn run(script: &[Doing]) {
                 });
             }
             Doing::Answer(_) => {}
+            Doing::Line(n) => console.keys(LINES[*n]),
             Doing::Resumed => {
                 console.keys("resumed");
                 shown = None;
             }
         }
         let sent = console.sent();
-        assert!(sent.len() <= before + 1, "one key, one action");
+        // One confirmation sends one action, or one for each rollout that is marked.
+        let new = &sent[before.min(sent.len())..];
+        let keys: std::collections::BTreeSet<_> = new.iter().map(|p| &p.belief.key).collect();
+        assert_eq!(keys.len(), new.len(), "one action on each");
+        assert!(new.iter().all(|p| p.action.verb() == new[0].action.verb()), "of one verb");
         if let Some(plan) = sent.get(before) {
             let (id, at) = shown.take().expect("nothing is sent without a preview that was written");
             assert_eq!(id, plan.id.as_str());
@@ -167,6 +197,8 @@ fn run(script: &[Doing]) {
         );
         assert_eq!(intents, sends);
         let state = &console.state;
+        let rows = state.fleet.rows();
+        assert!(rows.iter().collect::<std::collections::BTreeSet<_>>().len() == rows.len(), "no row twice");
         assert!(state.panel < state.panels.len());
         assert!(state.shared.open.as_ref().is_none_or(|open| state.shared.rollouts.contains_key(open)));
         if let Overlay::Actions(row) = state.overlay {
@@ -179,6 +211,14 @@ fn run(script: &[Doing]) {
 }
 
 fn draw(console: &Console) {
+    for (w, h) in [(0, 0), (40, 8), (80, 24)] {
+        let area = Rect::new(0, 0, w, h);
+        let (mut a, mut b) = (Buffer::empty(area), Buffer::empty(area));
+        let extras = crate::screen::Extras { footer: &[], help: &[], figures: &[], actions: &[], back_key: "R" };
+        crate::screen::draw(&console.state, &extras, area, &mut a);
+        crate::screen::draw(&console.state, &extras, area, &mut b);
+        assert_eq!(a, b, "{:?}", console.state.overlay);
+    }
     for (w, h) in [(79, 8), (120, 19), (1, 1), (0, 0), (3, 2)] {
         let area = Rect::new(0, 0, w, h);
         for panel in &console.state.panels {

@@ -134,6 +134,7 @@ fn what(r: &Rollout, urgency: Urgency, now: Time) -> String {
         }
         Urgency::Running | Urgency::Healthy => match &r.phase {
             Phase::Reverting => "going back".into(),
+            Phase::Reverted if urgency == Urgency::Running => "back, not SAFE yet".into(),
             Phase::Reverted => format!("reverted {}", reason()).trim_end().to_owned(),
             Phase::Idle => "nothing was ever deployed".into(),
             Phase::Completed => finding(r).unwrap_or_else(|| r.stable().map(|t| t.version.label.to_string()).unwrap_or_default()),

@@ -35,8 +35,7 @@ pub(super) fn sheet(state: &State, palette: &Palette, width: usize, rows: usize)
         end.extend(wrapped(state, Tone::Warn, said.as_str(), 2, width));
     }
     let typed = crate::model::text::Text::clean(&palette.text);
-    let gap = if palette.text.ends_with(' ') { " " } else { "" };
-    end.extend(wrapped(state, Tone::Strong, &format!(":{typed}{gap}_"), 2, width));
+    end.extend(wrapped(state, Tone::Strong, &format!(":{typed}_"), 2, width));
     let keep = end.len();
     lines.extend(end);
     Sheet { bar: "COMMAND   verbs that act are written in full; tab completes".into(), lines, keep }
