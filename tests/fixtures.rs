@@ -653,7 +653,7 @@ pub fn drawn() -> (Rollout, Pasts) {
     r.back.measured = Some(Measured { usual: Some(Duration::from_secs(1)), worst: Duration::from_secs(2), n: 37 });
     r.last = Some(LastAction { by: "ben".into(), action: Action::Resume, at: ago(8), effect: "".into() });
     r.tracks[1].version.back_unsafe = Some("migration 0042".into());
-    r.present = ["ben", "ops@bastion-3"].map(|who| Presence { who: who.into(), since: ago(600) }).into();
+    r.present = ["ben", "ops@bastion-3"].map(|who| Presence { who: who.into(), since: ago(600), console: who.into() }).into();
     (r, pasts)
 }
 

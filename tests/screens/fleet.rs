@@ -19,7 +19,7 @@ use cutover::{
         instance::{Instance, Usage},
         ratio::Weight,
         rollout::{Freeze, Hold, Presence, Rollout, Standing},
-        spec::Strategy,
+        spec::{OnFail, Strategy},
         step::{CheckSpec, Step, StepSpec, WarmSpec},
         version::About,
     },
@@ -234,7 +234,10 @@ fn a_stopped_line_is_said_everywhere() {
         r.frozen = Some(Freeze { by: by.into(), reason: reason.into(), since: ago(3_600), until: Some(ago(-7_200)) });
         r.holds = vec![Hold::Freeze { by: by.into(), since: ago(3_600), until: Some(ago(-7_200)), reason: reason.into() }];
         r.phase = cutover::model::rollout::Phase::Held;
-        r.present = vec![Presence { who: "ben".into(), since: ago(60) }, Presence { who: "ops@bastion-3".into(), since: ago(6) }];
+        r.present = vec![
+            Presence { who: "ben".into(), since: ago(60), console: "c-1".into() },
+            Presence { who: "ops@bastion-3".into(), since: ago(6), console: "c-2".into() },
+        ];
     });
     for size in [NARROW, ROOMY] {
         shoot("frozen", &state, size);
@@ -254,7 +257,7 @@ fn slots_instances_and_steps_of_the_other_strategies() {
             track.share.seen = Some(weight.into());
         }
         let warm = WarmSpec { requests: 200, path: "/".into() };
-        let check = CheckSpec { command: vec!["./smoke".into()], http: None, timeout: Duration::from_secs(30) };
+        let check = CheckSpec { command: vec!["./smoke".into()], http: None, timeout: Duration::from_secs(30), on_fail: OnFail::Hold };
         let specs = [StepSpec::Check(check), StepSpec::Warm(warm), StepSpec::Scale(4), StepSpec::Weight(Weight::FULL)];
         r.steps = specs.into_iter().map(|spec| Step { label: spec.label(2), spec }).collect();
         r.at.as_mut().unwrap().index = 1;
@@ -306,7 +309,7 @@ fn only_what_holds_is_counted() {
     let gate = || Hold::Gate { gate: cutover::model::ident::GateId::new("errors"), since: ago(4), reason: "x".into() };
     assert!(held(vec![pause(), gate()]).ends_with("HELD gate errors"));
     assert!(held(vec![pause()]).ends_with("HELD pause until a person steps"));
-    assert!(held(vec![pause(), gate(), Hold::Manual { by: "ben".into(), since: ago(4) }]).ends_with("+1 more"));
+    assert!(held(vec![pause(), gate(), Hold::Manual { by: "ben".into(), since: ago(4), weight: None }]).ends_with("+1 more"));
 }
 
 #[test]

@@ -32,7 +32,7 @@ fn several() -> Console {
     console.delta(Delta::Init { version: 1, epoch: 1, server_time: t0() });
     let waits = |r: &mut Rollout| {
         r.phase = Phase::Held;
-        r.holds = vec![Hold::Manual { by: "ben".into(), since: t0() }];
+        r.holds = vec![Hold::Manual { by: "ben".into(), since: t0(), weight: None }];
     };
     let stuck = |r: &mut Rollout| {
         r.phase = Phase::Held;

@@ -29,7 +29,7 @@ fn manual(view: &View<'_>) -> Option<Hold> {
     }
     let writer = view.writer(|m| m.subresource.is_empty() && m.fields.spec.iter().any(|f| &**f == "f:paused"));
     let by = writer.map_or_else(|| "somebody".into(), |m| Text::clean(&m.name));
-    Some(Hold::Manual { by, since: paused_since(view) })
+    Some(Hold::Manual { by, since: paused_since(view), weight: None })
 }
 
 /// Since when it is paused by a person: as it was seen to begin; else as whoever wrote it or the controller says.
