@@ -113,6 +113,7 @@ pub fn many(n: usize) -> State {
 }
 
 /// The cursor on the last row.
+#[allow(dead_code, reason = "only the bench moves it")]
 pub fn choose_last(state: &mut State) {
     state.desk = cutover::app::desk::Desk::new(cutover::app::keymap::Keymap::default(), None, "t");
     let stroke = Stroke { input: Input::Key("G".parse().unwrap()), repeat: false, read_at: state.shared.uptime };
