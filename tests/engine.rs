@@ -9,6 +9,7 @@ mod crash;
 mod deploys;
 mod disk;
 mod drift;
+mod evidence;
 mod gate;
 mod killed;
 mod others;

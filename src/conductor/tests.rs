@@ -8,6 +8,7 @@ mod refusals;
 mod returning;
 mod standing;
 mod strategies;
+mod suspect;
 mod tasks;
 mod telling;
 

@@ -5,7 +5,8 @@ use cutover::runtime::argo::{kind::Coverage, store::Store, watch::Name};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-const SCENARIO: [&str; 4] = ["04-canary-manual-pause-resume", "10-background-analysis", "14-experiment-step", "26-race-lost-undo-bluegreen"];
+const SCENARIO: [&str; 4] =
+    ["04-canary-manual-pause-resume", "10-background-analysis", "14-experiment-step", "26-race-lost-undo-bluegreen"];
 
 /// Values that stand where others should.
 fn odd() -> impl Strategy<Value = Value> {
