@@ -45,6 +45,10 @@ fn section(root: &mut Value, heading: &[String], many: bool, prose: &str) {
     let path = heading.join(".");
     let Some((name, above)) = heading.split_last() else { return };
     let Some(parent) = object(root, above) else { return };
+    // A second example of a section adds its keys to the first.
+    if properties(parent).is_some_and(|p| p.contains_key(name)) {
+        return;
+    }
     let mut made = free(&path).unwrap_or_else(|| json!({ "type": "object", "properties": {}, "additionalProperties": false }));
     if many {
         made = json!({ "type": "array", "items": made });
@@ -64,6 +68,9 @@ fn key(root: &mut Value, heading: &[String], text: &str) {
     let Some((name, value)) = table.into_iter().next() else { return };
     let path = [heading, std::slice::from_ref(&name)].concat().join(".");
     let Some(parent) = object(root, heading) else { return };
+    if properties(parent).is_some_and(|p| p.contains_key(&name)) {
+        return;
+    }
     let Ok(value) = serde_json::to_value(value) else { return };
     let mut made = known(&path).unwrap_or_else(|| shape(&value));
     let says = text.rsplit_once("  # ").map(|(_, says)| says).unwrap_or_default();
@@ -152,6 +159,7 @@ fn known(path: &str) -> Option<Value> {
         "console.ascii" | "console.synchronized" => Some(json!({ "oneOf": [{ "type": "boolean" }, { "const": "auto" }] })),
         "metrics.kind" => Some(names::<MetricsKind>()),
         "target.kind" => Some(names::<TargetKind>()),
+        "target.namespace" => Some(json!({ "oneOf": [{ "type": "string" }, { "type": "array", "items": { "type": "string" } }] })),
         "service.strategy" => Some(names::<Strategy>()),
         "service.deadline.on_fail" | "service.gate.on_fail" => Some(names::<OnFail>()),
         "service.gate.signal" => Some(names::<GateSignal>()),

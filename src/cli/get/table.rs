@@ -1,10 +1,13 @@
 //! Rollouts as lines of a table.
 
-use crate::model::{
-    rollout::Rollout,
-    time::Time,
-    urgency::{sentence, urgency},
-    version::Track,
+use crate::{
+    cli::connect,
+    model::{
+        rollout::Rollout,
+        time::Time,
+        urgency::{sentence, urgency},
+        version::Track,
+    },
 };
 use unicode_segmentation::UnicodeSegmentation;
 use unicode_width::UnicodeWidthStr;
@@ -54,10 +57,7 @@ pub fn row(r: &Rollout, stale: bool, now: Time) -> Row {
     [
         sentence(&urgency(r, stale), now),
         r.key.target.text().to_string(),
-        match &r.run {
-            Some(run) => format!("{}@{}", r.key.service.text(), run.text()),
-            None => r.key.service.text().to_string(),
-        },
+        service(r),
         r.phase.word().to_owned(),
         r.at.map_or_else(dash, |at| format!("{}/{}", (at.index + 1).min(r.steps.len()), r.steps.len())),
         label(r.stable()),
@@ -65,6 +65,13 @@ pub fn row(r: &Rollout, stale: bool, now: Time) -> Row {
         weight.map_or_else(dash, |w| format!("{w:.2} %")),
         why(r).unwrap_or_else(dash),
     ]
+}
+
+/// `shop/checkout@2`: with its namespace, where there are any.
+fn service(r: &Rollout) -> String {
+    let scope = if r.key.scope.is_empty() { String::new() } else { format!("{}/", connect::scope(r)) };
+    let run = r.run.as_ref().map_or_else(String::new, |run| format!("@{}", run.text()));
+    format!("{scope}{}{run}", r.key.service.text())
 }
 
 fn why(r: &Rollout) -> Option<String> {
