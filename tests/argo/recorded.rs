@@ -5,7 +5,9 @@
 //! changes. `CUTOVER_GOLDEN=write` writes them again, to be read before they are kept.
 //! `CUTOVER_RECORDINGS=<directory>` has more recordings looked at, without golden lines.
 
+mod closed;
 mod golden;
+mod lost;
 mod order;
 mod ruined;
 mod summary;

@@ -13,6 +13,8 @@ pub mod owner;
 pub mod pods;
 pub mod shares;
 pub mod steps;
+#[cfg(test)]
+mod tests;
 pub mod tracks;
 pub mod view;
 

@@ -46,8 +46,8 @@ mod tests {
         {
             assert_eq!(parse(text), Some(Duration::from_millis(ms)), "{text}");
         }
-        for bad in ["", "soon", "1", "5x", "-5s", "1h30", "99999999999999999999h", ".s", "1..5s"] {
-            assert_eq!(parse(bad).filter(|_| bad != "1"), None, "{bad}");
+        for bad in ["", "soon", "5x", "-5s", "1h30", "99999999999999999999h", ".s", "1..5s"] {
+            assert_eq!(parse(bad), None, "{bad}");
         }
     }
 }

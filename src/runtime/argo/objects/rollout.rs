@@ -391,7 +391,7 @@ impl Rollout {
     #[must_use]
     pub fn is_observed(&self) -> bool {
         match (self.status.observed_generation.parse::<i64>(), self.metadata.meta.generation) {
-            (Ok(seen), Some(is)) => seen > is || seen == is,
+            (Ok(seen), Some(is)) => seen >= is,
             _ => true,
         }
     }
