@@ -2,6 +2,7 @@
 //! real traffic.
 
 mod demo;
+mod fleet;
 mod idle;
 mod keys;
 mod looking;

@@ -3,7 +3,7 @@
 use super::{ASCII, HUGE, MONO, NARROW, ROOMY, back_plan, paint, preview, rows, shoot};
 use crate::{
     fixtures::{self as fx, ago, key, state, version},
-    fleets::{fleet, known, many, seven, tell},
+    fleets::{choose_last, fleet, known, many, seven, tell},
 };
 use cutover::{
     app::{
@@ -68,7 +68,7 @@ fn the_cursor_marks_a_filter_and_what_became_of_an_action() {
     press(&mut state, "esc / c h e c k");
     shoot("fleet_filter", &state, NARROW);
     let mut state = many(1_000);
-    press(&mut state, "G");
+    choose_last(&mut state);
     shoot("fleet_long", &state, NARROW);
     // What went is still a row while nothing may move.
     let mut state = chosen();

@@ -53,6 +53,11 @@ pub(super) fn row(state: &State, watched: &Watched, max: usize) -> Row {
             .cut(max);
     }
     let Some(rank) = state.fleet.rank(&r.key) else { return start() };
+    // Where nothing runs, nothing is healthy either.
+    if r.phase == Phase::Idle && rank.urgency == Urgency::Healthy {
+        let idle = start().add(Tone::Dim, format!("{} idle", look.glyphs().unknown));
+        return Row::fit(look, max, [idle.clone().add(Tone::Dim, ": nothing was ever deployed"), idle]);
+    }
     let urgency = rank.urgency;
     let tone = tone(urgency);
     let age = rank.since.map(|at| short(elapsed(now, at)));
@@ -136,7 +141,6 @@ fn what(r: &Rollout, urgency: Urgency, now: Time) -> String {
             Phase::Reverting => "going back".into(),
             Phase::Reverted if urgency == Urgency::Running => "back, not SAFE yet".into(),
             Phase::Reverted => format!("reverted {}", reason()).trim_end().to_owned(),
-            Phase::Idle => "nothing was ever deployed".into(),
             Phase::Completed => finding(r).unwrap_or_else(|| r.stable().map(|t| t.version.label.to_string()).unwrap_or_default()),
             _ => match r.next.at.filter(|at| *at > now) {
                 Some(at) => format!("{} in {}", r.next.what, short(left(until(now, at)))),

@@ -75,7 +75,15 @@ pub(super) fn connections(state: &State, width: usize) -> Sheet {
     let now = state.shared.now;
     let glyphs = state.look.glyphs();
     let mut lines = Vec::new();
-    for (target, link) in &state.shared.links {
+    let mut links: Vec<_> = state.shared.links.iter().collect();
+    // What is wrong first.
+    links.sort_by_key(|(_, link)| match link {
+        Link::Denied { .. } => 0,
+        Link::Stale { .. } => 1,
+        Link::Connecting { .. } => 2,
+        Link::Live { .. } => 3,
+    });
+    for (target, link) in links {
         let (tone, sign, what) = match link {
             Link::Live { since } => (Tone::Good, glyphs.pass, format!("live for {}", long(elapsed(now, *since)))),
             Link::Stale { since } => (Tone::Bad, glyphs.fail, format!("STALE, silent for {}", long(elapsed(now, *since)))),
