@@ -20,7 +20,7 @@
 //!  R back to v41 · p pause · s off: gate failed · enter · tab · ?                   footer
 //! ```
 //!
-//! From 120 columns on the two versions stand in frames (`panes`). Below 80 columns the sparks go,
+//! All rollouts together are drawn by `fleet`. From 120 columns on the two versions stand in frames (`panes`). Below 80 columns the sparks go,
 //! then the verdicts; below 24 rows the open panel shrinks and goes, then lines in the order of
 //! their `Keep`. Header, hold, errors, the way back and the footer with its key stay. Below 40x8
 //! there is one line.

@@ -7,7 +7,10 @@ use super::{
 use crate::{
     app::state::{Command, Input, Shared},
     model::event::{Event, Level},
-    ui::look::{Look, Tone},
+    ui::{
+        look::{Look, Tone},
+        text,
+    },
 };
 use ratatui::{buffer::Buffer, layout::Rect};
 
@@ -17,6 +20,9 @@ const COMMANDS: &[Command] = &[
     Command { name: "previous-match", doc: "the line before that is shown", keys: &["N"], acts: false },
     Command { name: "follow", doc: "stay with the newest line; moving up stops it", keys: &["f"], acts: false },
 ];
+
+/// Columns before the text of an event.
+const BEFORE: usize = 8 + 1 + 6 + 1 + 14 + 1;
 
 /// The timeline.
 #[derive(Default)]
@@ -95,7 +101,17 @@ impl Panel for Events {
         if rows.is_empty() {
             return rows::empty(buf, area, look, "nothing happened yet that fits");
         }
-        let (at, height) = (self.at(&rows), usize::from(area.height));
+        let at = self.at(&rows);
+        // The marked line has all of its text below the others: what a check printed is evidence.
+        let width = usize::from(area.width);
+        let whole = rows.get(at).filter(|_| self.mark.is_some()).map(|e| look.plain(e.what.as_str()).into_owned());
+        let whole =
+            whole.filter(|what| text::width(what) > width.saturating_sub(BEFORE)).map(|what| text::wrap(&what, width)).unwrap_or_default();
+        let below = whole.len().min(usize::from(area.height) / 2);
+        let height = usize::from(area.height) - below;
+        for (n, line) in whole.iter().take(below).enumerate() {
+            rows::row(buf, rows::line(area, height + n), &[Cell::left(line, 0, look.style(Tone::Strong))], false, look);
+        }
         let first = rows::first_line(at, rows.len(), height, true);
         for (n, e) in rows.iter().enumerate().skip(first).take(height) {
             let (sign, tone) = glyph(e.level, look.ascii);

@@ -223,3 +223,21 @@ fn nothing_known_is_said_in_words() {
         assert_eq!(panel.copy(&empty), None);
     }
 }
+
+#[test]
+fn the_marked_event_has_all_of_its_text() {
+    let mut shared = shared();
+    let open = shared.open.clone().unwrap();
+    let what = "check ./smoke failed: exit code 3, it printed: expected 200 from /pay, got 502 bad gateway after 3 tries";
+    shared.rollouts.get_mut(&open).unwrap().events[1].what = what.into();
+    let mut panel = Events::default();
+    let area = Rect::new(0, 0, 60, 8);
+    let text = |panel: &Events| {
+        let mut buf = Buffer::empty(area);
+        panel.draw(&shared, &Look::FULL, area, &mut buf);
+        buf.content.iter().map(|c| c.symbol()).collect::<String>()
+    };
+    assert!(!text(&panel).contains("3 tries"));
+    panel.run("up", &shared);
+    assert!(text(&panel).contains("3 tries") && text(&panel).contains("gate errors"), "{}", text(&panel));
+}

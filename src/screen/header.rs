@@ -50,6 +50,15 @@ fn link(scene: &Scene<'_>) -> Row {
     let place = scene.state.targets.get(&scene.rollout.key.target).copied().unwrap_or_default();
     let row = if scene.state.read_only || place.read_only { scene.row().add(Tone::Warn, "read-only ") } else { scene.row() };
     let row = if scene.rollout.frozen.is_some() { row.add(Tone::Warn, "FROZEN ") } else { row };
+    // The other targets are silent here, unless one of them is not there.
+    let own = &scene.rollout.key.target;
+    let down = scene.state.shared.links.iter().filter(|(t, l)| *t != own && !matches!(l, Link::Live { .. })).count();
+    let row = match down {
+        0 => row,
+        1 if scene.roomy => row.add(Tone::Warn, "1 other target is not live  "),
+        n if scene.roomy => row.add(Tone::Warn, format!("{n} other targets are not live  ")),
+        n => row.add(Tone::Warn, format!("+{n} down ")),
+    };
     let clock = format!(" {}Z", figure::clock(scene.now));
     let Some(age) = scene.stale else {
         return row.add(Tone::Good, "live").plain(clock);
