@@ -110,7 +110,7 @@ mod tests {
         let wald = Wald { p0: 0.01, p1: 0.02, alpha: 0.05, beta: 0.2 };
         near(wald.bounds().0, 2.772_588_722_239_781);
         near(wald.bounds().1, -1.558_144_618_046_549_7);
-        near(wald.steps().0, 0.693_147_180_559_945_3);
+        near(wald.steps().0, std::f64::consts::LN_2);
         near(wald.steps().1, -0.010_152_371_464_017_962);
         let expected = |w: Wald| [w.expected(w.p0), w.expected(w.p1)].map(|n| (n * 10.0).round() / 10.0);
         assert_eq!(expected(wald), [430.1, 487.1]);

@@ -187,7 +187,7 @@ fn limits_are_not_broken_by_looking_often() {
     let (double, mut when) = broken(0.02, 40);
     when.sort_unstable();
     println!("a true 2 %: {double:.1} %, median minute {}", when[when.len() / 2] + 1);
-    assert!(double >= 99.0 && when[when.len() / 2] + 1 <= 20, "{double}");
+    assert!(double >= 99.0 && when[when.len() / 2] < 20, "{double}");
 }
 
 /// A run of sixty thousand intervals is as large as one of twenty thousand.
@@ -205,5 +205,5 @@ fn a_run_does_not_grow() {
         }
     }
     assert!(sizes.iter().all(|size| size.abs_diff(sizes[0]) < sizes[0] / 4), "{sizes:?}");
-    assert_eq!(ledger.gate(&g.name).unwrap().odds().run.is_finite(), true);
+    assert!(ledger.gate(&g.name).unwrap().odds().run.is_finite());
 }

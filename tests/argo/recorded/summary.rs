@@ -12,7 +12,7 @@ use std::fmt::Write;
 /// Everything that matters of a rollout, in one line that can be read.
 pub fn summary(r: &Rollout, start: Time) -> String {
     let ago = |t: Time| format!("{:.1}", (t - start).num_milliseconds() as f64 / 1e3);
-    let mut out = format!("{}", r.phase.word());
+    let mut out = r.phase.word().to_string();
     if let Some(reason) = &r.reason {
         write!(out, " \"{}\"", cut(reason.as_str(), 70)).unwrap();
     }

@@ -5,11 +5,14 @@ use cutover::runtime::argo::{project::controller::Words, watch::Name};
 use serde_json::Value;
 use std::{collections::BTreeMap, fs, io::Read, path::Path};
 
+/// What is printed, by the word before its colon.
+type Fields = BTreeMap<String, String>;
+
 /// A screen that somebody had printed between two moments.
 struct Screen {
     t: f64,
     end: f64,
-    fields: BTreeMap<String, String>,
+    fields: Fields,
 }
 
 fn screens(dir: &Path) -> Vec<Screen> {
@@ -28,8 +31,8 @@ fn screens(dir: &Path) -> Vec<Screen> {
 }
 
 /// As the command line prints it.
-fn printed(name: &Name, words: &Words) -> BTreeMap<String, String> {
-    let mut fields: BTreeMap<String, String> = BTreeMap::new();
+fn printed(name: &Name, words: &Words) -> Fields {
+    let mut fields = Fields::new();
     let mut put = |key: &str, value: Option<String>| drop(value.map(|v| fields.insert(key.into(), v)));
     put("Name", Some(name.name.clone()));
     put("Namespace", Some(name.namespace.clone()));
@@ -51,7 +54,7 @@ fn argos_own_words_are_ours() {
     for dir in scenarios() {
         let name = dir.file_name().unwrap().to_string_lossy().into_owned();
         let mut play = Play::new(&dir);
-        let mut states: Vec<(f64, BTreeMap<String, BTreeMap<String, String>>)> = Vec::new();
+        let mut states: Vec<(f64, BTreeMap<String, Fields>)> = Vec::new();
         for at in 0..play.changes.len() {
             let t = play.play(at);
             states.push((t, play.names().iter().map(|n| (n.name.clone(), printed(n, &play.words(n, t)))).collect()));
