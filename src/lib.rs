@@ -28,6 +28,7 @@ pub mod console;
 pub mod host;
 pub mod journal;
 pub mod judge;
+pub mod metrics;
 pub mod model;
 pub mod panel;
 pub mod run;

@@ -10,7 +10,7 @@ use super::{
 use crate::model::{
     action::Action,
     back::How,
-    gate::GateState,
+    gate::{GateState, Verdict},
     ratio::Weight,
     rollout::{Attention, Hold, Next, Phase},
     spec::OnFail,
@@ -269,6 +269,9 @@ impl Run {
 
     fn blind_next(&self, sight: &Sight<'_>) -> Option<Next> {
         let gate = sight.failing(self).chain(sight.blind(self)).next()?;
+        if let Verdict::Wait { missing, .. } = &gate.verdict {
+            return Some(next(format!("goes on when gate {} no longer looks worse: {missing}", gate.id.text()), None, PLAN));
+        }
         let what = format!("held by gate {} {}: nothing moves by itself", gate.id.text(), gate.verdict.word());
         Some(next(what, None, PERSON))
     }
