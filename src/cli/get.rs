@@ -70,8 +70,14 @@ pub fn run(args: &GetArgs, cx: &Context, out: &mut impl Write) -> Result<(), Exi
             let _ = writeln!(std::io::stderr().lock(), "cutover: {what}");
         }
     }
-    seen.silent.iter().for_each(Exit::complain);
-    Ok(())
+    // The others were printed; that some are missing is told by the code too.
+    match seen.silent.pop() {
+        Some(exit) => {
+            seen.silent.iter().for_each(Exit::complain);
+            Err(exit.told())
+        }
+        None => Ok(()),
+    }
 }
 
 /// `cutover schema`: the JSON Schema of `get -o json`.
