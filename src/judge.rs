@@ -16,6 +16,7 @@
 //! | [`run`], [`decide`] | one gate in one run, and its verdict |
 //! | [`ledger`] | all gates of a service; what hosts and consoles use |
 //! | [`sequential`] | older tests, for a second opinion |
+//! | [`peers`] | what Kayenta, Flagger and Argo Rollouts would say; decides nothing |
 //!
 //! Promises that need a condition: errors of different intervals are independent once they are divided
 //! by their dispersion; both versions get a random share of the same requests. A switch by user or by
@@ -28,6 +29,7 @@ pub mod ledger;
 pub mod limit;
 pub mod mixture;
 pub mod odds;
+pub mod peers;
 pub mod power;
 pub mod quantile;
 pub mod run;

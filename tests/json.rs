@@ -4,13 +4,19 @@ use crate::fixtures;
 use crate::support::host::Host;
 use cutover::{
     cli::get::json::{document, schema},
-    model::rollout::{Known, Presence, Rollout},
+    model::{
+        gate::{Arm, Bounds, Burn, Decides, Evidence, Peer, Power, Quantile, Soon},
+        interval::{Query, Sensor, SensorState},
+        rollout::{Known, Presence, Rollout},
+        signal::Sample,
+        time::Time,
+    },
 };
 use serde_json::{Value, json};
-use std::process::Command;
+use std::{process::Command, time::Duration};
 
 /// What is promised of one rollout.
-const PROMISED: [&str; 66] = [
+const PROMISED: [&str; 70] = [
     "/target",
     "/scope",
     "/service",
@@ -47,6 +53,10 @@ const PROMISED: [&str; 66] = [
     "/gates/0/name",
     "/gates/0/verdict",
     "/gates/0/reason",
+    "/gates/0/evidence/candidate/hits",
+    "/gates/0/evidence/odds",
+    "/gates/0/evidence/lines/fail",
+    "/gates/0/evidence/peers",
     "/verdict",
     "/next/what",
     "/next/at",
@@ -127,7 +137,78 @@ fn crowded() -> Rollout {
         json!({ "id": "v42-1", "state": "not_ready", "since": at, "reason": "probe", "node": "node-1", "sick": "slower than the others" });
     r.tracks[0].pools[0].instances = vec![serde_json::from_value(instance).unwrap()];
     r.tracks[0].version.back_unsafe = Some("migration 0042".into());
+    r.gates[0].evidence = Some(evidence(at));
     r
+}
+
+/// Evidence of which nothing is missing.
+fn evidence(at: Time) -> Evidence {
+    let bounds = |low: f64, high| Bounds { low, high, n: 1_204.0 };
+    let sensor = |arm, state| Sensor { name: "requests".into(), arm, state, age: Some(Duration::from_secs(41)), required: true };
+    Evidence {
+        run_candidate: Sample::Gauge { value: 25.0, n: 1_204 },
+        between: Some([0.1, 2.5]),
+        limit: Some(5.0),
+        missing: Some(73),
+        eta: Some(Duration::from_secs(40)),
+        power: Some(Power {
+            sees: Some(1.8),
+            soon: Some(Soon { ratio: 1.3, within: Duration::from_secs(660) }),
+            decides: Some(Decides { weight: 25.0, within: Duration::from_secs(600) }),
+            text: "can see >= 1.8x errors now".into(),
+        }),
+        burn: Some(Burn {
+            slo: 99.9,
+            candidate: Some(14.5),
+            stable: None,
+            blast: Some(0.7),
+            alerts: vec!["page 1h/5m".into()],
+            spent: Some(0.2),
+            budget: 1.0,
+        }),
+        quantile: Some(Quantile { q: 0.99, candidate: bounds(1_000.0, None), stable: bounds(10.0, Some(25.0)), p: 0.01 }),
+        sensors: vec![
+            sensor(Arm::Candidate, SensorState::Fresh),
+            sensor(Arm::Stable, SensorState::ZeroTraffic),
+            sensor(Arm::Both, SensorState::Contradictory),
+        ],
+        queries: vec![Query { name: "errors".into(), text: "requests_total[1m]".into(), at, warnings: vec!["partial".into()] }],
+        peers: vec![Peer { name: "Flagger".into(), word: "would revert".into(), why: "errors over 1 % in 5 checks since 02:41".into() }],
+        ..Evidence::default()
+    }
+}
+
+#[test]
+fn evidence_is_told_as_it_is() {
+    let all = document(&[crowded()]);
+    let told = &all["rollouts"][0]["gates"][0]["evidence"];
+    for (pointer, value) in [
+        ("/candidate", json!({ "hits": 0.0, "of": 0.0, "value": null })),
+        ("/run_candidate", json!({ "hits": null, "of": 1_204.0, "value": 25.0 })),
+        ("/between", json!([0.1, 2.5])),
+        ("/lines", json!({ "fail": 100.0, "change": 10_000.0, "worse": 20.0, "pass": 20.0 })),
+        ("/eta_ms", 40_000.into()),
+        ("/power/soon/within_ms", 660_000.into()),
+        ("/power/decides/weight", 25.0.into()),
+        ("/burn/alerts/0", "page 1h/5m".into()),
+        ("/quantile/candidate/high", Value::Null),
+        ("/quantile/stable/high", 25.0.into()),
+        ("/sensors/1/state", "zero_traffic".into()),
+        ("/sensors/2/arm", "both".into()),
+        ("/queries/0/warnings/0", "partial".into()),
+        ("/peers/0", json!({ "name": "Flagger", "word": "would revert", "why": "errors over 1 % in 5 checks since 02:41" })),
+    ] {
+        assert_eq!(told.pointer(pointer), Some(&value), "{pointer} of {told:#}");
+    }
+    // Whatever the model knows of it is told, under its own name; spans say their unit.
+    let model = serde_json::to_value(evidence(fixtures::ago(60))).unwrap();
+    let missing: Vec<&String> = model
+        .as_object()
+        .unwrap()
+        .keys()
+        .filter(|key| told.get(key.as_str()).is_none() && told.get(format!("{key}_ms")).is_none())
+        .collect();
+    assert!(missing.is_empty(), "{missing:?}");
 }
 
 fn validator() -> jsonschema::Validator {
@@ -172,6 +253,9 @@ fn the_schema_refuses_what_is_not_so() {
         ("/rollouts/0/tracks/0/instances/each/0/state", "sleepy".into()),
         ("/rollouts/0/tracks/0/signals/errors/state", "ok".into()),
         ("/rollouts/0/gates/0/verdict", "PASS".into()),
+        ("/rollouts/0/gates/0/evidence/odds", "38:1".into()),
+        ("/rollouts/0/gates/0/evidence/sensors/0/state", "fine".into()),
+        ("/rollouts/0/gates/0/evidence/peers/0/word", Value::Null),
         ("/rollouts/0/back/how", "luck".into()),
         ("/rollouts/0/back/reasons/0/state", "fine".into()),
         ("/rollouts/0/versions/0/standing", "famous".into()),

@@ -6,6 +6,7 @@ use super::{
     dispersion::Phi,
     limit::{Over, Under},
     odds::{self, Change, Product},
+    peers::Peers,
     power::Exposure,
     quantile,
 };
@@ -47,6 +48,9 @@ pub struct GateRun {
     /// By what the last interval was divided.
     pub(super) phi: Phi,
     pub(super) step: Step,
+    /// What other tools would have seen.
+    #[serde(default)]
+    pub(super) peers: Peers,
     /// Only with an `slo`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) windows: Option<[Windows; 2]>,
@@ -134,6 +138,7 @@ impl GateRun {
         self.candidate += c;
         self.stable += s;
         self.recent.add(c, s, secs);
+        self.peers.feed(gate, interval);
         let step = &mut self.step;
         step.candidate += c;
         step.stable += s;

@@ -236,6 +236,7 @@ impl GateRun {
             power: self.power(gate, lines, &missing),
             burn: self.burn(gate),
             quantile,
+            peers: self.peers.say(gate),
             ..Evidence::default()
         }
     }

@@ -1,6 +1,8 @@
 //! Verdicts of whole runs: their order, their words, and how often they are wrong.
 
 mod order;
+mod peers;
+mod rules;
 mod simulation;
 
 use super::{Fed, Ledger, Look, decide::lines, rule_text, summary, waiting_cost, words};

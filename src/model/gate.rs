@@ -224,7 +224,7 @@ pub struct Bounds {
 pub struct Peer {
     /// Which tool.
     pub name: Text,
-    /// Its word: `pass`, `fail`, `marginal`, `running`.
+    /// What it would do: `would revert`, `would hold`, `would go on`, `cannot say`.
     pub word: Text,
     /// Why, in one line.
     pub why: Text,

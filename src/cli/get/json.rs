@@ -4,6 +4,7 @@
 //! What is not known is `null`; a key is never left out. Instants are RFC 3339, durations milliseconds,
 //! shares percent with two decimals. Within v1 keys may be added, and none goes or changes its meaning.
 
+mod evidence;
 mod parts;
 mod track;
 

@@ -10,12 +10,12 @@ use crate::judge::decide::Decision;
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use rand_distr::{Distribution, Poisson};
 
-const RPM: f64 = 1_000.0;
+pub(super) const RPM: f64 = 1_000.0;
 const STATIC_RATIO: f64 = 0.02;
 const STATIC_FAILURES: u32 = 5;
 
 /// Errors of one minute: bursts at random, of geometric size with this mean.
-fn errors(rng: &mut StdRng, mean: f64, burst: f64) -> f64 {
+pub(super) fn errors(rng: &mut StdRng, mean: f64, burst: f64) -> f64 {
     if mean <= 0.0 {
         return 0.0;
     }
@@ -107,34 +107,37 @@ fn figures(runs: usize, seed: u64, onset: usize, r: &Release<'_>) -> [Figure; 2]
 }
 
 /// Ten minutes each.
-fn stepped(ratio: f64) -> Vec<(f64, f64)> {
+pub(super) fn stepped(ratio: f64) -> Vec<(f64, f64)> {
     [0.05, 0.10, 0.25, 0.50].iter().flat_map(|w| [(*w, ratio); 10]).collect()
 }
 
 const RUNS: usize = 4_000;
 const BURSTS: [f64; 5] = [1.0, 1.2, 2.0, 5.0, 10.0];
 
-fn healthy(ratio: f64) {
+/// `published` is what the static rule was found to do to independent errors.
+fn healthy(ratio: f64, published: std::ops::RangeInclusive<f64>) {
     for burst in BURSTS {
         let [judge, fixed] = figures(RUNS, 7, 0, &Release { stable: ratio, burst, minutes: &stepped(ratio) });
         println!("healthy {} %, bursts of {burst}: reverted {:.2} %; static rule {:.2} %", ratio * 100.0, judge.percent, fixed.percent);
         assert!(judge.percent <= 1.0, "{burst}: {judge:?}");
+        assert!(burst > 1.0 || published.contains(&fixed.percent), "{fixed:?}");
     }
 }
 
 #[test]
 fn healthy_releases_at_one_percent_are_not_reverted() {
-    healthy(0.01);
+    healthy(0.01, 5.0..=9.0);
 }
 
 #[test]
 fn healthy_releases_at_a_tenth_of_a_percent_are_not_reverted() {
-    healthy(0.001);
+    healthy(0.001, 0.0..=0.5);
 }
 
 #[test]
 fn sick_releases_are_seen() {
-    for (stable, ratio) in [(0.001, 0.005), (0.01, 0.05)] {
+    // The static rule was found to see 0.03 % and all of them.
+    for (stable, ratio, published) in [(0.001, 0.005, 0.0..=0.5), (0.01, 0.05, 99.5..=100.0)] {
         for burst in [1.0, 2.0, 5.0, 10.0] {
             let [judge, fixed] = figures(RUNS, 11, 0, &Release { stable, burst, minutes: &stepped(ratio) });
             println!(
@@ -148,6 +151,7 @@ fn sick_releases_are_seen() {
             );
             if burst <= 1.0 {
                 assert!(judge.percent >= 99.0, "{judge:?}");
+                assert!(published.contains(&fixed.percent), "{fixed:?}");
             }
         }
     }

@@ -1,6 +1,6 @@
 //! The smaller parts of a rollout: versions, gates, analyses, people, proof.
 
-use super::{At, at, exact, ms};
+use super::{At, at, evidence::Evidence, exact, ms};
 use crate::model::{
     back,
     gate::GateState,
@@ -174,6 +174,8 @@ pub struct Gate {
     /// What a failure does.
     #[schemars(extend("enum" = ["hold", "revert", "advise"]))]
     on_fail: Value,
+    /// What it rests on; `null` where a runtime does not tell.
+    evidence: Option<Evidence>,
 }
 
 impl From<&GateState> for Gate {
@@ -186,6 +188,7 @@ impl From<&GateState> for Gate {
             signal: g.signal.word(),
             rule: g.rule.to_string(),
             on_fail: serde_json::to_value(g.on_fail).unwrap_or_default(),
+            evidence: g.evidence.as_ref().map(Evidence::from),
         }
     }
 }

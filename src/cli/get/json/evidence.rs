@@ -1,0 +1,322 @@
+//! What a gate's verdict rests on: the same numbers that the evidence panel draws.
+
+use super::{At, ms};
+use crate::model::{
+    gate,
+    interval::{Query as Asked, Sensor as Sensed, SensorState},
+    signal::Sample,
+};
+use schemars::JsonSchema;
+use serde::Serialize;
+
+/// What a verdict rests on. Odds are parts to one: 38 means 38:1.
+#[derive(Serialize, JsonSchema)]
+pub struct Evidence {
+    /// The candidate's, since this weight converged.
+    candidate: Counted,
+    /// Stable's, since this weight converged.
+    stable: Counted,
+    /// Since when those two are counted.
+    since: At,
+    /// The candidate's, of the whole run.
+    run_candidate: Counted,
+    /// Stable's, of the whole run.
+    run_stable: Counted,
+    /// Since when the run is judged.
+    run_since: At,
+    /// Percent between which the candidate's share lies, at all times at once in 95 of 100 runs.
+    between: Option<[f64; 2]>,
+    /// What the candidate must stay under: percent; restarts per instance and hour; milliseconds.
+    limit: Option<f64>,
+    /// As how many times stable's ratio the candidate must be shown not to be.
+    r_max: f64,
+    /// Odds that the candidate is worse, of the whole run.
+    odds: f64,
+    /// The same of this weight alone.
+    step_odds: f64,
+    /// How far the change detector is.
+    change: f64,
+    /// Odds that the candidate is not `r_max` times as bad as stable.
+    safe: f64,
+    /// Odds that the candidate is over the limit.
+    over: f64,
+    /// Odds that stable is over the limit.
+    stable_over: f64,
+    /// Odds that the candidate is under the limit.
+    under: f64,
+    /// Dispersion of stable's errors, by which all evidence is divided: 1 is independent errors.
+    phi: f64,
+    /// What the odds are held to.
+    lines: Lines,
+    /// Intervals judged in this run.
+    intervals: u64,
+    /// Age of the newest sample.
+    age_ms: u64,
+    /// Whether the plan must not go on by itself although nothing has failed.
+    holds: bool,
+    /// Candidate requests missing to a decision.
+    missing: Option<u64>,
+    /// When they will be there at this traffic.
+    eta_ms: Option<u64>,
+    /// What could be seen with this traffic.
+    power: Option<Power>,
+    /// How fast the error budget burns.
+    burn: Option<Burn>,
+    /// The quantile of the latency, of gates over one.
+    quantile: Option<Quantile>,
+    /// How far its series can be trusted.
+    sensors: Vec<Sensor>,
+    /// What was asked of a metrics backend; empty where the host counts itself.
+    queries: Vec<Query>,
+    /// What other tools' rules would say of the same numbers; they decide nothing.
+    peers: Vec<Peer>,
+}
+
+/// What was counted or measured of a version.
+#[derive(Serialize, JsonSchema)]
+struct Counted {
+    /// Those that count; `null` for a quantile.
+    hits: Option<f64>,
+    /// All of them: requests, instance-seconds, latencies.
+    of: f64,
+    /// The quantile in milliseconds; `null` for counts.
+    value: Option<f64>,
+}
+
+/// What odds are held to.
+#[derive(Serialize, JsonSchema)]
+struct Lines {
+    /// `odds`, `over` and `stable_over` fail from here on.
+    fail: f64,
+    /// `change` fails from here on.
+    change: f64,
+    /// `odds` hold the plan from here on.
+    worse: f64,
+    /// `safe` and `under` pass from here on.
+    pass: f64,
+}
+
+/// What the judge could see, and when it could see more.
+#[derive(Serialize, JsonSchema)]
+struct Power {
+    /// The smallest ratio to stable that would have failed the gate by now.
+    sees: Option<f64>,
+    /// A smaller one that would be seen later.
+    soon: Option<Soon>,
+    /// The smallest weight at which a healthy candidate would pass in a given time.
+    decides: Option<Decides>,
+    /// In one line.
+    text: String,
+}
+
+/// A ratio and when it would be seen.
+#[derive(Serialize, JsonSchema)]
+struct Soon {
+    /// Candidate to stable.
+    ratio: f64,
+    /// From now, at this traffic.
+    within_ms: u64,
+}
+
+/// A weight and how soon it would decide.
+#[derive(Serialize, JsonSchema)]
+struct Decides {
+    /// Percent.
+    weight: f64,
+    /// From its convergence.
+    within_ms: u64,
+}
+
+/// How fast the error budget is spent: 1 spends it in exactly its 30 days.
+#[derive(Serialize, JsonSchema)]
+struct Burn {
+    /// Percent of requests that must be good.
+    slo: f64,
+    /// Burn rate of the candidate over the last hour.
+    candidate: Option<f64>,
+    /// Of stable.
+    stable: Option<f64>,
+    /// What the candidate's part of the traffic burns of the whole service's budget.
+    blast: Option<f64>,
+    /// Alerts that the candidate's own requests would raise.
+    alerts: Vec<String>,
+    /// Percent of the 30 days' budget that this run has spent.
+    spent: Option<f64>,
+    /// Percent that one run may spend.
+    budget: f64,
+}
+
+/// A quantile of both versions.
+#[derive(Serialize, JsonSchema)]
+struct Quantile {
+    /// Which: 0.5, 0.95, 0.99.
+    q: f64,
+    /// The candidate's.
+    candidate: Bounds,
+    /// Stable's.
+    stable: Bounds,
+    /// Sequential p-value of the two being equal.
+    p: f64,
+}
+
+/// Between which milliseconds a quantile lies.
+#[derive(Serialize, JsonSchema)]
+struct Bounds {
+    /// At least this.
+    low: f64,
+    /// At most this; `null` in the last bucket.
+    high: Option<f64>,
+    /// Latencies it rests on.
+    n: f64,
+}
+
+/// How far a series can be trusted.
+#[derive(Serialize, JsonSchema)]
+struct Sensor {
+    /// What is measured, and where.
+    name: String,
+    /// Of which version.
+    #[schemars(extend("enum" = ["candidate", "stable", "both"]))]
+    arm: &'static str,
+    /// Its state.
+    #[schemars(extend("enum" = ["fresh", "stale", "absent", "zero_traffic", "contradictory"]))]
+    state: &'static str,
+    /// How old its newest sample is.
+    age_ms: Option<u64>,
+    /// Whether the gate cannot be judged without it.
+    required: bool,
+}
+
+/// A question that was asked of a metrics backend.
+#[derive(Serialize, JsonSchema)]
+struct Query {
+    /// What it asks for.
+    name: String,
+    /// As it was sent.
+    text: String,
+    /// The time it was evaluated for.
+    at: At,
+    /// What the backend warned of.
+    warnings: Vec<String>,
+}
+
+/// What another tool's rule would say.
+#[derive(Serialize, JsonSchema)]
+struct Peer {
+    /// Which tool.
+    name: String,
+    /// What it would do.
+    word: String,
+    /// Why, and which settings are assumed, in one line.
+    why: String,
+}
+
+impl From<&gate::Evidence> for Evidence {
+    fn from(e: &gate::Evidence) -> Self {
+        let lines = e.lines;
+        Self {
+            candidate: Counted::from(&e.candidate),
+            stable: Counted::from(&e.stable),
+            since: At(e.since),
+            run_candidate: Counted::from(&e.run_candidate),
+            run_stable: Counted::from(&e.run_stable),
+            run_since: At(e.run_since),
+            between: e.between,
+            limit: e.limit,
+            r_max: e.r_max,
+            odds: e.odds,
+            step_odds: e.step_odds,
+            change: e.change,
+            safe: e.safe,
+            over: e.over,
+            stable_over: e.stable_over,
+            under: e.under,
+            phi: e.phi,
+            lines: Lines { fail: lines.fail, change: lines.change, worse: lines.worse, pass: lines.pass },
+            intervals: e.intervals,
+            age_ms: ms(e.age),
+            holds: e.holds,
+            missing: e.missing,
+            eta_ms: e.eta.map(ms),
+            power: e.power.as_ref().map(Power::from),
+            burn: e.burn.as_ref().map(Burn::from),
+            quantile: e.quantile.as_ref().map(Quantile::from),
+            sensors: e.sensors.iter().map(Sensor::from).collect(),
+            queries: e.queries.iter().map(Query::from).collect(),
+            peers: e.peers.iter().map(Peer::from).collect(),
+        }
+    }
+}
+
+impl From<&Sample> for Counted {
+    fn from(sample: &Sample) -> Self {
+        match *sample {
+            Sample::Counts { hits, of } => Self { hits: Some(hits), of, value: None },
+            #[expect(clippy::cast_precision_loss, reason = "a number of latencies")]
+            Sample::Gauge { value, n } => Self { hits: None, of: n as f64, value: Some(value) },
+        }
+    }
+}
+
+impl From<&gate::Power> for Power {
+    fn from(p: &gate::Power) -> Self {
+        Self {
+            sees: p.sees,
+            soon: p.soon.map(|s| Soon { ratio: s.ratio, within_ms: ms(s.within) }),
+            decides: p.decides.map(|d| Decides { weight: d.weight, within_ms: ms(d.within) }),
+            text: p.text.to_string(),
+        }
+    }
+}
+
+impl From<&gate::Burn> for Burn {
+    fn from(b: &gate::Burn) -> Self {
+        Self {
+            slo: b.slo,
+            candidate: b.candidate,
+            stable: b.stable,
+            blast: b.blast,
+            alerts: b.alerts.iter().map(ToString::to_string).collect(),
+            spent: b.spent,
+            budget: b.budget,
+        }
+    }
+}
+
+impl From<&gate::Quantile> for Quantile {
+    fn from(q: &gate::Quantile) -> Self {
+        let bounds = |b: gate::Bounds| Bounds { low: b.low, high: b.high, n: b.n };
+        Self { q: q.q, candidate: bounds(q.candidate), stable: bounds(q.stable), p: q.p }
+    }
+}
+
+impl From<&Sensed> for Sensor {
+    fn from(s: &Sensed) -> Self {
+        let arm = match s.arm {
+            gate::Arm::Candidate => "candidate",
+            gate::Arm::Stable => "stable",
+            gate::Arm::Both => "both",
+        };
+        let state = match s.state {
+            SensorState::Fresh => "fresh",
+            SensorState::Stale => "stale",
+            SensorState::Absent => "absent",
+            SensorState::ZeroTraffic => "zero_traffic",
+            SensorState::Contradictory => "contradictory",
+        };
+        Self { name: s.name.to_string(), arm, state, age_ms: s.age.map(ms), required: s.required }
+    }
+}
+
+impl From<&Asked> for Query {
+    fn from(q: &Asked) -> Self {
+        let warnings = q.warnings.iter().map(ToString::to_string).collect();
+        Self { name: q.name.to_string(), text: q.text.to_string(), at: At(q.at), warnings }
+    }
+}
+
+impl From<&gate::Peer> for Peer {
+    fn from(p: &gate::Peer) -> Self {
+        Self { name: p.name.to_string(), word: p.word.to_string(), why: p.why.to_string() }
+    }
+}

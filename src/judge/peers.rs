@@ -1,0 +1,237 @@
+//! What other tools' rules would say of the same numbers: "what your current rule would do". They decide
+//! nothing; they stand beside the gate's own verdict so that the two can be compared before one is
+//! trusted instead of the other.
+//!
+//! | room | holds |
+//! |---|---|
+//! | [`kayenta`] | `NetflixACAJudge-v1.0` and its score, with [`mann_whitney`] and [`effect`] |
+//! | [`flagger`] | failed checks, and the threshold of them |
+//! | [`argo`] | measurements, counters and their limits |
+//!
+//! None of the three knows how often errors come in bursts, or that it looks again and again; what each
+//! is usually configured with is assumed and said. They are fed the shares of requests of both versions
+//! that the gate is judged by. State does not grow: an hour of minutes for Kayenta, counters for the
+//! others. Taking in an interval costs no more than counting; the ranking, which is the dear part, is
+//! done only when evidence is told.
+
+pub mod argo;
+mod brent;
+pub mod effect;
+pub mod flagger;
+pub mod kayenta;
+pub mod mann_whitney;
+
+use super::words;
+use crate::model::{
+    gate::Peer,
+    interval::{Count, Interval},
+    spec::{GateSignal, GateSpec},
+    text::Text,
+    time::{Time, elapsed},
+};
+use serde::{Deserialize, Serialize};
+use std::{collections::VecDeque, time::Duration};
+
+/// Seconds between two checks of Flagger, and two points of Kayenta's series, where nothing else is
+/// configured.
+const MINUTE: f64 = 60.0;
+/// Points of a series that are kept: an hour, as long as Kayenta's documentation proposes to wait before
+/// it judges.
+const KEPT: usize = 60;
+/// Failed checks at which Flagger rolls back, as its examples have it; one if nobody says.
+const THRESHOLD: u32 = 5;
+/// Failed measurements that Argo allows, as its examples have it; none if nobody says.
+const FAILURES: u32 = 3;
+
+const REVERTS: &str = "would revert";
+const HOLDS: &str = "would hold";
+const GOES_ON: &str = "would go on";
+const CANNOT_SAY: &str = "cannot say";
+
+/// One gate of one run as other tools see it.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+pub(super) struct Peers {
+    minute: Minute,
+    /// Percent of the requests of each minute that had some, oldest first.
+    candidate: VecDeque<f32>,
+    stable: VecDeque<f32>,
+    flagger: flagger::Canary,
+    /// When the first check failed.
+    failing_since: Option<Time>,
+    /// Failed checks that had no requests to look at.
+    quiet: u32,
+    argo: argo::Metric,
+    /// Seconds since Argo last found no value; `None` while it finds one.
+    unanswered: Option<f64>,
+}
+
+/// Counts of a minute that is not over.
+#[derive(Clone, Copy, PartialEq, Debug, Default, Serialize, Deserialize)]
+struct Minute {
+    candidate: Count,
+    stable: Count,
+    secs: f64,
+}
+
+/// What the candidate's share must stay under, in percent; `None` for gates that are not over shares
+/// of requests, of which the other tools' rules are not asked here.
+fn limit(gate: &GateSpec) -> Option<f64> {
+    match gate.signal {
+        GateSignal::Errors | GateSignal::Slow | GateSignal::Timeouts => gate.limit(),
+        GateSignal::Restarts | GateSignal::P50 | GateSignal::P95 | GateSignal::P99 => None,
+    }
+}
+
+const fn what(gate: &GateSpec) -> &'static str {
+    match gate.signal {
+        GateSignal::Slow => "slow requests",
+        _ => gate.signal.word(),
+    }
+}
+
+fn percent(count: Count) -> Option<f64> {
+    (count.of > 0.0).then(|| count.hits * 100.0 / count.of)
+}
+
+const fn argo_limits() -> argo::Limits {
+    argo::Limits { failure: Some(FAILURES), ..argo::Limits::USUAL }
+}
+
+impl Peers {
+    /// Takes in an interval that was judged.
+    pub fn feed(&mut self, gate: &GateSpec, interval: &Interval) {
+        let Some(limit) = limit(gate) else { return };
+        let Interval { candidate: c, stable: s, .. } = *interval;
+        // All three analyse a canary beside a primary: from its first request on, and as long as both
+        // have their share.
+        let began = self.argo.measured() > 0 || c.of > 0.0;
+        let alone = (c.of > 0.0 && s.of <= 0.0) || interval.share == Some(0.0);
+        if !began || alone {
+            return;
+        }
+        let secs = elapsed(interval.end, interval.start).as_secs_f64();
+        self.measure(gate, percent(c), limit, secs);
+        self.minute.candidate += c;
+        self.minute.stable += s;
+        self.minute.secs += secs;
+        // As near to a minute as intervals allow.
+        if self.minute.secs + secs / 2.0 >= MINUTE {
+            let minute = std::mem::take(&mut self.minute);
+            self.check(&minute, limit, interval.end);
+        }
+    }
+
+    /// Argo measures with every interval of the gate, and what has no value again and again.
+    fn measure(&mut self, gate: &GateSpec, value: Option<f64>, limit: f64, secs: f64) {
+        let Some(value) = value else {
+            let retry = argo::Measured::Error.next_in(gate.interval).as_secs_f64();
+            let mut waited = self.unanswered.map_or(retry, |waited| waited + secs);
+            while waited >= retry && !self.argo.phase.is_over() {
+                self.argo.measure(argo::Measured::Error, &argo_limits());
+                waited -= retry;
+            }
+            self.unanswered = Some(waited);
+            return;
+        };
+        self.unanswered = None;
+        self.argo.measure(argo::Measured::by(Some(value < limit), None), &argo_limits());
+    }
+
+    /// A minute is over: a check of Flagger's, a point of Kayenta's series.
+    fn check(&mut self, minute: &Minute, limit: f64, now: Time) {
+        let value = percent(minute.candidate);
+        let range = flagger::Range::threshold(100.0 - limit, true);
+        let before = self.flagger.failed;
+        self.flagger.tick(THRESHOLD, [range.passes(value.map(|bad| 100.0 - bad))]);
+        if self.flagger.failed > before {
+            self.failing_since = self.failing_since.or(Some(now));
+            self.quiet += u32::from(value.is_none());
+        }
+        for (series, value) in [(&mut self.candidate, value), (&mut self.stable, percent(minute.stable))] {
+            #[expect(clippy::cast_possible_truncation, reason = "seven digits of a percentage are enough to rank it")]
+            series.extend(value.map(|value| value as f32));
+            while series.len() > KEPT {
+                series.pop_front();
+            }
+        }
+    }
+
+    /// What each would say now; nothing before the candidate's first request.
+    pub fn say(&self, gate: &GateSpec) -> Vec<Peer> {
+        match limit(gate) {
+            Some(limit) if self.argo.measured() > 0 => {
+                let limit = words::plain(limit);
+                vec![self.kayenta(), self.flagger(gate, &limit), self.argo(gate, &limit)]
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// Kayenta's judgement of the minutes that are kept.
+    pub fn judged(&self) -> kayenta::Judged {
+        let series = |minutes: &VecDeque<f32>| -> Vec<f64> { minutes.iter().map(|v| f64::from(*v)).collect() };
+        kayenta::judge(&kayenta::Metric::new(kayenta::Direction::Increase), &series(&self.stable), &series(&self.candidate))
+    }
+
+    fn kayenta(&self) -> Peer {
+        use kayenta::{Group, Label, MARGINAL, PASS, Word};
+        let judged = self.judged();
+        let minutes = match self.candidate.len() {
+            1 => "1 minute".to_owned(),
+            n => format!("{n} minutes"),
+        };
+        // Digits below its tolerance mean nothing.
+        let points = |v: f64| words::plain((v * 1e4).round() / 1e4);
+        let shift = judged.shift.map_or("no shift".to_owned(), |s| format!("shift {} to {} points", points(s.low), points(s.high)));
+        let score = kayenta::score(&[Group { weight: None, metrics: vec![judged] }]);
+        let (word, why) = match (judged.label, kayenta::word(score, MARGINAL, PASS)) {
+            (Label::Nodata | Label::NodataFailMetric, _) => (CANNOT_SAY, "no minute with requests of both yet".to_owned()),
+            (Label::Error, _) => (CANNOT_SAY, format!("{minutes} cannot be ranked")),
+            (_, Word::Fail) => (REVERTS, format!("score {score}, below {MARGINAL}: {shift} in {minutes}")),
+            (_, Word::Marginal) => (HOLDS, format!("score {score}, below {PASS}: {shift} in {minutes}")),
+            (_, Word::Pass) => (GOES_ON, format!("score {score}, from {PASS} on it passes: {shift} in {minutes}")),
+        };
+        peer("Kayenta", word, why)
+    }
+
+    fn flagger(&self, gate: &GateSpec, limit: &str) -> Peer {
+        let flagger::Canary { checks, failed, .. } = self.flagger;
+        let settings = format!("a check a minute, threshold {THRESHOLD}");
+        if !self.flagger.exceeds(THRESHOLD) {
+            return peer("Flagger", GOES_ON, format!("{failed} of {checks} checks failed; {settings}"));
+        }
+        let over = format!("{} over {limit} %", what(gate));
+        let bad = match self.quiet {
+            0 => over,
+            quiet if quiet >= failed => "no requests".to_owned(),
+            _ => format!("{over} or no requests"),
+        };
+        let since = self.failing_since.map(|at| format!(" since {}", at.format("%H:%M"))).unwrap_or_default();
+        peer("Flagger", REVERTS, format!("{bad} in {failed} checks{since}; {settings}"))
+    }
+
+    fn argo(&self, gate: &GateSpec, limit: &str) -> Peer {
+        let (metric, limits) = (&self.argo, argo_limits());
+        let every = words::within(gate.interval.max(Duration::from_secs(1)));
+        let settings = format!("one every {every}, failureLimit {FAILURES}");
+        let all = metric.measured();
+        let (word, why) = match metric.phase {
+            argo::Phase::Failed => {
+                (REVERTS, format!("{} not under {limit} % in {} of {all} measurements; {settings}", what(gate), metric.failed))
+            }
+            argo::Phase::Error => {
+                let most = limits.consecutive_error;
+                (REVERTS, format!("no value {} times in a row, consecutiveErrorLimit {most}", metric.consecutive_error))
+            }
+            argo::Phase::Inconclusive => (HOLDS, format!("{} of {all} measurements undecided; {settings}", metric.inconclusive)),
+            argo::Phase::Successful | argo::Phase::Running | argo::Phase::Pending => {
+                (GOES_ON, format!("{} of {all} measurements failed; {settings}", metric.failed))
+            }
+        };
+        peer("Argo Rollouts", word, why)
+    }
+}
+
+fn peer(name: &str, word: &str, why: String) -> Peer {
+    Peer { name: name.into(), word: word.into(), why: Text::from(why) }
+}
