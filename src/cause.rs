@@ -31,3 +31,9 @@ pub fn innermost(error: &(dyn Error + 'static)) -> String {
         };
     }
 }
+
+/// What the system says, without its number, as a part of a sentence.
+#[must_use]
+pub fn plain(said: &str) -> String {
+    said.split(" (os error").next().unwrap_or_default().to_lowercase()
+}

@@ -68,6 +68,16 @@ async fn a_question_is_a_form_below_the_path_of_the_address() {
     assert_eq!(asked[0].header("content-type"), Some("application/x-www-form-urlencoded"));
 }
 
+#[tokio::test]
+async fn a_proxy_is_used_when_it_is_configured() {
+    let proxy = Fake::new(|_, client| json(client, 200, &recorded("vector.json")));
+    let through = client("http://prom.invalid:9090/a", |s| s.proxy = Some(proxy.url.parse().unwrap()));
+    assert_eq!(through.instant("up", now()).await.unwrap().series.len(), 2);
+    assert_eq!(proxy.asked()[0].target, "http://prom.invalid:9090/a/api/v1/query");
+    let without = client("http://prom.invalid:9090/a", |_| ()).instant("up", now()).await.unwrap_err();
+    assert!(matches!(without, Trouble::Unreachable { .. }), "{without}");
+}
+
 fn bearer(path: &Path) -> Auth {
     Auth::Bearer(SecretSource::File(path.to_owned()))
 }

@@ -226,8 +226,7 @@ async fn run(command: &[String], launcher: &[OsString]) -> Result<SecretString, 
     let helper = Helper { program: program.clone(), arguments: arguments.to_vec(), environment: Vec::new() };
     let printed = helper::run(&helper, launcher, helper::LIMIT).await.map_err(|failure| format!("`{name}` {failure}"))?;
     let said = || printed.said().map_or_else(String::new, |line| format!(" ({line})"));
-    let out = Zeroizing::new(printed.out.clone());
-    match std::str::from_utf8(&out).map(str::trim) {
+    match std::str::from_utf8(&printed.out).map(str::trim) {
         Ok("") => Err(format!("`{name}` printed no token{}", said())),
         Ok(token) if !token.contains(char::is_whitespace) => Ok(token.into()),
         _ => Err(format!("`{name}` printed something else than a token{}", said())),

@@ -34,6 +34,14 @@ pub struct Head {
     pub elsewhere: Option<Text>,
 }
 
+impl Head {
+    /// Also in other words: `VictoriaMetrics` sends raw samples as `application/stream+json`.
+    fn is_json(&self) -> bool {
+        let kind = self.media.strip_prefix("application/").unwrap_or_default();
+        kind == "json" || kind.ends_with("+json")
+    }
+}
+
 /// The series of a query, and what was warned of.
 ///
 /// # Errors
@@ -44,7 +52,11 @@ pub fn query(place: &Text, head: &Head, body: &[u8]) -> Result<(Vec<Series>, Vec
     let data: Data<'_> = read(data).map_err(&protocol)?;
     let series = match data.result_type.as_str() {
         "vector" | "matrix" => {
-            let elements: Vec<Element> = read(data.result).map_err(&protocol)?;
+            let mut elements: Vec<Element> = read(data.result).map_err(&protocol)?;
+            // Of a range there may be nothing; at one time there must be something.
+            if data.result_type == "matrix" {
+                elements.retain(|e| !(e.values.is_empty() && e.histograms.is_empty()));
+            }
             elements.into_iter().map(series).collect::<Result<Vec<_>, _>>().map_err(&protocol)?
         }
         "scalar" => {
@@ -74,7 +86,7 @@ pub fn alerts(place: &Text, head: &Head, body: &[u8]) -> Result<Vec<Alert>, Trou
 
 /// The data inside what surrounds every answer.
 fn success<'a>(place: &Text, head: &Head, body: &'a [u8]) -> Result<(&'a RawValue, Vec<Text>), Trouble> {
-    if head.media != "application/json" {
+    if !head.is_json() {
         return Err(refused(place, head, "", &other_than_json(head, body)));
     }
     let envelope: Envelope<'_> = match serde_json::from_slice(body) {
@@ -96,7 +108,7 @@ fn refused(place: &Text, head: &Head, kind: &str, said: &str) -> Trouble {
     let status = || -> Text { short(&if said.is_empty() { head.status.to_string() } else { format!("{}: {said}", head.status) }) };
     let place = place.clone();
     match (head.status, kind) {
-        (400, _) if head.media == "application/json" => Trouble::Query { why: why("it says no more") },
+        (400, _) if head.is_json() => Trouble::Query { why: why("it says no more") },
         // Some servers answer both with 422.
         (422, "bad_data") => Trouble::Query { why: why("it says no more") },
         (422, _) => Trouble::Failed { why: why("it says no more") },

@@ -5,7 +5,7 @@ use super::{
     files::{Stamps, aside},
 };
 use crate::{
-    cause::{find, innermost},
+    cause::{find, innermost, plain},
     clock::Clock,
     metrics::Trouble,
     model::text::Text,
@@ -193,11 +193,6 @@ fn unreachable(place: &Text, error: &reqwest::Error) -> Trouble {
         None => plain(&innermost(error)),
     };
     Trouble::Unreachable { place: place.clone(), why: why.into() }
-}
-
-/// What the system says, without its number.
-fn plain(said: &str) -> String {
-    said.split(" (os error").next().unwrap_or_default().to_lowercase()
 }
 
 fn tls_words(error: &rustls::Error) -> String {

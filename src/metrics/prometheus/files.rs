@@ -1,5 +1,6 @@
 //! Files with credentials and certificates: read whole, and read again when they have changed.
 
+use crate::cause::plain;
 use rustix::fs::OFlags;
 use std::{
     fs::{File, Metadata},
@@ -35,7 +36,7 @@ impl Stamps {
     /// Why it cannot be read, with its path.
     pub fn read(&mut self, path: &Path) -> Result<Vec<u8>, String> {
         self.0.push((path.to_owned(), stamp(path)));
-        read(path).map_err(|e| format!("{}: {}", path.display(), plain(&e)))
+        read(path).map_err(|e| format!("{}: {}", path.display(), plain(&e.to_string())))
     }
 
     /// Whether there are none.
@@ -81,11 +82,6 @@ fn read(path: &Path) -> io::Result<Vec<u8>> {
         return Err(io::Error::other("has more than 1048576 bytes"));
     }
     Ok(bytes)
-}
-
-/// What the system says, without its number.
-fn plain(error: &io::Error) -> String {
-    error.to_string().split(" (os error").next().unwrap_or_default().to_lowercase()
 }
 
 /// Does what blocks where it holds nobody up; a disk that hangs is not waited for.

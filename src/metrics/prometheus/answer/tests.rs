@@ -56,6 +56,8 @@ fn vectors_and_matrices() {
     assert_eq!(numbers(&matrix[0]), [210.0, 220.0, 230.0, 240.0, 250.0]);
     assert_eq!(matrix[0].points[0].at, at(1_795_971_569_602));
     assert_eq!(recorded("empty.json"), []);
+    let hollow = br#"{"status":"success","data":{"resultType":"matrix","result":[{"metric":{},"values":[]}]}}"#;
+    assert_eq!(answer(200, hollow).unwrap().0, []);
     let scalar = recorded("scalar.json");
     assert_eq!((scalar.len(), &scalar[0].labels, numbers(&scalar[0])), (1, &Labels::default(), vec![2.0]));
     assert_eq!(trouble(200, "string.json").to_string(), "the query fails: it is a text and not a number");
@@ -132,6 +134,8 @@ fn a_status_is_what_it_means() {
     let page = "<!DOCTYPE html><html><head><title>Sign in</title></head><body>\u{1b}[2J<h1>Welcome</h1></body>";
     assert_eq!(said(200, "text/html", page).to_string(), "http://prom:9090 answers something else: text/html: Sign in Welcome");
     assert_eq!(said(200, "", "").to_string(), "http://prom:9090 answers something else: nothing (no content type)");
+    assert!(matches!(said(403, "application/problem+json", "{\"title\":\"no\"}"), Trouble::Denied { .. }));
+    assert!(query(&place(), &head(200, "application/stream+json"), &bytes("matrix.json")).is_ok());
     assert!(matches!(said(400, "text/html", page), Trouble::Protocol { .. }));
     assert!(matches!(said(502, "text/html", page), Trouble::Busy { .. }));
     let sent = Head { elsewhere: Some("https://login.example.org/".into()), ..head(302, "text/html") };
