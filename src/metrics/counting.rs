@@ -43,6 +43,8 @@ pub struct Reads {
     pub grpc_label: Option<String>,
     /// Likewise.
     pub instance_label: Option<String>,
+    /// A label whose value changes while the series goes on: it is no part of what a series is.
+    pub changing_label: Option<String>,
     /// By what `le` is multiplied to be in milliseconds; `None` where there are no buckets.
     pub to_millis: Option<f64>,
     /// Whether it is a gauge, whose value counts per second.
@@ -156,7 +158,8 @@ impl Counter {
                 let seen = self.targets.entry(target.clone()).or_insert((first, last));
                 *seen = (seen.0.min(first), seen.1.max(last));
                 self.newest = self.newest.max(Some(last));
-                samples.push((one.labels.clone(), edge.to_bits(), target.clone(), edge, points));
+                let labels = self.reads.changing_label.as_deref().map_or_else(|| one.labels.clone(), |name| one.labels.without(&[name]));
+                samples.push((labels, edge.to_bits(), target.clone(), edge, points));
             }
         }
         let mut all = Vec::new();

@@ -165,15 +165,13 @@ impl Feed {
         }
         let at = before(now + self.ahead, self.pace.delay);
         let mut all = Vec::new();
-        let mut behind = false;
         for (arm, sources) in self.sources.iter_mut().enumerate() {
             for (what, source) in sources {
-                let (asked, more) = source.due(at, now, self.pace);
-                behind |= more;
+                let asked = source.due(at, now, self.pace);
                 all.extend(asked.into_iter().map(|(kind, text, at)| Question { text, at, arm, what: *what, kind }));
             }
         }
-        self.next = Some(if behind { now } else { after(now, self.pace.every) });
+        self.next = Some(after(now, self.pace.every));
         all
     }
 
@@ -191,6 +189,9 @@ impl Feed {
         }
         let Some(source) = self.sources.get_mut(question.arm).and_then(|arm| arm.get_mut(&question.what)) else { return };
         let came = source.take(&question.kind, &question.text, question.at, answer, self.pace);
+        if source.is_behind(self.pace) {
+            self.next = None;
+        }
         self.count(question.arm, question.what, &came);
         self.close();
     }

@@ -126,12 +126,14 @@ pub struct Queries {
     pub grpc_label: Option<String>,
     /// The label that names an instance.
     pub instance_label: Option<String>,
+    /// A label whose value changes while a series goes on, such as the role of a version.
+    pub changing_label: Option<String>,
     /// By what a latency is multiplied to be in milliseconds.
     pub to_millis: f64,
 }
 
 /// Settings that stand among the queries.
-const SETTINGS: [&str; 5] = ["code_label", "code_values", "grpc_label", "instance_label", "latency_unit"];
+const SETTINGS: [&str; 6] = ["code_label", "code_values", "grpc_label", "instance_label", "changing_label", "latency_unit"];
 
 /// The names of all presets.
 pub fn names() -> impl Iterator<Item = &'static str> {
@@ -156,6 +158,7 @@ impl Queries {
             code_values: Values::Status,
             grpc_label: None,
             instance_label: None,
+            changing_label: None,
             to_millis: 1_000.0,
         };
         for (name, query) in written {
@@ -182,6 +185,7 @@ impl Queries {
         match name {
             "code_label" => self.code_label = label,
             "grpc_label" => self.grpc_label = label,
+            "changing_label" => self.changing_label = label,
             "instance_label" => self.instance_label = label,
             "code_values" => {
                 self.code_values = match value.as_str() {

@@ -56,6 +56,8 @@ pub struct Source {
     /// Everything up to here was read.
     reached: Time,
     answered: bool,
+    /// Up to when it was to be read.
+    wanted: Option<Time>,
     /// Up to here it was counted in the other way.
     counted: Option<Time>,
     /// The newest sample that the backend knows, where it adds up.
@@ -77,6 +79,7 @@ impl Source {
             code_values: queries.code_values,
             grpc_label: queries.grpc_label.clone().filter(|_| codes),
             instance_label: queries.instance_label.clone(),
+            changing_label: queries.changing_label.clone(),
             to_millis: (what == What::Latency).then_some(queries.to_millis),
             level: what == What::Ready,
         };
@@ -90,6 +93,7 @@ impl Source {
             size: None,
             reached: from,
             answered: false,
+            wanted: None,
             counted: None,
             newest: None,
             there: false,
@@ -99,37 +103,49 @@ impl Source {
         })
     }
 
-    /// What to ask now, for which time, and whether there is more behind it.
-    pub fn due(&mut self, at: Time, now: Time, pace: Pace) -> (Vec<(Kind, String, Time)>, bool) {
+    /// What to ask now, and for which time.
+    pub fn due(&mut self, at: Time, now: Time, pace: Pace) -> Vec<(Kind, String, Time)> {
+        let before_that = self.wanted.replace(at);
         if self.what.is_now() {
-            return (self.filled(pace.window()).map(|text| (Kind::Now, text, at)).into_iter().collect(), false);
-        }
-        let Some(selector) = self.filled(pace.window()) else { return (Vec::new(), false) };
-        if self.plain {
-            // Counted before anything else: ten minutes of too many series are too much.
-            match self.size {
-                Some((_, then)) if now - then <= RECOUNT => {}
-                _ => return (vec![(Kind::Size, format!("count({selector})"), at)], self.trouble.is_none()),
+            // While older samples of others are read, this is asked no more often than otherwise.
+            if before_that.is_some_and(|then| then <= at && at - then < span(pace.every) / 2) {
+                self.wanted = before_that;
+                return Vec::new();
             }
+            return self.filled(pace.window()).map(|text| (Kind::Now, text, at)).into_iter().collect();
+        }
+        if self.answered && self.reached >= at {
+            return Vec::new();
+        }
+        let Some(selector) = self.filled(pace.window()) else { return Vec::new() };
+        // Counted before anything else: ten minutes of too many series are too much.
+        let counted = |(_, then): (f64, Time)| now - then <= RECOUNT;
+        if self.plain && !self.size.is_some_and(counted) {
+            return vec![(Kind::Size, format!("count({selector})"), at)];
         }
         // Samples may have come late, so every window overlaps the one before.
         let overlap = pace.window();
         let step = LONGEST.saturating_sub(overlap).max(overlap);
         let end = at.min(after(self.reached, step));
-        let behind = self.trouble.is_none() && end < at;
         if self.is_extrapolated() {
             let length = elapsed(end, self.reached);
             if length < pace.window() {
-                return (Vec::new(), false);
+                return Vec::new();
             }
-            let Some(text) = self.increase(length) else { return (Vec::new(), false) };
+            let Some(text) = self.increase(length) else { return Vec::new() };
             let newest = self.newest_text(length).map(|text| (Kind::Newest, text, end));
-            return (newest.into_iter().chain([(Kind::Increase { from: self.reached }, text, end)]).collect(), behind);
+            return newest.into_iter().chain([(Kind::Increase { from: self.reached }, text, end)]).collect();
         }
         let from = before(self.reached.min(end), overlap);
         // Whole seconds, rounded up: it reaches at least that far.
         let window = Duration::from_secs(elapsed(end, from).as_secs() + 1);
-        (vec![(Kind::Samples { from }, format!("{selector}[{}]", window_text(window)), end)], behind)
+        vec![(Kind::Samples { from }, format!("{selector}[{}]", window_text(window)), end)]
+    }
+
+    /// Whether there is more to ask at once: it answers, and what was wanted was not all read.
+    pub fn is_behind(&self, pace: Pace) -> bool {
+        let least = if self.is_extrapolated() { span(pace.window()) } else { chrono::Duration::milliseconds(1) };
+        self.trouble.is_none() && !self.what.is_now() && self.wanted.is_some_and(|wanted| wanted - self.reached >= least)
     }
 
     /// Takes in an answer. A partial one counts for nothing: it is asked again, and nothing is lost.
