@@ -19,9 +19,10 @@ mod schema;
 mod tests;
 
 pub use env::{Env, secret};
-pub use parse::parse;
+pub use parse::{Places, nearest, parse, parse_beside};
 pub use paths::{PathError, Paths, check_private, default_socket, private_dir};
 pub use print::render;
+pub use read::{read, shown};
 pub use schema::schema;
 
 use crate::model::{spec::ServiceSpec, text::Text};
