@@ -59,11 +59,7 @@ impl Stage {
         let interrupted = Interrupted::watch()?;
         let dir = Private(tempfile::Builder::new().prefix(PREFIX).tempdir()?.keep());
         // First of all: from here on somebody removes the directory, whatever becomes of us.
-        let load = child(
-            &["load", "--seed", &seed.to_string(), "--dir"],
-            &[dir.path()],
-            &dir.path().join("load.log"),
-        )?;
+        let load = child(&["load", "--seed", &seed.to_string(), "--dir"], &[dir.path()], &dir.path().join("load.log"))?;
         let mut stage = Self { dir, host: None, load, interrupted, cast: None };
         let program = props::program(stage.dir.path())?;
         fs::write(stage.config(), props::configuration(scenario, stage.dir.path(), &stage.socket(), &program)?)?;
@@ -71,7 +67,8 @@ impl Stage {
         let announced = stage.host.as_mut().map(announcements).context("no host")??;
         let releases = props::seal(scenario, stage.dir.path(), &stage.interrupted)?;
         let addresses = stage.wait_for_host(&announced)?;
-        let deployer = Deployer { target: TARGET, socket: stage.socket(), layout: props::layout(stage.dir.path()), user: cx.env.user.clone() };
+        let deployer =
+            Deployer { target: TARGET, socket: stage.socket(), layout: props::layout(stage.dir.path()), user: cx.env.user.clone() };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(async {
             for release in releases.iter().filter(|r| r.first) {

@@ -60,7 +60,10 @@ impl Check<'_> {
         let Some(load) = part.load else { return };
         let rate = |rate: f64| rate > 0.0 && rate <= MOST;
         if !rate(load.rate) {
-            self.say(&format!("{at}.load.rate"), &format!("`rate` must be above 0 and at most {MOST} requests per second; without any leave `load` away"));
+            self.say(
+                &format!("{at}.load.rate"),
+                &format!("`rate` must be above 0 and at most {MOST} requests per second; without any leave `load` away"),
+            );
         }
         if let Some(rush) = load.bursts
             && !(rush.every > 0.0 && rush.lasts > 0.0 && rush.lasts < rush.every && rush.times > 0.0 && rate(load.rate * rush.times))
@@ -136,7 +139,10 @@ impl Check<'_> {
         let expect = &part.expect;
         let steps = &spec.steps;
         if expect.phase == End::Completed && steps.iter().any(|s| matches!(s, StepSpec::Pause(Pause::Manual))) {
-            self.say(&phase, "this can never be `completed`: the plan has `pause = \"manual\"`, where it waits for a person; expect `held`");
+            self.say(
+                &phase,
+                "this can never be `completed`: the plan has `pause = \"manual\"`, where it waits for a person; expect `held`",
+            );
         }
         let tries = spec.deadline.on_fail == OnFail::Revert
             || spec.gates.iter().any(|g| g.on_fail() == OnFail::Revert)
@@ -151,10 +157,14 @@ impl Check<'_> {
             self.say(&format!("{at}.expect.verdict"), "this service has no gate, so there is no verdict: add a [[service.gate]]");
         }
         if expect.verdict == Some(Word::Fail) && !matches!(expect.phase, End::Held | End::Completed | End::Progressing) {
-            self.say(&format!("{at}.expect.verdict"), "gates are judged no more once it is back: leave `verdict` away and say why with `says`");
+            self.say(
+                &format!("{at}.expect.verdict"),
+                "gates are judged no more once it is back: leave `verdict` away and say why with `says`",
+            );
         }
         // Restarts are counted without requests.
-        let needs = |gates: &Gates| spec.gates.iter().any(|g| gates.includes(&g.name) && g.signal != crate::model::spec::GateSignal::Restarts);
+        let needs =
+            |gates: &Gates| spec.gates.iter().any(|g| gates.includes(&g.name) && g.signal != crate::model::spec::GateSignal::Restarts);
         let waits = steps.iter().any(|s| matches!(s, StepSpec::Gate(gates) if needs(gates)));
         if waits && part.load.is_none() {
             self.say(at, "the plan has a gate, which nothing can ever pass without requests: add load = { rate = 40 }");

@@ -1,9 +1,6 @@
 //! What the demo puts into its directory: the program, the host's configuration, sealed versions.
 
-use super::{
-    Interrupted, TARGET,
-    cast::Planned,
-};
+use super::{Interrupted, TARGET, cast::Planned};
 use crate::{
     artifact::{Layout, SealOptions},
     cli::demo::scenario::Scenario,
@@ -67,8 +64,11 @@ pub fn seal(scenario: &Scenario, dir: &Path, interrupted: &Interrupted) -> anyho
             // Named in it, so that no two versions are one artifact because they behave alike.
             let behaviour = format!("# {service} {}\n{}", release.label, toml::to_string(&release.behaves)?);
             fs::write(source.join("behaviour.toml"), behaviour)?;
-            let options =
-                SealOptions { version: Some(release.label.clone()), revert_unsafe: release.revert_unsafe.clone(), ..SealOptions::default() };
+            let options = SealOptions {
+                version: Some(release.label.clone()),
+                revert_unsafe: release.revert_unsafe.clone(),
+                ..SealOptions::default()
+            };
             let artifact = crate::artifact::seal(&source, &layout, &options)?.digest;
             let label = release.label.clone();
             planned.push(Planned { service: service.clone(), label, artifact, at: release.at(), first: i == 0 });
