@@ -1,5 +1,5 @@
 //! What a console hears when it joins a story near its end, for whole-screen snapshots of every story:
-//! `CUTOVER_STORIES=tests/data/stories cargo test record -- --nocapture`.
+//! `CUTOVER_STORIES=$PWD/tests/data/stories cargo test stories_are_recorded`.
 
 use super::{
     Person,

@@ -23,7 +23,7 @@ pub fn layout(dir: &Path) -> PathBuf {
 /// digests do not depend on how it was built.
 pub fn program(dir: &Path) -> io::Result<PathBuf> {
     let to = dir.join(PROGRAM);
-    let linked = std::env::current_exe().and_then(|own| fs::hard_link(own, &to));
+    let linked = fs::read_link("/proc/self/exe").and_then(|own| fs::hard_link(own, &to));
     // Another file system, another owner, a file that was replaced: then its bytes.
     linked.or_else(|_| fs::copy("/proc/self/exe", &to).map(drop))?;
     Ok(to)
