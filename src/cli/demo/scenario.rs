@@ -116,7 +116,7 @@ pub fn list() -> Result<Vec<(&'static str, String)>, ConfigError> {
 pub fn find(name: &str, speed: f64, uid: u32) -> anyhow::Result<Scenario> {
     if name.contains('/') || name.to_ascii_lowercase().ends_with(".toml") {
         let path = Path::new(name);
-        return Ok(parse(&config::read(path, uid)?, &config::shown(path), speed)?);
+        return parse(&config::read(path, uid)?, &config::shown(path), speed).map_err(|e| first(&e));
     }
     let Some((_, text)) = BUILT_IN.iter().find(|(known, _)| *known == name) else {
         let known = BUILT_IN.map(|(name, _)| name);
@@ -124,6 +124,14 @@ pub fn find(name: &str, speed: f64, uid: u32) -> anyhow::Result<Scenario> {
         anyhow::bail!("{what} (`cutover demo --list`; a file: ./{}.toml)", name.escape_debug());
     };
     Ok(parse(text, name, speed)?)
+}
+
+/// The first of everything that is wrong, in one line.
+fn first(error: &ConfigError) -> anyhow::Error {
+    match error.lines().as_slice() {
+        [first, _, ..] => anyhow::anyhow!("{first} (and {} more)", error.lines().len() - 1),
+        lines => anyhow::anyhow!("{}", lines.concat()),
+    }
 }
 
 fn parse(text: &str, name: &str, speed: f64) -> Result<Scenario, ConfigError> {

@@ -25,7 +25,7 @@ pub fn check(config: &Config, demo: &Demo, places: &Places<'_>, speed: f64) -> V
         let at = format!("demo.service.{name}");
         match config.services.iter().find(|s| s.name == *name) {
             Some(spec) => check.part(&at, part, spec),
-            None => check.say(&at, &format!("{}; add a [[service]] of this name", nearest("service", name, &named))),
+            None => check.say(&at, &nearest("service", name, &named)),
         }
     }
     for (i, spec) in config.services.iter().enumerate().filter(|(_, s)| !demo.service.contains_key(&s.name)) {

@@ -78,12 +78,12 @@ fn what_cannot_be_is_said_with_its_place() {
         ("rate = 20", "rte = 20", "mine.toml:6:10: unknown key `rte`: did you mean `rate`?"),
         ("errors = [[0, 1]", "erors = [[0, 1]", "unknown key `erors`: did you mean `errors`?"),
         ("within", "withn", "unknown key `withn`: did you mean `within`?"),
-        ("[demo.service.web]", "[demo.service.wed]", "unknown service `wed`: expected web; add a [[service]] of this name"),
+        ("[demo.service.web]", "[demo.service.wed]", "mine.toml:5:1: unknown service `wed`: did you mean `web`?"),
         ("phase = \"completed\"", "phase = \"complete\"", "unknown value `complete`: did you mean `completed`?"),
         ("{ pause = \"20s\" }", "{ pause = \"manual\" }", "this can never be `completed`: the plan has `pause = \"manual\"`"),
         ("phase = \"completed\"", "phase = \"reverted\"", "this can never be `reverted`"),
         ("load = { rate = 20 }", "", "the plan has a gate, which nothing can ever pass without requests"),
-        ("within = \"60s\"", "within = \"10s\"", "mine.toml:8:43: 10s are too short: the plan's pauses alone are 20s"),
+        ("within = \"60s\"", "within = \"10s\"", "mine.toml:8:42: 10s are too short: the plan's pauses alone are 20s"),
         ("label = \"v1\"", "label = \"v2\"", "version `v2` is there already"),
         ("label = \"v1\"", "label = \"v1\", at = \"1s\"", "the first version is stable from the start: remove `at`"),
         ("at = \"5s\"", "at = \"soon\"", "`soon` is not a duration"),
@@ -94,12 +94,16 @@ fn what_cannot_be_is_said_with_its_place() {
         ("about = \"one\"", "", "`about` is missing"),
         ("{ weight = 10 }", "{ weight = 0 }", "weight"),
     ];
-    for (from, to, why) in cases {
-        let line = refused(from, to, 1.0);
-        assert!(line.contains(why) && !line.contains('\n'), "{to}: {line}");
-    }
+    let said = cases.map(|(from, to, why)| (refused(from, to, 1.0), to, why));
+    let wrong: Vec<_> = said.iter().filter(|(line, _, why)| !line.contains(why) || line.contains('\n')).collect();
+    assert!(wrong.is_empty(), "{wrong:#?}");
     let line = parse("[[service]]\nname = \"x\"", "mine.toml", 1.0).unwrap_err().to_string();
     assert!(line.contains("[demo] is missing"), "{line}");
+    // Of several, the first in the file, and how many more.
+    let file = tempfile::Builder::new().suffix(".toml").tempfile().unwrap();
+    std::fs::write(&file, FINE.replace("rate = 20", "rate = 0").replace("[10, 5]]", "[0, 5]]")).unwrap();
+    let line = find(file.path().to_str().unwrap(), 1.0, rustix::process::geteuid().as_raw()).unwrap_err().to_string();
+    assert!(line.contains(":6:17: `rate` must be") && line.ends_with(" (and 1 more)"), "{line}");
     // Two services, one of which the demo does not know.
     let other = FINE.to_owned() + &FINE[FINE.find("[[service]]").unwrap()..].replace("\"web\"", "\"api\"");
     let line = parse(&other, "mine.toml", 1.0).unwrap_err().to_string();
