@@ -68,6 +68,8 @@ fn lost(view: &View<'_>, found: &mut Vec<Finding>) {
         let ago = span(elapsed(view.now, since));
         let heals = match write {
             Unanswered::Spec if view.rollout.status.observed_generation.is_empty() => "is it running?",
+            // It has a queue of its own for what it cannot use.
+            _ if view.rollout.condition("InvalidSpec").is_some() => "while the spec is invalid it looks every 20 s only",
             _ => "the same again does nothing, any other change of the object (an annotation) wakes it",
         };
         found.push(finding("lost", format!("{what} {ago} ago{by}: not noticed by the controller; {heals}"), since));
@@ -115,7 +117,7 @@ fn experiments(view: &View<'_>, found: &mut Vec<Finding>) {
         e.metadata.hash() == Some(&*status.current_pod_hash) && e.metadata.revision() == view.revision()
     };
     let since = pause.start_time.unwrap_or(view.now);
-    if !matches!(view.rollout.current_step(), Some(Step::Experiment(..))) {
+    if holds::is_left_over(view) {
         found.push(finding(
             "pause",
             "a pause for an experiment was left over: the next pause of the plan will not wait for anybody",
