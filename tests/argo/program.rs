@@ -133,7 +133,7 @@ fn a_context_is_never_written_to() {
     }
     let output = home.run(&["revert", "web", "--context", "shop", "--plan"]);
     let plan = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(output.status.success() && plan.contains("BACK by abort") && plan.contains("bbb222: 20 % -> 0 %"), "{plan}");
+    assert!(output.status.success() && plan.contains("BACK by abort") && plan.contains("v2: 20 % -> 0 %"), "{plan}");
     let methods = home.server.log().into_iter().filter(|r| r.method != "GET").count();
     assert_eq!(methods, 0);
 }
