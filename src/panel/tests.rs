@@ -51,6 +51,7 @@ fn shared() -> Shared {
         now: at(20),
         uptime: Duration::ZERO,
         links: BTreeMap::new(),
+        skews: BTreeMap::new(),
         rollouts: BTreeMap::from([(key("checkout"), watched)]),
         open: Some(key("checkout")),
         logs: VecDeque::from([
