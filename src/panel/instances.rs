@@ -183,7 +183,9 @@ impl Panel for Instances {
             let (sign, tone) = glyph(i.state, look.ascii);
             let (word, style) = track(Some(t.role), look);
             let number = |n: Option<u64>| n.map_or_else(|| "-".to_owned(), |n| n.to_string());
-            let (id, state) = (i.id.text().to_string(), format!("{sign} {}", i.state.word()));
+            // Pods of one version begin alike, and end otherwise.
+            let id = crate::ui::text::cut_middle(&look.plain(i.id.text().as_str()), id_width, look).into_owned();
+            let (id, state) = (id, format!("{sign} {}", i.state.word()));
             let since = span(elapsed(shared.there_now(), i.since));
             let (restarts, open) = (i.restarts.to_string(), i.in_flight.to_string());
             let (pid, port) = (number(i.pid.map(u64::from)), number(i.port.map(u64::from)));
