@@ -258,7 +258,7 @@ fn findings_are_shown_in_full_and_what_may_not_be_seen_is_not_none() {
         track.pools.iter_mut().for_each(|pool| pool.instances.clear());
     }
     let shown = show(&Findings::default(), &shared);
-    assert!(shown[0].starts_with("lost             12 s promote sent") && shown[1].trim_start().starts_with("any"), "{shown:?}");
+    assert!(shown[0].starts_with("lost             12 s promote sent") && shown[1].trim_start().starts_with("controller;"), "{shown:?}");
     let all = shown.iter().map(|line| line.trim()).collect::<Vec<_>>().join(" ");
     assert!(all.contains("wakes it access") && all.ends_with("pods are not seen: pods is forbidden"), "{all}");
     assert_eq!(show(&Instances::default(), &shared), ["pods are not seen: pods is forbidden"]);
