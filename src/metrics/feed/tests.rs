@@ -201,6 +201,20 @@ fn a_candidate_without_traffic_is_said() {
 }
 
 #[test]
+fn requests_that_do_not_say_what_became_of_them_blind_the_gate() {
+    let mut store = Store::new(300, &|_| 0.0);
+    store.series.iter_mut().for_each(|s| s.labels = s.labels.without(&["code"]));
+    store.series.dedup_by(|a, b| a.labels == b.labels);
+    let errors = gate("errors");
+    let mut one = feed(std::slice::from_ref(&errors), 300);
+    round(&mut one, &store, 300, &mut |_| None);
+    let (sensors, _) = one.look(&errors, at(300));
+    let absent: Vec<_> = sensors.iter().filter(|s| s.state == SensorState::Absent).collect();
+    assert_eq!(absent.len(), 2, "{sensors:?}");
+    assert!(absent[0].name.as_str().contains("no readable label code"));
+}
+
+#[test]
 fn partial_answers_count_for_nothing_and_lose_nothing() {
     let store = Store::new(1_000, &|t| (t / 10) as f64);
     let gates = [gate("errors")];
