@@ -142,11 +142,7 @@ impl Proxies {
         };
         let farm = self.farm();
         let rollout = Box::new(farm.rollout(&self.target, server_time));
-        vec![
-            Delta::Init { version: 1, epoch: 1, server_time },
-            Delta::Apply { rollout },
-            Delta::InitDone { rev: Rev(farm.rev) },
-        ]
+        vec![Delta::Init { version: 1, epoch: 1, server_time }, Delta::Apply { rollout }, Delta::InitDone { rev: Rev(farm.rev) }]
     }
 }
 

@@ -168,7 +168,13 @@ impl<R: Runtime + Clone> Seat<R> {
         async move {
             let end = Instant::now() + PATIENCE;
             while !is(self) {
-                assert!(Instant::now() < end, "{at}: never {what}: {:?}, {}, {:?}", self.link(), self.line(), (&self.state.overlay, &self.state.notice));
+                assert!(
+                    Instant::now() < end,
+                    "{at}: never {what}: {:?}, {}, {:?}",
+                    self.link(),
+                    self.line(),
+                    (&self.state.overlay, &self.state.notice)
+                );
                 self.next().await;
             }
         }
