@@ -270,7 +270,7 @@ fn replace_history(histories: &mut BTreeMap<VersionId, History>, version: Versio
     }
 }
 
-/// A source sends the last 30 minutes; what is known of the time before stays.
+/// A source that was started again knows less than was sent before; the time before stays.
 fn keep_coarse(new: &mut History, old: History) {
     if new.seconds.is_empty() && new.tens.is_empty() {
         *new = old;

@@ -7,7 +7,7 @@ use super::{
     ident::{GateId, Key, Rev, Role, RunId},
     ratio::Weight,
     spec::Strategy,
-    step::{Step, StepAt},
+    step::{Mark, Step, StepAt},
     text::Text,
     time::{Time, millis},
     version::{Track, Version},
@@ -44,6 +44,9 @@ pub struct Rollout {
     /// Where in the plan it is.
     #[serde(default)]
     pub at: Option<StepAt>,
+    /// When the candidate's share changed in this run, oldest first; empty where the runtime does not tell.
+    #[serde(default)]
+    pub marks: Vec<Mark>,
     /// What happens next.
     pub next: Next,
     /// Its gates, in the order of the configuration.

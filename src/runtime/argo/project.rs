@@ -68,6 +68,8 @@ pub fn project(store: &Store, name: &Name, now: Time, coverage: &Coverage) -> Op
         present: Vec::new(),
         analyses: analyses::analyses(&view),
         owner: owner::owner(meta),
+        // The object does not keep when it set which weight.
+        marks: Vec::new(),
         seen: Seen { epoch: 0, rev: Rev(0), server_time: now, fresh_for: Duration::from_secs(60) },
         phase,
         holds,

@@ -5,6 +5,7 @@ use crate::model::{
     back,
     gate::GateState,
     rollout::{self, Known, Standing},
+    step,
     version::{self, Artifact as Kind},
 };
 use schemars::JsonSchema;
@@ -152,6 +153,21 @@ pub struct Next {
 impl From<&rollout::Next> for Next {
     fn from(n: &rollout::Next) -> Self {
         Self { what: n.what.to_string(), at: at(n.at), by: n.by.to_string() }
+    }
+}
+
+/// When the candidate's declared share changed.
+#[derive(Serialize, JsonSchema)]
+pub struct Mark {
+    /// When it was declared.
+    at: At,
+    /// The candidate's share from then on, in percent.
+    weight: f64,
+}
+
+impl From<&step::Mark> for Mark {
+    fn from(m: &step::Mark) -> Self {
+        Self { at: At(m.at), weight: m.weight.percent() }
     }
 }
 
