@@ -10,6 +10,7 @@
 
 mod check;
 mod env;
+mod metrics;
 mod parse;
 mod paths;
 mod print;
@@ -19,6 +20,7 @@ mod schema;
 mod tests;
 
 pub use env::{Env, secret};
+pub use metrics::{AuthConfig, HeaderConfig, MetricsConfig, MetricsKind, PRESETS, QueryConfig, TlsConfig};
 pub use parse::parse;
 pub use paths::{PathError, Paths, check_private, default_socket, private_dir};
 pub use print::render;
@@ -162,6 +164,9 @@ pub struct TargetConfig {
     /// In which colour the console writes its name; its word is always there too.
     #[serde(default)]
     pub color: Option<TargetColor>,
+    /// Where signals of its rollouts come from; nowhere when absent. For `argo`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metrics: Option<MetricsConfig>,
 }
 
 /// The colour of a target's name.
@@ -199,23 +204,6 @@ pub enum TargetKind {
 pub struct JournalConfig {
     /// The file.
     pub path: Option<PathBuf>,
-}
-
-/// `[metrics]`: where signals come from.
-#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct MetricsConfig {
-    /// What is asked.
-    pub kind: MetricsKind,
-}
-
-/// What is asked for signals.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum MetricsKind {
-    /// The counters of the host's own proxy.
-    #[default]
-    Host,
 }
 
 /// `[console]`: how the console looks.

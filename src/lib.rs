@@ -20,11 +20,13 @@
 
 pub mod app;
 pub mod artifact;
+pub mod cause;
 pub mod cli;
 pub mod clock;
 pub mod conductor;
 pub mod config;
 pub mod console;
+pub mod helper;
 pub mod host;
 pub mod journal;
 pub mod judge;

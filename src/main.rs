@@ -10,8 +10,8 @@ fn main() -> ExitCode {
         return cutover::host::instances::supervise(args);
     }
     // What becomes a credential plugin, away from our terminal.
-    if verb.is_some_and(|verb| verb == cutover::runtime::argo::connect::plugin::APART) {
-        return cutover::runtime::argo::connect::plugin::apart(args);
+    if verb.is_some_and(|verb| verb == cutover::helper::APART) {
+        return cutover::helper::apart(args);
     }
     cutover::cli::main(std::env::args_os(), cutover::config::Env::from_process())
 }

@@ -10,6 +10,8 @@
 //! A backend is only asked. It never waits and asks again by itself, and what it cannot answer is a
 //! [`Trouble`], never a number.
 
+pub mod prometheus;
+
 use crate::model::{
     text::{Raw, Text},
     time::Time,

@@ -22,6 +22,7 @@ mod host;
 mod instances;
 mod journal;
 mod json;
+mod metrics;
 mod proxy;
 #[path = "replay/library.rs"]
 #[allow(dead_code, reason = "shared with a program of its own")]

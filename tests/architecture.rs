@@ -6,15 +6,17 @@ use std::{
 };
 
 /// What a room may `use` of the crate, besides itself. Rooms that are not named may use everything.
-const MAY_USE: [(&str, &[&str]); 12] = [
+const MAY_USE: [(&str, &[&str]); 14] = [
     ("model", &[]),
+    ("helper", &["model"]),
+    ("cause", &[]),
     ("judge", &["model"]),
     ("conductor", &["model", "judge"]),
     ("ui", &["model"]),
     ("journal", &["model", "clock", "watchdog"]),
     ("artifact", &["model"]),
-    ("runtime", &["model", "clock", "tls"]),
-    ("metrics", &["model", "clock", "tls"]),
+    ("runtime", &["model", "clock", "tls", "helper", "cause"]),
+    ("metrics", &["model", "clock", "tls", "helper", "cause"]),
     ("app", &["model", "judge", "journal", "runtime", "panel", "ui"]),
     ("panel", &["app", "model", "ui"]),
     ("screen", &["app", "panel", "ui", "model", "runtime"]),

@@ -1,8 +1,12 @@
 //! What several tests need.
 
 pub mod host;
+pub mod http;
 pub mod picture;
+#[allow(dead_code, reason = "not every set of tests needs all of it")]
+pub mod prometheus;
 pub mod pty;
+pub mod tls;
 
 use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 use std::{

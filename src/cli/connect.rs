@@ -4,6 +4,7 @@ use super::{Context, exit::Exit};
 use crate::{
     clock::{Clock, SystemClock},
     config::{self, Env, Loaded, TargetConfig, TargetKind},
+    helper,
     model::{
         action::{Observation, Outcome, Plan, Refusal},
         delta::Delta,
@@ -18,7 +19,7 @@ use crate::{
         Ask, Fault, Runtime,
         argo::{
             ArgoRuntime,
-            connect::{Settings, plugin, proxy::Proxies},
+            connect::{Settings, proxy::Proxies},
         },
         host::{HostRuntime, Refused},
         supervise::Policy,
@@ -244,7 +245,7 @@ fn cluster(cx: &Context, target: &TargetConfig) -> Target {
         acts_as: global.acts_as.clone().or_else(|| target.acts_as.clone()),
         in_cluster: env.in_cluster,
         proxies: Proxies { https: env.https_proxy.clone(), http: env.http_proxy.clone(), except: env.no_proxy.clone() },
-        launcher: vec!["/proc/self/exe".into(), plugin::APART.into()],
+        launcher: helper::launcher(),
     };
     Target { id, read_only: true, at: At::Argo(Box::new(settings)) }
 }

@@ -1,5 +1,6 @@
 //! What serde cannot know: values that do not fit each other or the world.
 
+mod metrics;
 mod routing;
 mod steps;
 
@@ -25,6 +26,7 @@ pub fn check(config: &Config, places: &Places<'_>) -> Vec<Finding> {
     for (i, target) in config.targets.iter().enumerate() {
         check.target(&format!("target.{i}"), target);
     }
+    check.metrics("metrics", &config.metrics);
     for (command, keys) in &config.keys {
         for key in keys.iter().filter(|key| key.is_empty() || key.chars().any(char::is_control)) {
             check.say(&format!("keys.{command}"), &format!("{key:?} is no key: write for example \"R\", \"ctrl-l\" or \"g g\""));
@@ -187,14 +189,7 @@ impl Check<'_> {
             }
         }
         for (name, source) in &service.secrets {
-            let path = format!("{at}.secrets.{name}");
-            match source {
-                SecretSource::File(file) => self.absolute(&path, Some(file)),
-                SecretSource::Env(variable) if variable.is_empty() || variable.contains(['=', '\0']) => {
-                    self.say(&path, "`env` must name a variable of the host's environment");
-                }
-                SecretSource::Env(_) => {}
-            }
+            self.secret_source(&format!("{at}.secrets.{name}"), source, "the host's environment");
         }
     }
 
@@ -278,6 +273,9 @@ impl Check<'_> {
         if target.kind == TargetKind::Argo && target.socket.is_some() {
             self.say(&format!("{at}.socket"), "`socket` belongs to `kind = \"host\"`: a cluster is found by its `context`");
         }
+        if let Some(metrics) = &target.metrics {
+            self.target_metrics(&format!("{at}.metrics"), target.kind == TargetKind::Host, metrics);
+        }
         let names = [("context", &target.context), ("as", &target.acts_as)];
         let names = names.into_iter().filter_map(|(key, name)| Some((key.to_owned(), name.as_deref()?)));
         let namespaces = target.namespace.iter().enumerate().map(|(i, name)| (format!("namespace.{i}"), name.as_str()));
@@ -292,6 +290,17 @@ impl Check<'_> {
         self.absolute(path, socket);
         if let Some(bytes) = socket.map(|s| s.as_os_str().len()).filter(|bytes| *bytes > SOCKET_PATH) {
             self.say(path, &format!("the path of a socket has at most {SOCKET_PATH} bytes, this one has {bytes}"));
+        }
+    }
+
+    /// `whose` is the environment that is meant.
+    fn secret_source(&mut self, path: &str, source: &SecretSource, whose: &str) {
+        match source {
+            SecretSource::File(file) => self.absolute(path, Some(file)),
+            SecretSource::Env(variable) if variable.is_empty() || variable.contains(['=', '\0']) => {
+                self.say(path, &format!("`env` must name a variable of {whose}"));
+            }
+            SecretSource::Env(_) => {}
         }
     }
 

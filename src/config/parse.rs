@@ -96,6 +96,16 @@ impl<'a> Places<'a> {
         self.at_offset(place, what)
     }
 
+    /// The keys of the table at `path`, in the order of the file.
+    pub fn keys(&self, path: &str) -> impl Iterator<Item = &str> {
+        let inside = |at: &'_ String| at.strip_prefix(path).is_some_and(|rest| rest.starts_with('.'));
+        let below = self.at.iter().filter(|(at, _)| inside(at));
+        let mut keys: Vec<(usize, &str)> = below.filter_map(|(at, place)| Some((place.key, at.get(path.len() + 1..)?))).collect();
+        keys.retain(|(_, key)| !key.contains('.'));
+        keys.sort_unstable();
+        keys.into_iter().map(|(_, key)| key)
+    }
+
     /// Whether anything stands at `path`.
     pub fn has(&self, path: &str) -> bool {
         self.at.contains_key(path)

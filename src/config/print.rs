@@ -1,6 +1,6 @@
 //! The effective configuration as TOML, each value with where it came from.
 
-use super::{Loaded, Origin};
+use super::{Loaded, MetricsKind, Origin};
 use std::fmt::Write as _;
 use toml::{Table, Value};
 
@@ -17,7 +17,15 @@ pub fn render(loaded: &Loaded) -> String {
     let from = loaded.path.as_deref().map_or_else(|| "no file, defaults only".into(), super::read::shown);
     let mut out = format!("# effective configuration from {from}\n");
     match Table::try_from(&config) {
-        Ok(table) => Printer { loaded, out: &mut out }.table(&[], "", &table),
+        Ok(mut table) => {
+            // The rest belongs to servers that are asked, and would be refused.
+            if config.metrics.kind == MetricsKind::Host
+                && let Some(metrics) = table.get_mut("metrics").and_then(Value::as_table_mut)
+            {
+                metrics.retain(|key, _| key == "kind");
+            }
+            Printer { loaded, out: &mut out }.table(&[], "", &table);
+        }
         Err(e) => drop(writeln!(out, "# cannot be printed: {e}")),
     }
     out

@@ -2,7 +2,7 @@
 //! every key with its default and is held to the code by tests, so no key can be missing here; the
 //! names that a value may have are asked of the types that read them.
 
-use super::{ColorChoice, Isolation, MetricsKind, TargetKind};
+use super::{ColorChoice, Isolation, MetricsKind, PRESETS, TargetKind};
 use crate::model::spec::{GateSignal, OnFail, Strategy};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
@@ -37,7 +37,24 @@ pub fn schema() -> Value {
             _ => prose.clear(),
         }
     }
+    metrics(&mut root);
     root
+}
+
+/// What the sections of metrics have in common, and what depends on their kind.
+fn metrics(root: &mut Value) {
+    let Some(section) = properties(root).and_then(|p| p.get_mut("metrics")) else { return };
+    put(section, "if", json!({ "properties": { "kind": { "const": "prometheus" } }, "required": ["kind"] }));
+    put(section, "then", json!({ "required": ["url"] }));
+    put(section, "else", json!({ "propertyNames": { "const": "kind" } }));
+    if let Some(kind) = properties(section).and_then(|p| p.get_mut("kind")) {
+        put(kind, "default", "host".into());
+    }
+    let mut of_a_target = section.clone();
+    put(&mut of_a_target, "required", json!(["kind"]));
+    if let Some(target) = object(root, &["target".to_owned()]) {
+        properties(target).map(|p| p.insert("metrics".to_owned(), of_a_target));
+    }
 }
 
 /// Makes the object of a section, or gives it the shape that no example can show.
@@ -79,7 +96,7 @@ fn key(root: &mut Value, heading: &[String], text: &str) {
     if !says.trim().is_empty() {
         put(&mut made, "description", says.trim().into());
     }
-    if required {
+    if required && heading != ["metrics"] {
         require(parent, &name);
     } else if !unset {
         put(&mut made, "default", value);
@@ -140,7 +157,9 @@ fn free(path: &str) -> Option<Value> {
     let text = || json!({ "type": "string" });
     match path {
         "keys" => of(json!({ "oneOf": [text(), { "type": "array", "items": text() }] })),
-        "service.environment" => of(text()),
+        "metrics.query" => of(json!({ "oneOf": [text(), texts_by(&["stable", "canary"], &["stable", "canary"])] })),
+        "service.environment" | "metrics.parameters" | "metrics.variables" => of(text()),
+        "metrics.headers" => of(json!({ "oneOf": [text(), one("file", text()), one("env", text())] })),
         "service.secrets" => of(json!({ "oneOf": [one("file", text()), one("env", text())] })),
         _ => None,
     }
@@ -149,7 +168,7 @@ fn free(path: &str) -> Option<Value> {
 /// Values that an example shows only one of.
 fn known(path: &str) -> Option<Value> {
     let section = |name: &str| path.starts_with(name);
-    if section("keys.") || section("service.environment.") || section("service.secrets.") {
+    if section("metrics.query.") || section("keys.") || section("service.environment.") || section("service.secrets.") {
         let above = path.rsplit_once('.').map(|(above, _)| above)?;
         return free(above)?.get("additionalProperties").cloned();
     }
@@ -158,6 +177,16 @@ fn known(path: &str) -> Option<Value> {
         "console.color" => Some(names::<ColorChoice>()),
         "console.ascii" | "console.synchronized" => Some(json!({ "oneOf": [{ "type": "boolean" }, { "const": "auto" }] })),
         "metrics.kind" => Some(names::<MetricsKind>()),
+        "metrics.preset" => Some(json!({ "enum": PRESETS })),
+        "metrics.headers" | "metrics.parameters" | "metrics.variables" => free(path),
+        "metrics.tls" => Some(texts_by(&["ca", "cert", "key", "server_name"], &[])),
+        "metrics.auth" => {
+            let secret = || json!({ "oneOf": [one("file", json!({ "type": "string" })), one("env", json!({ "type": "string" }))] });
+            let mut basic = texts_by(&["user", "password"], &["user", "password"]);
+            properties(&mut basic).map(|p| p.insert("password".to_owned(), secret()));
+            let command = json!({ "type": "array", "items": { "type": "string" }, "minItems": 1 });
+            Some(json!({ "oneOf": [one("basic", basic), one("bearer", secret()), one("bearer_command", command)] }))
+        }
         "target.kind" => Some(names::<TargetKind>()),
         "target.namespace" => Some(json!({ "oneOf": [{ "type": "string" }, { "type": "array", "items": { "type": "string" } }] })),
         "service.strategy" => Some(names::<Strategy>()),
@@ -182,6 +211,12 @@ fn step() -> Value {
         one("warm", open(json!({ "requests": { "type": "integer", "minimum": 1 }, "path": text() }))),
         one("scale", json!({ "type": "integer", "minimum": 0 })),
     ] })
+}
+
+/// Texts by these names, some of which must be there.
+fn texts_by(names: &[&str], required: &[&str]) -> Value {
+    let properties: Map<String, Value> = names.iter().map(|name| ((*name).to_owned(), json!({ "type": "string" }))).collect();
+    json!({ "type": "object", "properties": properties, "required": required, "additionalProperties": false })
 }
 
 fn one(name: &str, value: Value) -> Value {

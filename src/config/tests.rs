@@ -10,6 +10,7 @@ use std::{
 
 mod bad_input;
 mod example;
+mod metrics;
 mod schema;
 
 /// The least that a service needs.

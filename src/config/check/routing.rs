@@ -3,7 +3,7 @@
 use super::Check;
 use crate::model::{
     routing::{OnRevert, Sticky},
-    spec::{SecretSource, ServiceSpec},
+    spec::ServiceSpec,
 };
 
 /// Headers that say where a message ends or whom it is for: not up to a rollout.
@@ -22,13 +22,7 @@ impl Check<'_> {
         if let Some(tester) = &routing.tester {
             let path = format!("{at}.tester");
             self.header(&path, &tester.header);
-            match &tester.secret {
-                SecretSource::File(file) => self.absolute(&path, Some(file)),
-                SecretSource::Env(variable) if variable.is_empty() || variable.contains(['=', '\0']) => {
-                    self.say(&path, "`env` must name a variable of the host's environment");
-                }
-                SecretSource::Env(_) => {}
-            }
+            self.secret_source(&path, &tester.secret, "the host's environment");
             if let Some(Sticky::Header(name)) = &routing.sticky
                 && name.eq_ignore_ascii_case(&tester.header)
             {

@@ -86,3 +86,45 @@ fn it_agrees_with_what_reads_it() {
         assert_eq!(both(bad), (false, false), "{bad}");
     }
 }
+
+const METRICS: &str = r#"
+[metrics]
+kind = "prometheus"
+url = "https://prom.example.org"
+preset = "istio"
+auth = { basic = { user = "shop", password = { env = "PROM" } } }
+headers = { X-Scope-OrgID = "shop", X-Token = { file = "/etc/token" } }
+tls = { ca = "/etc/ca.pem", server_name = "prom.internal" }
+variables = { namespace = "shop" }
+[metrics.query]
+requests = "a"
+errors = { stable = "a", canary = "b" }
+[[target]]
+name = "prod"
+kind = "argo"
+metrics = { kind = "prometheus", url = "http://127.0.0.1:9090" }
+"#;
+
+#[test]
+fn it_agrees_about_metrics() {
+    let both = |text: &str| (parse(text, "test").map_err(|e| println!("{e}")).is_ok(), valid(text));
+    assert_eq!(both(METRICS), (true, true));
+    assert_eq!(both("[metrics]"), (true, true));
+    assert_eq!(both("[metrics]\nkind = \"host\""), (true, true));
+    for (from, to) in [
+        ("kind = \"prometheus\"\nurl", "url"),
+        ("kind = \"prometheus\"\nurl", "kind = \"host\"\nurl"),
+        ("url = \"https://prom.example.org\"\n", ""),
+        ("\"istio\"", "\"isto\""),
+        ("{ env = \"PROM\" }", "\"PROM\""),
+        ("{ basic = { user = \"shop\", password = { env = \"PROM\" } } }", "{ bearer = { file = \"/a\" }, bearer_command = [\"b\"] }"),
+        ("{ file = \"/etc/token\" }", "7"),
+        ("server_name", "servername"),
+        ("canary = \"b\"", "candidate = \"b\""),
+        ("url = \"http://127.0.0.1:9090\"", ""),
+        ("kind = \"prometheus\", ", ""),
+    ] {
+        assert!(METRICS.contains(from), "{from}");
+        assert_eq!(both(&METRICS.replacen(from, to, 1).replace(", }", " }")), (false, false), "{from} -> {to}");
+    }
+}

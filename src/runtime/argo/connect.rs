@@ -9,6 +9,7 @@ pub mod why;
 
 use crate::{
     clock::Clock,
+    helper,
     model::{ident::TargetId, text::Text, time::Time},
     runtime::{Fault, argo::time::ServerTime},
 };
@@ -230,7 +231,7 @@ impl Session {
                     (Err(e), None) => Err(none(format!("the token file {}: {e}", path.display()))),
                 }
             }
-            Source::Plugin(plugin) => plugin::run(plugin, &self.settings.launcher, plugin::LIMIT).await.map_err(none),
+            Source::Plugin(plugin) => plugin::run(plugin, &self.settings.launcher, helper::LIMIT).await.map_err(none),
         }
     }
 

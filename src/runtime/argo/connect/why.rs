@@ -1,7 +1,10 @@
 //! Why a client of `kube` has no answer, in one line for a person.
 
-use crate::{model::text::Text, runtime::Fault};
-use std::error::Error;
+use crate::{
+    cause::{find, innermost},
+    model::text::Text,
+    runtime::Fault,
+};
 
 /// Why no client can be made of a configuration.
 #[must_use]
@@ -53,33 +56,5 @@ fn tls_words(error: &rustls::Error) -> String {
         }
         InvalidMessage(_) => "it does not speak TLS: is `server` of the cluster http, or another port?".into(),
         other => other.to_string(),
-    }
-}
-
-/// The first error of this type in a chain, also inside an I/O error.
-fn find<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a E> {
-    let mut next = Some(error);
-    while let Some(e) = next {
-        if let Some(found) = e.downcast_ref::<E>() {
-            return Some(found);
-        }
-        let inside = e.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-        next = match inside {
-            Some(inside) => Some(inside),
-            None => e.source(),
-        };
-    }
-    None
-}
-
-/// What the system says, without what was wrapped around it.
-fn innermost(error: &(dyn Error + 'static)) -> String {
-    let mut error = error;
-    loop {
-        let inside = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-        error = match inside.map_or_else(|| error.source(), |inside| Some(inside as &(dyn Error + 'static))) {
-            Some(source) => source,
-            None => return error.to_string(),
-        };
     }
 }

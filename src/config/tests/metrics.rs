@@ -1,0 +1,162 @@
+//! Where signals come from: what is understood, and every mistake in one clear line.
+
+use super::env_in;
+use crate::{
+    config::{Config, MetricsKind, load, parse, render},
+    metrics::prometheus::access::{Auth, Header},
+    model::spec::SecretSource,
+};
+use std::{path::PathBuf, time::Duration};
+
+const METRICS: &str = "[metrics]\nkind = \"prometheus\"\nurl = \"https://prom.example.org/prometheus/\"\n";
+
+/// The message after these lines, of which the first is line 4.
+fn said(lines: &str) -> String {
+    let error = parse(&format!("{METRICS}{lines}\n"), "c.toml").expect_err(lines);
+    assert!(error.lines().iter().all(|line| !line.contains("s3cret")), "{error}");
+    error.to_string()
+}
+
+#[test]
+fn everything_arrives_in_the_client() {
+    let text = format!(
+        "{METRICS}timeout = \"2s\"\nproxy = \"http://proxy:3128\"\nauth = {{ bearer_command = [\"gcloud\", \"print\"] }}\n\
+         headers = {{ X-Scope-OrgID = \"shop\", X-Token = {{ env = \"T\" }} }}\ntls = {{ cert = \"/c\", key = \"/k\" }}\n\
+         parameters = {{ dedup = \"true\" }}\n"
+    );
+    let settings = parse(&text, "c.toml").unwrap().metrics.prometheus().unwrap();
+    assert_eq!(settings.url.as_str(), "https://prom.example.org/prometheus/");
+    assert_eq!((settings.timeout, settings.concurrency, settings.body_limit), (Duration::from_secs(2), 4, 16 << 20));
+    assert_eq!(settings.proxy.unwrap().as_str(), "http://proxy:3128/");
+    assert_eq!(settings.auth, Auth::BearerCommand(vec!["gcloud".into(), "print".into()]));
+    assert_eq!(settings.headers["X-Scope-OrgID"], Header::Plain("shop".into()));
+    assert_eq!(settings.headers["X-Token"], Header::Secret(SecretSource::Env("T".into())));
+    assert_eq!(settings.tls.identity, Some((PathBuf::from("/c"), PathBuf::from("/k"))));
+    assert_eq!(settings.parameters["dedup"], "true");
+    assert!(Config::default().metrics.prometheus().is_none());
+}
+
+#[test]
+fn mistakes() {
+    for (lines, message) in [
+        ("every = \"500ms\"", "c.toml:4:9: `every` must be at least 1s: no server scrapes more often"),
+        ("every = \"0s\"", "c.toml:4:9: `every` must be longer than 0s"),
+        ("timeout = \"6m\"", "c.toml:4:11: `timeout` must not be longer than 5m"),
+        ("concurrency = 0", "c.toml:4:15: `concurrency` is 0 and must be 1 to 64"),
+        ("body_limit = 10", "c.toml:4:14: `body_limit` is 10 and must be 1024 to 1073741824"),
+        ("preset = \"isto\"", "c.toml:4:10: unknown preset `isto`: did you mean `istio`?"),
+        ("proxy = \"ftp://a\"", "c.toml:4:9: `proxy` must begin with http:// or https://, such as \"http://proxy.example.org:3128\""),
+        (
+            "proxy = \"http://ana:s3cret@proxy\"",
+            "c.toml:4:9: `proxy` holds a user or a password, and addresses are shown: use a proxy that wants none",
+        ),
+        ("headers = { \"a b\" = \"c\" }", "c.toml:4:21: `a b` is no name of a header"),
+        ("headers = { Host = \"c\" }", "c.toml:4:20: `Host` is set by every request itself"),
+        ("headers = { A = \"b\\n\" }", "c.toml:4:17: the value of `A` has characters that no header has"),
+        ("headers = { A = 7 }", "c.toml:4:17: `A`: write a text, or for a secret { file = \"…\" } or { env = \"…\" }"),
+        (
+            "headers = { authorization = \"Bearer s3cret\" }",
+            "c.toml:4:29: its value is a secret: write { file = \"…\" } or { env = \"…\" }",
+        ),
+        (
+            "auth = { bearer = { env = \"A\" } }\nheaders = { Authorization = { env = \"B\" } }",
+            "c.toml:5:29: `auth` sets this header already: leave one of them out",
+        ),
+        ("auth = { bearer = { file = \"token\" } }", "c.toml:4:19: a path must be absolute, from `/`"),
+        ("auth = { bearer = { env = \"\" } }", "c.toml:4:19: `env` must name a variable of the environment of whoever asks"),
+        (
+            "auth = { basic = { user = \"a:b\", password = { env = \"A\" } } }",
+            "c.toml:4:27: a user's name has no `:` and no control characters",
+        ),
+        (
+            "auth = { bearer_command = [] }",
+            "c.toml:4:27: `bearer_command` is empty: write for example [\"gcloud\", \"auth\", \"print-access-token\"]",
+        ),
+        ("auth = { bearer_command = [\"./a\"] }", "c.toml:4:27: a program is a name that is looked for in $PATH, or a path from `/`"),
+        ("tls = { cert = \"/c\" }", "c.toml:4:16: `key` is missing: a certificate and its key belong together"),
+        ("tls = { key = \"/k\" }", "c.toml:4:15: `cert` is missing: a certificate and its key belong together"),
+        ("tls = { ca = \"ca.pem\" }", "c.toml:4:14: a path must be absolute, from `/`"),
+        ("tls = { server_name = \"10.0.0.1\" }", "c.toml:4:23: `server_name` must be a name, such as \"prom.internal\""),
+        ("proxy = \"http://a\"\ntls = { server_name = \"a\" }", "c.toml:5:23: `server_name` cannot be had through a `proxy`"),
+        ("parameters = { query = \"up\" }", "c.toml:4:24: `query` is set by every question itself"),
+        ("variables = { \"a-b\" = \"c\" }", "c.toml:4:23: `a-b` is no variable: letters, digits and `_`, as {{name}} in a query"),
+        ("[metrics.query]\nrequests = \" \"", "c.toml:5:12: the query `requests` is empty"),
+        ("[metrics.query]\nrequests = { stable = \"a\", canary = \"\" }", "c.toml:5:37: the query `requests` is empty"),
+        ("[metrics.query]\nrequests = { stable = \"a\" }", "c.toml:5:12: `requests`: write a query, or { stable = \"…\", canary = \"…\" }"),
+        ("evry = \"1s\"", "c.toml:4:1: unknown key `evry`: did you mean `every`?"),
+    ] {
+        assert_eq!(said(lines), message, "{lines}");
+    }
+}
+
+#[test]
+fn addresses_that_are_none() {
+    let said = |url: &str| {
+        let error = parse(&format!("[metrics]\nkind = \"prometheus\"\nurl = \"{url}\"\n"), "c.toml").expect_err(url).to_string();
+        assert!(!error.contains("s3cret"), "{error}");
+        error
+    };
+    assert_eq!(
+        said("https://ana:s3cret@prom"),
+        "c.toml:3:7: `url` holds a user or a password, and addresses are shown: write auth = { basic = { user = \"…\", password = { file = \"…\" } } }"
+    );
+    assert_eq!(said("http://prom?token=s3cret"), "c.toml:3:7: `url` must end before `?` and `#`: write parameters = { … }");
+    assert_eq!(said("prom:9090"), "c.toml:3:7: `url` must begin with http:// or https://, such as \"https://prom.example.org\"");
+    assert_eq!(
+        said("prom"),
+        "c.toml:3:7: `url` is no address: relative URL without a base; write for example \"https://prom.example.org\""
+    );
+    assert_eq!(said("http://prom/api/v1/"), "c.toml:3:7: `url` ends where `/api/v1` begins: leave that out");
+    let tls = parse("[metrics]\nkind = \"prometheus\"\nurl = \"http://prom\"\ntls = { ca = \"/a\" }", "c.toml").unwrap_err().to_string();
+    assert_eq!(tls, "c.toml:4:7: `tls` needs a `url` that begins with https://");
+}
+
+#[test]
+fn a_kind_has_its_own_keys() {
+    let said = |text: &str| parse(text, "c.toml").expect_err(text).to_string();
+    assert_eq!(said("[metrics]\nkind = \"prometheus\""), "c.toml:1:2: `url` is missing: add for example url = \"http://127.0.0.1:9090\"");
+    assert_eq!(
+        said("[metrics]\nurl = \"http://a\"\nevery = \"15s\""),
+        "c.toml:2:7: `kind = \"prometheus\"` is missing: `url` belongs to it"
+    );
+    // Also where it is what it is by default: whoever writes it wants it to matter.
+    assert_eq!(
+        said("[metrics]\nkind = \"host\"\nevery = \"15s\""),
+        "c.toml:3:9: `kind = \"prometheus\"` is missing: `every` belongs to it"
+    );
+    assert_eq!(said("[metrics]\nkind = \"graphite\""), "c.toml:2:8: unknown value `graphite`: expected one of host, prometheus");
+    let target = |kind: &str, metrics: &str| said(&format!("[[target]]\nname = \"a\"\nkind = \"{kind}\"\nmetrics = {metrics}"));
+    assert_eq!(
+        target("host", "{ kind = \"prometheus\", url = \"http://a\" }"),
+        "c.toml:4:11: `metrics` of a target belong to `kind = \"argo\"`: the host itself is fed by [metrics]"
+    );
+    assert_eq!(
+        target("argo", "{ kind = \"host\" }"),
+        "c.toml:4:11: a cluster has no counters of its own: add kind = \"prometheus\" and its `url`"
+    );
+    assert_eq!(target("argo", "{ url = \"http://a\" }"), "c.toml:4:19: `kind = \"prometheus\"` is missing: `url` belongs to it");
+    assert_eq!(
+        target("argo", "{ kind = \"prometheus\", url = \"ftp://a\" }"),
+        "c.toml:4:40: `url` must begin with http:// or https://, such as \"https://prom.example.org\""
+    );
+    let config =
+        parse("[[target]]\nname = \"a\"\nkind = \"argo\"\n[target.metrics]\nkind = \"prometheus\"\nurl = \"http://a\"", "c.toml").unwrap();
+    assert_eq!(config.targets[0].metrics.as_ref().unwrap().kind, MetricsKind::Prometheus);
+}
+
+#[test]
+fn what_is_printed_reads_back_and_names_places_only() {
+    let home = tempfile::tempdir().unwrap();
+    let path = home.path().join("c.toml");
+    let rest = "auth = { basic = { user = \"shop\", password = { file = \"/etc/prom\" } } }\nheaders = { \"X-A\" = \"b\", \"X-C\" = { env = \"C\" } }\n\
+                [metrics.query]\nrequests = { stable = \"a\", canary = \"b\" }\n[[target]]\nname = \"p\"\nkind = \"argo\"\n\
+                metrics = { kind = \"prometheus\", url = \"http://a\" }\n";
+    std::fs::write(&path, format!("{METRICS}{rest}")).unwrap();
+    std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    let loaded = load(Some(&path), &env_in(home.path())).unwrap();
+    let printed = render(&loaded);
+    let again = parse(&printed, "printed").unwrap();
+    assert_eq!((again.metrics, again.targets), (loaded.config.metrics, loaded.config.targets), "{printed}");
+    assert!(printed.contains("[metrics.auth.basic.password]\nfile = \"/etc/prom\"  # line 4"), "{printed}");
+    assert!(printed.contains("every = \"15s\"  # default"), "{printed}");
+}
