@@ -237,6 +237,7 @@ pub fn healthy() -> (Rollout, Pasts) {
         present: Vec::new(),
         analyses: Vec::new(),
         owner: None,
+        names: BTreeMap::new(),
         seen: seen(),
     };
     (rollout, pasts)

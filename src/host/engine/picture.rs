@@ -184,6 +184,7 @@ fn picture(
         present: Vec::new(),
         analyses: Vec::new(),
         owner: None,
+        names: std::collections::BTreeMap::new(),
         seen,
     }
 }
