@@ -23,10 +23,12 @@ mod instances;
 mod journal;
 mod json;
 mod metrics;
+mod presets;
 mod proxy;
 #[path = "replay/library.rs"]
 #[allow(dead_code, reason = "shared with a program of its own")]
 mod replay;
+mod scenarios;
 mod screens;
 mod slots;
 mod support;
