@@ -1,8 +1,10 @@
 //! What can be opened below a rollout: one file per panel, one line in `all`.
 
+pub mod analyses;
 pub mod artifact;
 pub mod events;
 pub mod failed;
+pub mod findings;
 pub mod instances;
 pub mod logs;
 pub mod ownlog;
@@ -68,6 +70,8 @@ pub fn all() -> Vec<Box<dyn Panel>> {
         Box::new(instances::Instances::default()),
         Box::new(logs::Logs::default()),
         Box::new(events::Events::default()),
+        Box::new(findings::Findings::default()),
+        Box::new(analyses::Analyses::default()),
         Box::new(artifact::Artifact::default()),
         Box::new(versions::Versions::default()),
         Box::new(ownlog::OwnLog::default()),

@@ -722,6 +722,7 @@ fn shared() -> Shared {
     Shared {
         now: now(),
         uptime: Duration::from_secs(60),
+        skews: BTreeMap::new(),
         links: BTreeMap::new(),
         rollouts: BTreeMap::new(),
         open: None,

@@ -216,6 +216,12 @@ pub struct MetricCounts {
     /// More failed ones than this end it; `None` never.
     #[serde(default)]
     pub failure_limit: Option<u32>,
+    /// More that said neither than this end it undecided; `None` never.
+    #[serde(default)]
+    pub inconclusive_limit: Option<u32>,
+    /// More in a row that could not be made than this end it; `None` never.
+    #[serde(default)]
+    pub error_limit: Option<u32>,
     /// How many are to be made; `None` until it is stopped.
     #[serde(default)]
     pub count: Option<u32>,

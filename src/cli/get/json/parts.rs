@@ -262,6 +262,14 @@ struct Metric {
     inconclusive: u32,
     /// Ones that could not be made.
     error: u32,
+    /// More failed ones than this end it; null: never, or not known.
+    failure_limit: Option<u32>,
+    /// More that said neither than this end it undecided.
+    inconclusive_limit: Option<u32>,
+    /// More in a row that could not be made than this end it.
+    error_limit: Option<u32>,
+    /// How many are to be made; null: until it is stopped.
+    count: Option<u32>,
     /// Whether it is measured without consequences.
     dry_run: bool,
     /// Its line of reason.
@@ -279,6 +287,10 @@ impl From<&rollout::Analysis> for Analysis {
             failed: m.counts.failed,
             inconclusive: m.counts.inconclusive,
             error: m.counts.error,
+            failure_limit: m.counts.failure_limit,
+            inconclusive_limit: m.counts.inconclusive_limit,
+            error_limit: m.counts.error_limit,
+            count: m.counts.count,
             dry_run: m.dry_run,
             message: m.message.as_ref().map(ToString::to_string),
         };
