@@ -1,7 +1,10 @@
 //! Where signals come from.
 
 use super::Check;
-use crate::config::{AuthConfig, HeaderConfig, MetricsConfig, MetricsKind, PRESETS, TlsConfig};
+use crate::{
+    config::{AuthConfig, HeaderConfig, MetricsConfig, MetricsKind, PRESETS, TargetConfig, TargetKind, TlsConfig},
+    model::spec::OnFail,
+};
 use reqwest::{Url, header::HeaderName};
 use std::time::Duration;
 
