@@ -170,7 +170,7 @@ fn rollout(ago: i64, candidate: bool) -> Rollout {
         "started": { "by": "ana", "at": began },
         "holds": [], "tracks": tracks, "steps": [],
         "next": { "what": "", "at": null, "by": "" }, "gates": [],
-        "back": { "to": null, "how": { "how": "switch" }, "checks": [], "measured": null },
+        "back": { "to": null, "how": { "kind": "switch" }, "checks": [], "measured": null },
         "seen": { "epoch": 1, "rev": 1, "server_time": start(), "fresh_for": 60_000 },
     }))
     .unwrap_or_else(|e| panic!("{e}"));
@@ -213,7 +213,9 @@ fn pictures(told: &[(f64, Delta)]) -> Vec<(f64, Rollout)> {
 #[tokio::test(start_paused = true)]
 async fn a_run_that_began_an_hour_ago_is_judged_at_once_and_goes_on() {
     let store = Store::new(1.0, 50.0);
-    let all = told(&observed(&store, vec![(0, apply(&rollout(3_600, true)))]), 60).await;
+    let watch = observed(&store, vec![(0, apply(&rollout(3_600, true)))]);
+    watch.focus(Some(&rollout(3_600, true).key));
+    let all = told(&watch, 60).await;
     let pictures = pictures(&all);
     assert!(pictures[0].1.gates.is_empty() && pictures[0].0 < 0.1, "what the cluster says waits for nothing");
     let (at, first) = &pictures[1];
@@ -283,7 +285,9 @@ async fn a_completed_rollout_is_measured_only_while_it_is_open() {
 #[tokio::test(start_paused = true)]
 async fn metrics_do_not_make_a_silent_cluster_look_alive() {
     let store = Store::new(1.0, 1.0);
-    let all = told(&observed(&store, vec![(0, apply(&rollout(60, true)))]), 600).await;
+    let watch = observed(&store, vec![(0, apply(&rollout(60, true)))]);
+    watch.focus(Some(&rollout(60, true).key));
+    let all = told(&watch, 600).await;
     let last = all.last().unwrap().0;
     assert!((100.0..=120.0).contains(&last), "{last}");
 }
@@ -296,5 +300,5 @@ async fn a_query_without_a_value_is_a_finding() {
     let observed = Observed::new(Cluster(Vec::new()), store, how, Arc::new(Paused(Instant::now())));
     let seen = observed.judge(vec![rollout(60, true)]).await;
     let finding = seen[0].findings[0].what.to_string();
-    assert!(finding.contains("not judged") && finding.contains("stable_service"), "{finding}");
+    assert!(finding.contains("not judged") && finding.contains("_service}}` has no value here"), "{finding}");
 }
