@@ -238,6 +238,7 @@ pub fn healthy() -> (Rollout, Pasts) {
         analyses: Vec::new(),
         owner: None,
         marks: Vec::new(),
+        names: BTreeMap::new(),
         seen: seen(),
     };
     (rollout, pasts)

@@ -2,9 +2,13 @@
 
 use crate::{
     helper,
-    metrics::prometheus::{
-        Settings, Tls,
-        access::{Auth, Header},
+    metrics::{
+        feed::Pace,
+        preset::{Queries, Written},
+        prometheus::{
+            Settings, Tls,
+            access::{Auth, Header},
+        },
     },
     model::{spec::SecretSource, time::human},
 };
@@ -162,6 +166,24 @@ impl QueryConfig {
 }
 
 impl MetricsConfig {
+    /// What is asked: the preset's queries with those that are written here.
+    ///
+    /// # Errors
+    /// In a line: a preset or a query that is none.
+    pub fn queries(&self) -> Result<Queries, String> {
+        let written = |query: &QueryConfig| match query {
+            QueryConfig::One(text) => Written::One(text.clone()),
+            QueryConfig::Each(Both { stable, canary }) => Written::Pair { stable: stable.clone(), canary: canary.clone() },
+        };
+        Queries::of(&self.preset, &self.query.iter().map(|(name, query)| (name.clone(), written(query))).collect())
+    }
+
+    /// How often it is asked.
+    #[must_use]
+    pub const fn pace(&self) -> Pace {
+        Pace { every: self.every, delay: self.delay }
+    }
+
     /// What a client of the server is made of; `None` where no server is asked, and for a URL that
     /// [`super::parse`] refuses.
     #[must_use]

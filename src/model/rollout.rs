@@ -8,12 +8,12 @@ use super::{
     ratio::Weight,
     spec::Strategy,
     step::{Mark, Step, StepAt},
-    text::Text,
+    text::{Raw, Text},
     time::{Time, millis},
     version::{Track, Version},
 };
 use serde::{Deserialize, Serialize};
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 /// A rollout as it is seen.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -83,6 +83,10 @@ pub struct Rollout {
     /// Who else writes it, and would write it back: `Argo CD application shop`.
     #[serde(default)]
     pub owner: Option<Text>,
+    /// What belongs to it is called so, for queries of a metrics backend: `stable_service`, `canary_service`,
+    /// `ingress`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub names: BTreeMap<String, Raw>,
     /// Where this picture comes from.
     pub seen: Seen,
 }

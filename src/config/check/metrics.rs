@@ -1,7 +1,10 @@
 //! Where signals come from.
 
 use super::Check;
-use crate::config::{AuthConfig, HeaderConfig, MetricsConfig, MetricsKind, PRESETS, TlsConfig};
+use crate::{
+    config::{AuthConfig, HeaderConfig, MetricsConfig, MetricsKind, PRESETS, TargetConfig, TargetKind, TlsConfig},
+    model::spec::OnFail,
+};
 use reqwest::{Url, header::HeaderName};
 use std::time::Duration;
 
@@ -93,6 +96,32 @@ impl Check<'_> {
             self.say(at, "a cluster has no counters of its own: add kind = \"prometheus\" and its `url`");
         } else {
             self.metrics(at, metrics);
+        }
+    }
+
+    /// Gates over a target's metrics: they need some, and only advise.
+    pub(super) fn target_gates(&mut self, at: &str, target: &TargetConfig) {
+        if target.gates.is_empty() {
+            return;
+        }
+        self.gates(at, &target.gates);
+        if target.metrics.is_none() {
+            let what = match target.kind {
+                TargetKind::Host => "gates of a host's services stand below each [[service]]",
+                TargetKind::Argo => "gates need something to look at: add [target.metrics] with kind = \"prometheus\" and its `url`",
+            };
+            return self.say(&format!("{at}.gate.0"), what);
+        }
+        for (i, _) in target.gates.iter().enumerate().filter(|(_, gate)| gate.on_fail == OnFail::Revert) {
+            self.say(&format!("{at}.gate.{i}.on_fail"), "nothing goes back by itself on a cluster: leave `on_fail` out, its gates advise");
+        }
+        let Some(metrics) = &target.metrics else { return };
+        // What is wrong with the queries is said where they stand.
+        let Ok(queries) = metrics.queries() else { return };
+        for (i, gate) in target.gates.iter().enumerate() {
+            if let Err(why) = queries.can_judge(gate) {
+                self.say(&format!("{at}.gate.{i}.signal"), &why);
+            }
         }
     }
 

@@ -186,6 +186,7 @@ fn picture(
         analyses: Vec::new(),
         owner: None,
         marks: life.run.as_ref().map(|r| r.marks.clone()).unwrap_or_default(),
+        names: std::collections::BTreeMap::new(),
         seen,
     }
 }
