@@ -231,6 +231,11 @@ pub fn targets(cx: &Context) -> Result<Vec<Target>, Exit> {
         // Chosen by us: whoever made it could pretend to be the host.
         config::check_private(dir, cx.env.uid).map_err(Exit::unreachable)?;
     }
+    let blind = loaded.config.targets.iter().position(|t| !t.gates.is_empty() && t.metrics.is_none());
+    if let Some(i) = blind {
+        let what = "its gates have nothing to look at: add [target.metrics] with kind = \"prometheus\" and its `url`";
+        return Err(Exit::usage(loaded.wrong(&format!("target.{i}.gate.0.name"), what)));
+    }
     let target = |t: &TargetConfig| match t.kind {
         TargetKind::Host => {
             let socket = t.socket.clone().unwrap_or_else(|| loaded.paths.socket.clone());

@@ -99,18 +99,14 @@ impl Check<'_> {
         }
     }
 
-    /// Gates over a target's metrics: they need some, and only advise.
+    /// Gates over a target's metrics: they only advise.
     pub(super) fn target_gates(&mut self, at: &str, target: &TargetConfig) {
         if target.gates.is_empty() {
             return;
         }
         self.gates(at, &target.gates);
-        if target.metrics.is_none() {
-            let what = match target.kind {
-                TargetKind::Host => "gates of a host's services stand below each [[service]]",
-                TargetKind::Argo => "gates need something to look at: add [target.metrics] with kind = \"prometheus\" and its `url`",
-            };
-            return self.say(&format!("{at}.gate.0"), what);
+        if target.kind == TargetKind::Host {
+            return self.say(&format!("{at}.gate.0"), "gates of a host's services stand below each [[service]]");
         }
         for (i, _) in target.gates.iter().enumerate().filter(|(_, gate)| gate.on_fail == OnFail::Revert) {
             self.say(&format!("{at}.gate.{i}.on_fail"), "nothing goes back by itself on a cluster: leave `on_fail` out, its gates advise");
