@@ -34,6 +34,7 @@ pub mod metrics;
 pub mod model;
 pub mod observe;
 pub mod panel;
+pub mod rehearse;
 pub mod run;
 pub mod runtime;
 pub mod screen;

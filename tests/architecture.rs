@@ -6,7 +6,7 @@ use std::{
 };
 
 /// What a room may `use` of the crate, besides itself. Rooms that are not named may use everything.
-const MAY_USE: [(&str, &[&str]); 14] = [
+const MAY_USE: [(&str, &[&str]); 15] = [
     ("model", &[]),
     ("helper", &["model"]),
     ("cause", &[]),
@@ -17,6 +17,7 @@ const MAY_USE: [(&str, &[&str]); 14] = [
     ("artifact", &["model"]),
     ("runtime", &["model", "clock", "tls", "helper", "cause"]),
     ("metrics", &["model", "clock", "tls", "helper", "cause"]),
+    ("rehearse", &["model", "judge", "metrics"]),
     ("app", &["model", "judge", "journal", "runtime", "panel", "ui"]),
     ("panel", &["app", "model", "ui"]),
     ("screen", &["app", "panel", "ui", "model", "runtime"]),
@@ -24,7 +25,7 @@ const MAY_USE: [(&str, &[&str]); 14] = [
 ];
 
 /// Rooms that decide: no I/O, no runtime, no terminal, no clock.
-const PURE: [&str; 7] = ["model", "judge", "conductor", "app", "panel", "screen", "ui"];
+const PURE: [&str; 8] = ["model", "judge", "conductor", "rehearse", "app", "panel", "screen", "ui"];
 const IMPURE: [&str; 9] =
     ["tokio::", "reqwest::", "hyper::", "axum::", "crossterm::", "std::fs", "std::net::Tcp", "std::process", "std::thread"];
 

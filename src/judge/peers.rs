@@ -43,7 +43,8 @@ const THRESHOLD: u32 = 5;
 /// Failed measurements that Argo allows, as its examples have it; none if nobody says.
 const FAILURES: u32 = 3;
 
-const REVERTS: &str = "would revert";
+/// What a rule is said to do that goes back.
+pub const REVERTS: &str = "would revert";
 const HOLDS: &str = "would hold";
 const GOES_ON: &str = "would go on";
 const CANNOT_SAY: &str = "cannot say";

@@ -13,6 +13,7 @@
 
 mod drive;
 mod gates;
+pub mod history;
 mod recent;
 mod sensors;
 mod source;

@@ -1,0 +1,258 @@
+//! One version's past, counted sample by sample, and the intervals that a feed would have made of two.
+//!
+//! A [`Reader`] asks for it in the same pieces as a feed asks for a run that began long ago. What came is
+//! kept as increments, so one past can be divided among instances and judged many times.
+
+use super::{
+    BEFORE, Pace, Question, STABLE, before,
+    gates::{Closing, Open, Slow},
+    source::{Kind, Source},
+};
+use crate::{
+    metrics::{Answer, Metrics, counting::Increment, preset::Queries, preset::What, template::Variables},
+    model::{
+        ident::GateId,
+        interval::Interval,
+        spec::{GateSignal, GateSpec},
+        time::{Time, after},
+    },
+};
+use futures::future::join_all;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
+
+/// More increments than this are not kept: about 200 MB.
+const MOST: usize = 4_000_000;
+
+/// So long a part of a past is handed to the gates at once.
+const PIECE: Duration = Duration::from_secs(300);
+
+/// What came of one query.
+#[derive(Clone, Debug, Default)]
+struct Counted {
+    /// Oldest first.
+    came: Vec<Increment>,
+    /// When instances appeared while it was read.
+    born: BTreeMap<Arc<str>, Time>,
+    /// When targets appeared while it was read.
+    appeared: Vec<Time>,
+}
+
+/// See the [module](self).
+#[derive(Clone, Debug, Default)]
+pub struct History {
+    counts: BTreeMap<What, Counted>,
+}
+
+impl History {
+    /// When the first sample counted; `None` of nothing.
+    #[must_use]
+    pub fn begins(&self) -> Option<Time> {
+        self.counts.values().filter_map(|c| Some(c.came.first()?.at)).min()
+    }
+
+    /// When the last sample counted; `None` of nothing.
+    #[must_use]
+    pub fn ends(&self) -> Option<Time> {
+        self.counts.values().filter_map(|c| Some(c.came.last()?.at)).max()
+    }
+
+    /// How many requests each instance had after `from`, up to `until`; ready seconds where requests are
+    /// not counted. Those that cannot be told apart are in none.
+    #[must_use]
+    pub fn traffic(&self, from: Time, until: Time) -> BTreeMap<Arc<str>, f64> {
+        let mut sums = BTreeMap::new();
+        let counted = [What::Requests, What::Latency, What::Ready].into_iter().find_map(|what| self.counts.get(&what));
+        for i in counted.iter().flat_map(|c| within(&c.came, from, until)) {
+            if let Some(name) = i.class.instance.as_ref().filter(|_| i.class.edge.is_none_or(f64::is_infinite)) {
+                *sums.entry(name.clone()).or_default() += i.amount;
+            }
+        }
+        sums.retain(|_, n| *n > 0.0);
+        sums
+    }
+
+    /// What came after `from`, up to `until`, of those that are wanted.
+    #[must_use]
+    pub fn part(&self, from: Time, until: Time, wanted: impl Fn(&Increment) -> bool) -> Self {
+        let part = |c: &Counted| Counted { came: within(&c.came, from, until).iter().filter(|i| wanted(i)).cloned().collect(), ..c.clone() };
+        Self { counts: self.counts.iter().map(|(what, counted)| (*what, part(counted))).collect() }
+    }
+}
+
+/// Those after `from`, up to `until`, of increments in the order of time.
+fn within(came: &[Increment], from: Time, until: Time) -> &[Increment] {
+    let (start, end) = (came.partition_point(|i| i.at <= from), came.partition_point(|i| i.at <= until));
+    came.get(start..end).unwrap_or_default()
+}
+
+/// The intervals that a [`Feed`](super::Feed) would have made of two pasts, each gate's in the order of time. Without a
+/// candidate they are stable's alone. `course` says the candidate's shares, sorted by when they began.
+#[must_use]
+pub fn intervals(
+    queries: &Queries,
+    gates: &[GateSpec],
+    course: &[(Time, Option<f64>)],
+    (since, until): (Time, Time),
+    (candidate, stable): (Option<&History>, &History),
+) -> Vec<(GateId, Interval)> {
+    let mut slow = Slow::new(None, since);
+    if let Some(latency) = stable.counts.get(&What::Latency) {
+        slow.add(within(&latency.came, before(since, BEFORE), until));
+    }
+    slow.settle(Some(until));
+    let births: Vec<Time> = candidate
+        .filter(|_| queries.instance_label.is_none())
+        .and_then(|c| c.counts.get(&What::Latency))
+        .map(|c| c.appeared.clone())
+        .unwrap_or_default();
+    let mut all = Vec::new();
+    for gate in gates {
+        let (hits, of) = queries.needs(gate);
+        let mut open = Open::new(gate.clone(), since, candidate.is_some());
+        let mut from = since;
+        while from < until {
+            let to = after(from, PIECE).min(until);
+            for (arm, history) in [candidate, Some(stable)].into_iter().enumerate().filter_map(|(arm, h)| Some((arm, h?))) {
+                for what in BTreeSet::from([hits, of]) {
+                    let Some(counted) = history.counts.get(&what) else { continue };
+                    let is_warming = |i: &Increment| {
+                        let born = i.class.instance.as_ref().and_then(|name| counted.born.get(name));
+                        born.is_some_and(|born| i.at - *born < super::span(gate.warmup))
+                    };
+                    open.add(arm, (what == hits, what == of), within(&counted.came, from, to), is_warming);
+                }
+            }
+            let closing = Closing { course, slow: &slow, births: births.clone() };
+            let late = gate.signal == GateSignal::Slow && slow.from().is_none();
+            let closed = if late { Vec::new() } else { open.close(to, &closing, 1.0) };
+            all.extend(closed.into_iter().map(|interval| (gate.name.clone(), interval)));
+            from = to;
+        }
+    }
+    all
+}
+
+/// Reads one version's past.
+#[derive(Debug)]
+pub struct Reader {
+    sources: BTreeMap<What, Source>,
+    counts: BTreeMap<What, Counted>,
+    pace: Pace,
+    from: Time,
+    until: Time,
+    kept: usize,
+}
+
+impl Reader {
+    /// What these gates need, from ten minutes before `since` on, which tell what is slow, up to `until`.
+    ///
+    /// # Errors
+    /// In one line: a gate that this stack cannot tell, a name that has no value, a query that is no plain
+    /// selector, whose samples cannot be counted.
+    pub fn new(
+        queries: &Queries,
+        gates: &[GateSpec],
+        pace: Pace,
+        values: &Variables,
+        is_candidate: bool,
+        (since, until): (Time, Time),
+    ) -> Result<Self, String> {
+        let from = before(since, BEFORE);
+        let mut sources = BTreeMap::new();
+        for gate in gates {
+            queries.can_judge(gate).map_err(|why| format!("gate {}: {why}", gate.name.text()))?;
+            let (hits, of) = queries.needs(gate);
+            for what in [hits, of] {
+                let asked = queries.get(what).ok_or_else(|| format!("gate {}: there is no query `{}`", gate.name.text(), what.name()))?;
+                if asked.metric.is_none() {
+                    return Err(format!("query `{}` is an expression: only the samples of a plain selector can be counted", what.name()));
+                }
+                let template = if is_candidate { &asked.canary } else { &asked.stable };
+                let source = Source::new(queries, what, template, true, values, from);
+                sources.insert(what, source.map_err(|why| format!("query `{}`: {why}", what.name()))?);
+            }
+        }
+        Ok(Self { sources, counts: BTreeMap::new(), pace, from, until, kept: 0 })
+    }
+
+    /// What must be asked next; nothing when all is read.
+    pub fn due(&mut self) -> Vec<Question> {
+        let (until, pace) = (self.until, self.pace);
+        let asked = self.sources.iter_mut().flat_map(|(what, source)| {
+            let due = source.due(until, until, pace);
+            due.into_iter().map(|(kind, text, at)| Question { text, at, arm: STABLE, what: *what, kind })
+        });
+        asked.collect()
+    }
+
+    /// Takes in an answer.
+    ///
+    /// # Errors
+    /// In one line: an answer that is partial, too many series or samples.
+    pub fn take(&mut self, question: &Question, answer: Answer) -> Result<(), String> {
+        let name = question.what.name();
+        if let Some(warning) = answer.warnings.first() {
+            return Err(format!("query `{name}`: a partial answer: {warning}"));
+        }
+        let Some(source) = self.sources.get_mut(&question.what) else { return Ok(()) };
+        let came = source.take(&question.kind, &question.text, question.at, Ok(answer), self.pace);
+        if let Some(trouble) = source.trouble() {
+            return Err(format!("query `{name}`: {trouble}"));
+        }
+        if source.is_extrapolated() {
+            let most = super::source::MOST_SERIES;
+            return Err(format!("query `{name}` has more than {most} series: their samples are not counted one by one; narrow it"));
+        }
+        self.kept += came.len();
+        if self.kept > MOST {
+            return Err(format!("more than {MOST} samples: ask for less time with --since"));
+        }
+        let counted = self.counts.entry(question.what).or_default();
+        if let (Kind::Samples { .. }, Some(counter)) = (question.kind, source.counter()) {
+            let names: BTreeSet<&Arc<str>> = came.iter().filter_map(|i| i.class.instance.as_ref()).collect();
+            counted.born.extend(names.into_iter().filter_map(|name| Some((name.clone(), counter.born(name)?))));
+            counted.appeared = counter.appeared().collect();
+        }
+        counted.came.extend(came);
+        Ok(())
+    }
+
+    /// How much was read, parts of one.
+    #[must_use]
+    pub fn progress(&self) -> f64 {
+        let whole = (self.until - self.from).as_seconds_f64().max(1.0);
+        let reached = self.sources.values().map(|s| s.reached().unwrap_or(self.from)).min().unwrap_or(self.until);
+        ((reached - self.from).as_seconds_f64() / whole).clamp(0.0, 1.0)
+    }
+
+    /// What was read.
+    #[must_use]
+    pub fn history(mut self) -> History {
+        for counted in self.counts.values_mut() {
+            counted.came.sort_by_key(|i| i.at);
+        }
+        History { counts: self.counts }
+    }
+}
+
+/// Reads all of it, telling after every round how much is read.
+///
+/// # Errors
+/// In one line: what the backend says instead of an answer, and as [`Reader::take`] says.
+pub async fn read<M: Metrics>(mut reader: Reader, backend: &M, mut progress: impl FnMut(f64)) -> Result<History, String> {
+    loop {
+        let questions = reader.due();
+        if questions.is_empty() {
+            return Ok(reader.history());
+        }
+        let answers = join_all(questions.iter().map(|question| backend.instant(&question.text, question.at))).await;
+        for (question, answer) in questions.iter().zip(answers) {
+            reader.take(question, answer.map_err(|trouble| trouble.to_string())?)?;
+        }
+        progress(reader.progress());
+    }
+}
