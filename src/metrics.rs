@@ -16,6 +16,7 @@ pub mod feed;
 pub mod outcome;
 pub mod preset;
 pub mod prometheus;
+pub mod recording;
 mod selector;
 pub mod template;
 
