@@ -11,6 +11,7 @@ pub mod exit;
 pub mod freeze;
 pub mod get;
 pub mod host;
+pub mod judge;
 mod logging;
 pub mod logs;
 pub mod manual;
@@ -112,6 +113,9 @@ pub enum Verb {
     Logs(logs::LogsArgs),
     /// Check this machine, the configuration and every target, and say what to do.
     Doctor(doctor::DoctorArgs),
+    /// The configured gates on what is past: how often they stop a healthy release, what they would have caught.
+    #[command(subcommand)]
+    Judge(judge::JudgeVerb),
     /// Look at the configuration.
     #[command(subcommand)]
     Config(config::ConfigVerb),
@@ -142,6 +146,7 @@ impl Verb {
             Self::Thaw(args) => args.how.prints_json(),
             Self::Taint(args) => args.how.prints_json(),
             Self::Doctor(args) => args.output == act::Output::Json,
+            Self::Judge(verb) => verb.prints_json(),
             _ => false,
         }
     }
@@ -221,6 +226,7 @@ fn run(verb: Option<Verb>, cx: &Context) -> Result<(), Exit> {
         Some(Verb::Wait(args)) => wait::run(&args, cx, &mut out),
         Some(Verb::Logs(args)) => logs::run(&args, cx, &mut out),
         Some(Verb::Doctor(args)) => doctor::run(&args, cx, &mut out),
+        Some(Verb::Judge(verb)) => judge::run(&verb, cx, &mut out),
         Some(Verb::Config(verb)) => config::run(&verb, cx, &mut out),
         Some(Verb::Schema) => get::print_schema(&mut out),
         Some(Verb::Completions(args)) => manual::completions(&args, &mut out),

@@ -19,6 +19,8 @@ mod judged;
 mod past;
 mod watch;
 
+pub use compared::values;
+
 use crate::{
     clock::Clock,
     metrics::{Metrics, feed::Pace, preset::Queries, template::Variables},

@@ -61,7 +61,8 @@ pub const fn is_moving(rollout: &Rollout) -> bool {
 }
 
 /// What is filled into the queries of one version. What a configuration says goes before what is known.
-fn values(rollout: &Rollout, track: &Track, configured: &Variables) -> Variables {
+#[must_use]
+pub fn values(rollout: &Rollout, track: &Track, configured: &Variables) -> Variables {
     let key = &rollout.key;
     let mut values = Variables::from([
         ("service".to_owned(), key.service.as_str().to_owned()),
