@@ -304,7 +304,6 @@ impl Metrics for Recorded {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use futures::executor::block_on;
 
     fn at(second: i64) -> Time {
         Time::from_timestamp(1_767_225_600 + second, 0).unwrap()
@@ -332,22 +331,22 @@ mod tests {
         }
     }
 
-    #[test]
-    fn what_was_answered_is_answered_again() {
+    #[tokio::test]
+    async fn what_was_answered_is_answered_again() {
         let head = Head::new("shop", Variables::from([("version".into(), "1".into())]));
         let recorder = Recorder::new(Fixed("x".into()), io::Cursor::new(Vec::new()), &head).unwrap();
-        let live = block_on(recorder.instant("m{a=\"[1]\"}[10s]", at(10))).unwrap();
-        block_on(recorder.instant("m{a=\"[1]\"}[10s]", at(11))).unwrap();
+        let live = recorder.instant("m{a=\"[1]\"}[10s]", at(10)).await.unwrap();
+        recorder.instant("m{a=\"[1]\"}[10s]", at(11)).await.unwrap();
         let file = recorder.out.into_inner().unwrap().0.into_inner();
         let read = Recorded::read("file", &*file).unwrap();
         assert_eq!(read.head(), Some(&head));
-        assert_eq!(block_on(read.instant("m{a=\"[1]\"}[10s]", at(10))).unwrap().series[0].labels, live.series[0].labels);
-        assert_eq!(block_on(read.instant("m{a=\"[1]\"}[1s]", at(9))).unwrap().series[0].points[0], live.series[0].points[0]);
-        let count = block_on(read.instant("count(m{a=\"[1]\"})", at(12))).unwrap();
+        assert_eq!(read.instant("m{a=\"[1]\"}[10s]", at(10)).await.unwrap().series[0].labels, live.series[0].labels);
+        assert_eq!(read.instant("m{a=\"[1]\"}[1s]", at(9)).await.unwrap().series[0].points[0], live.series[0].points[0]);
+        let count = read.instant("count(m{a=\"[1]\"})", at(12)).await.unwrap();
         assert_eq!(count.series[0].points[0].value, Value::Number(1.0));
         assert_eq!(read.span(), Some((at(8), at(11))));
-        assert!(block_on(read.instant("other[10s]", at(10))).unwrap_err().to_string().contains("no samples of other"));
-        assert!(block_on(read.instant("sum(m)", at(10))).is_err());
+        assert!(read.instant("other[10s]", at(10)).await.unwrap_err().to_string().contains("no samples of other"));
+        assert!(read.instant("sum(m)", at(10)).await.is_err());
     }
 
     #[test]

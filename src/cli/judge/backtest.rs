@@ -201,20 +201,17 @@ async fn play(
 ) -> Result<(Vec<GateSpec>, Vec<Played>), Exit> {
     let progress = Progress::new();
     let recording = args.samples.as_deref().map(recorded).transpose()?;
-    // Files put one after the other are one: the first run says whose it is.
-    let mut kept = match (&args.record, runs.first()) {
-        (Some(path), Some(first)) => Some((BufWriter::new(new_file(path)?), first)),
-        _ => None,
-    };
+    // Recordings put one after the other are one.
+    let kept = args.record.as_deref().map(new_file).transpose()?;
     let mut used: Vec<GateSpec> = Vec::new();
     let mut played = Vec::new();
     for run in runs {
         let setting = Setting::of(loaded, &run.past.service, run.past.target.as_deref())?.with_gates(gates)?;
         let said = if let Some(recording) = &recording {
             one(&setting, recording, run, &progress).await?
-        } else if let Some((out, _)) = &mut kept {
+        } else if let Some(kept) = &kept {
             let head = Head::new(&run.past.service, run.values(&run.past.stable, &setting.metrics.variables));
-            let file = out.get_ref().try_clone().map_err(Exit::failed)?;
+            let file = kept.try_clone().map_err(Exit::failed)?;
             let recorder = Recorder::new(setting.server()?, BufWriter::new(file), &head).map_err(Exit::failed)?;
             let said = one(&setting, &recorder, run, &progress).await?;
             recorder.finish().map_err(|e| Exit::failed(format!("cannot record: {e}")))?;

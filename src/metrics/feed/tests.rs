@@ -148,6 +148,47 @@ fn a_run_is_judged_from_its_beginning_however_late_one_looks() {
 }
 
 #[test]
+fn a_past_that_was_read_makes_the_same_intervals() {
+    let store = Store::new(2_000, &|t| (t / 100) as f64);
+    let gates = [gate("errors"), gate("slow"), gate("p99")];
+    let mut live = feed(&gates, 1_800);
+    round(&mut live, &store, 1_800, &mut |_| None);
+    let fed = live.intervals();
+    let read = |version: &str, is_candidate: bool| {
+        let mut reader = history::Reader::new(&queries(), &gates, PACE, &values(version), is_candidate, (at(0), at(1_800))).unwrap();
+        for _ in 0..100 {
+            for question in reader.due() {
+                reader.take(&question, store.answer(&question)).unwrap();
+            }
+        }
+        assert!(reader.due().is_empty() && reader.progress() == 1.0);
+        reader.history()
+    };
+    let (stable, candidate) = (read("v1", false), read("v2", true));
+    let course = [(at(0), Some(0.1)), (at(1_000), Some(0.25))];
+    let again = history::intervals(&queries(), &gates, &course, (at(0), at(1_800)), (Some(&candidate), &stable));
+    for gate in &gates {
+        let of = |all: &[(GateId, Interval)]| all.iter().filter(|(id, _)| *id == gate.name).map(|(_, i)| i.clone()).collect::<Vec<_>>();
+        assert!(of(&again).len() > 50, "{:?}", gate.name);
+        assert_eq!(of(&fed), of(&again), "{:?}", gate.name);
+    }
+    let traffic = stable.traffic(at(0), at(1_500));
+    assert_eq!(traffic.keys().map(|name| &**name).collect::<Vec<_>>(), ["v1"]);
+    assert!((traffic["v1"] - 90.0 * 1_500.0).abs() < 1_500.0, "{traffic:?}");
+}
+
+#[test]
+fn what_is_partial_or_too_much_is_no_past() {
+    let mut reader = history::Reader::new(&queries(), &[gate("errors")], PACE, &values("v1"), false, (at(0), at(900))).unwrap();
+    let question = reader.due().remove(0);
+    let partial = Answer { warnings: vec!["a store is down".into()], ..Answer::default() };
+    assert!(reader.take(&question, partial).unwrap_err().contains("partial"));
+    let many = Raw { at: question.at, value: Value::Number(2_001.0) };
+    let many = Answer { series: vec![Series { labels: Labels::default(), points: vec![many] }], ..Answer::default() };
+    assert!(reader.take(&question, many).unwrap_err().contains("more than 2000 series"));
+}
+
+#[test]
 fn what_warms_up_is_not_judged_for_latency() {
     let store = Store::new(600, &|_| 0.0);
     let mut feed = feed(&[gate("errors"), gate("slow")], 600);
