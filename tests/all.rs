@@ -26,6 +26,7 @@ mod json;
 mod metrics;
 mod presets;
 mod proxy;
+mod rehearsal;
 #[path = "replay/library.rs"]
 #[allow(dead_code, reason = "shared with a program of its own")]
 mod replay;

@@ -13,10 +13,7 @@
 //! any order; several files put one after the other are one, and what `values` says last counts.
 
 use super::{Alert, Answer, Labels, Metrics, Native, Point, Series, Trouble, Value, template::Variables};
-use crate::model::{
-    text::Text,
-    time::Time,
-};
+use crate::model::{text::Text, time::Time};
 use serde::{Deserialize, Serialize};
 use std::{
     collections::BTreeMap,
@@ -96,7 +93,10 @@ impl Written {
             Self::Histogram { count, sum, buckets } => Value::Histogram(Native {
                 count: count.parse().ok()?,
                 sum: sum.parse().ok()?,
-                buckets: buckets.iter().map(|(l, h, n)| Some((l.parse().ok()?, h.parse().ok()?, n.parse().ok()?))).collect::<Option<_>>()?,
+                buckets: buckets
+                    .iter()
+                    .map(|(l, h, n)| Some((l.parse().ok()?, h.parse().ok()?, n.parse().ok()?)))
+                    .collect::<Option<_>>()?,
             }),
         })
     }
@@ -262,9 +262,10 @@ impl Recorded {
     }
 
     fn between(&self, selector: &str, from: Time, to: Time) -> Result<Vec<Series>, Trouble> {
-        let all = self.series.get(selector).ok_or_else(|| Trouble::Failed {
-            why: format!("{} has no samples of {selector}", self.place).into(),
-        })?;
+        let all = self
+            .series
+            .get(selector)
+            .ok_or_else(|| Trouble::Failed { why: format!("{} has no samples of {selector}", self.place).into() })?;
         let points = |samples: &BTreeMap<Time, Value>| -> Vec<Point> {
             samples.range(from..=to).map(|(at, value)| Point { at: *at, value: value.clone() }).collect()
         };

@@ -151,7 +151,8 @@ impl Groups {
             start = end;
         }
         let traffic: Vec<BTreeMap<Arc<str>, f64>> = times.iter().map(|(from, to, _)| stable.traffic(*from, *to)).collect();
-        let mut order: Vec<Arc<str>> = traffic.first()?.keys().filter(|name| traffic.iter().all(|t| t.contains_key(*name))).cloned().collect();
+        let mut order: Vec<Arc<str>> =
+            traffic.first()?.keys().filter(|name| traffic.iter().all(|t| t.contains_key(*name))).cloned().collect();
         if order.len() < 2 {
             return None;
         }
@@ -174,9 +175,7 @@ impl Groups {
 
     fn play(&self, stage: &Stage<'_>, all: &History, since: Time) -> BTreeMap<GateId, Said> {
         // Until it goes over an instance is stable's, as all are before the run; no sample is lost.
-        let is_over = |i: &Increment| {
-            i.class.instance.as_ref().and_then(|name| self.over.get(name)).is_some_and(|over| i.at > *over)
-        };
+        let is_over = |i: &Increment| i.class.instance.as_ref().and_then(|name| self.over.get(name)).is_some_and(|over| i.at > *over);
         let early = since - chrono::Duration::minutes(10);
         let candidate = all.part(since, self.until, is_over);
         let stable = all.part(early, self.until, |i| !is_over(i));

@@ -76,14 +76,27 @@ mod tests {
     fn a_share_lasts_until_what_ends_it() {
         let weight = |percent| StepSpec::Weight(Weight::from_percent(percent).unwrap());
         let pause = |secs| StepSpec::Pause(Pause::For(Duration::from_secs(secs)));
-        let steps = [weight(0.0), pause(9), weight(5.0), pause(60), pause(30), weight(25.0), StepSpec::Gate(Gates::All), weight(50.0), weight(100.0)];
+        let steps = [
+            weight(0.0),
+            pause(9),
+            weight(5.0),
+            pause(60),
+            pause(30),
+            weight(25.0),
+            StepSpec::Gate(Gates::All),
+            weight(50.0),
+            weight(100.0),
+        ];
         let all: Vec<(f64, u64)> = legs(&steps).iter().map(|leg| (leg.share, leg.lasts.as_secs())).collect();
         assert_eq!(all, [(0.05, 90), (0.25, 600), (0.5, 600)]);
     }
 
     #[test]
     fn a_plan_is_written_in_a_line() {
-        assert_eq!(parse("5:10m, 25%:1h").unwrap().iter().map(|l| (l.share, l.lasts.as_secs())).collect::<Vec<_>>(), [(0.05, 600), (0.25, 3_600)]);
+        assert_eq!(
+            parse("5:10m, 25%:1h").unwrap().iter().map(|l| (l.share, l.lasts.as_secs())).collect::<Vec<_>>(),
+            [(0.05, 600), (0.25, 3_600)]
+        );
         for wrong in ["", "5", "0:1m", "100:1m", "5:0s", "x:1m", "5:1m,"] {
             assert!(parse(wrong).unwrap_err().contains("write 5:10m"), "{wrong}");
         }

@@ -16,7 +16,8 @@ fn at(second: i64) -> Time {
 }
 
 fn queries(instances: &str) -> Queries {
-    let written = format!("requests = 'req{{v=\"{{{{version}}}}\"}}'\ncode_label = \"code\"\ngrpc_label = \"\"\ninstance_label = \"{instances}\"");
+    let written =
+        format!("requests = 'req{{v=\"{{{{version}}}}\"}}'\ncode_label = \"code\"\ngrpc_label = \"\"\ninstance_label = \"{instances}\"");
     Queries::of("istio", &toml::from_str(&written).unwrap()).unwrap()
 }
 
@@ -116,22 +117,28 @@ fn healthy(burst: f64) -> Load {
     Load { instances: 8, rate: 10.0, errors: |_| 0.01, burst, sick: 1.0, times: (0, 6 * 3_600) }
 }
 
+/// Pasts that are independent, since runs of one past overlap. Bursts of 10 on 8 instances are too few in an
+/// interval for their dispersion to be seen whole: no promise is made there, and it is still seldom.
 #[test]
 fn a_healthy_service_is_not_reverted() {
     let gates = [gate("revert")];
     let queries = queries("pod");
-    for (seed, burst) in [(1, 1.0), (2, 5.0), (3, 10.0)] {
-        let stage = Stage { queries: &queries, gates: &gates, look_back: Duration::from_secs(3_600) };
-        let mut told = 0;
-        let report = play(&stage, &setup(100, seed), &healthy(burst).history(seed, "pod"), |n| told = n).unwrap();
-        assert_eq!((report.runs, report.instances, told), (100, 8, 100));
-        assert!(report.together.reverted.n <= 1, "bursts of {burst}: {report:?}");
-        assert_eq!(report.gates[0].fails.n, report.together.reverted.n);
-        assert!(report.gates[0].passed.n > 0 && report.gates[0].seconds_to_pass.is_some(), "{report:?}");
-        // A quarter of 8 instances for ten minutes and a half for ten more.
-        assert!((report.gates[0].samples / 36_000.0 - 1.0).abs() < 0.05, "{report:?}");
-        assert!(report.shares.iter().all(|s| !s.off && (s.asked - s.played).abs() < 1.0), "{report:?}");
-        assert_eq!(report.side_by_side, 15);
+    let stage = Stage { queries: &queries, gates: &gates, look_back: Duration::from_secs(3_600) };
+    for (burst, most) in [(1.0, 1), (2.0, 1), (5.0, 1), (10.0, 3)] {
+        let (mut reverted, mut played) = (0, 0);
+        for seed in 0..8 {
+            let mut told = 0;
+            let report = play(&stage, &setup(15, seed), &healthy(burst).history(1_000 + seed, "pod"), |n| told = n).unwrap();
+            assert_eq!((report.runs, report.instances, report.side_by_side, told), (15, 8, 15, 15));
+            assert_eq!(report.gates[0].fails.n, report.together.reverted.n);
+            assert!(report.gates[0].passed.n > 0 && report.gates[0].seconds_to_pass.is_some(), "{report:?}");
+            // A quarter of 8 instances for ten minutes and a half for ten more.
+            assert!((report.gates[0].samples / 36_000.0 - 1.0).abs() < 0.05, "{report:?}");
+            assert!(report.shares.iter().all(|s| !s.off && (s.asked - s.played).abs() < 1.0), "{report:?}");
+            reverted += report.together.reverted.n;
+            played += report.runs;
+        }
+        assert!(reverted * 100 <= most * played, "bursts of {burst}: {reverted} of {played}");
     }
 }
 
@@ -214,7 +221,8 @@ fn bad_releases_are_caught_and_good_ones_are_not() {
 
 #[test]
 fn other_gates_say_something_else() {
-    let strict: GateSpec = toml::from_str("name = \"errors\"\nsignal = \"errors\"\ninterval = \"30s\"\nlimit = 0.5\non_fail = \"hold\"").unwrap();
+    let strict: GateSpec =
+        toml::from_str("name = \"errors\"\nsignal = \"errors\"\ninterval = \"30s\"\nlimit = 0.5\non_fail = \"hold\"").unwrap();
     let mild = [gate("advise")];
     let good = |gates: &[GateSpec]| report(gates, &[past(Label::Good, 3_600, |_| 0.01, gates, 50)]);
     assert_eq!(good(&mild).runs[0].outcome, "passed");

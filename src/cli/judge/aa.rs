@@ -6,6 +6,7 @@ use crate::{
         connect::{self, Named},
         exit,
     },
+    config::Loaded,
     metrics::{
         feed::history::History,
         recording::{Head, Recorder},
@@ -45,6 +46,9 @@ pub struct AaArgs {
     /// Shares and how long each lasts [default: the service's own steps, else 5, 10, 25 and 50 % for 10m each].
     #[arg(long, value_name = "5:10m,25:10m", value_parser = plan)]
     pub plan: Option<std::sync::Arc<[Leg]>>,
+    /// What the series call stable, without asking its target: also one that was stable then.
+    #[arg(long, value_name = "VERSION", conflicts_with = "samples")]
+    pub stable: Option<String>,
     /// Use samples that were recorded, and ask nobody; all of them.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["record", "since", "until"])]
     pub samples: Option<PathBuf>,
@@ -85,7 +89,10 @@ pub fn run(args: &AaArgs, cx: &Context, out: &mut impl Write) -> Result<(), Exit
             let stable = setting.past(&recording, &head.values, false, span, &progress).await?;
             (setting, stable, span)
         } else {
-            let (setting, values) = live(cx, &loaded, args).await?;
+            let (setting, values) = match &args.stable {
+                Some(version) => named(cx, &loaded, service, version)?,
+                None => live(cx, &loaded, args).await?,
+            };
             let long = args.since.checked_sub(args.until).filter(|span| *span <= LONGEST && !span.is_zero());
             let long = long.ok_or_else(|| Exit::usage("--since must be longer ago than --until, and by at most 31 days"))?;
             let ago = |span: Duration| chrono::Duration::from_std(span).ok().and_then(|span| now.checked_sub_signed(span));
@@ -125,7 +132,7 @@ pub fn run(args: &AaArgs, cx: &Context, out: &mut impl Write) -> Result<(), Exit
 }
 
 /// The service as it runs now: how it is judged, and what stable is called.
-async fn live<'a>(cx: &Context, loaded: &'a crate::config::Loaded, args: &AaArgs) -> Result<(Setting<'a>, Variables), Exit> {
+async fn live<'a>(cx: &Context, loaded: &'a Loaded, args: &AaArgs) -> Result<(Setting<'a>, Variables), Exit> {
     let targets = connect::targets(cx)?;
     let rollout = connect::pick(connect::rollouts(&targets).await, &args.service)?;
     let is_host = targets.iter().any(|t| t.is(&rollout) && t.socket().is_some());
@@ -144,10 +151,23 @@ async fn live<'a>(cx: &Context, loaded: &'a crate::config::Loaded, args: &AaArgs
     Ok((setting, values))
 }
 
+/// A version that is named: it fills whatever queries tell versions by.
+fn named<'a>(cx: &Context, loaded: &'a Loaded, service: &str, version: &str) -> Result<(Setting<'a>, Variables), Exit> {
+    let setting = Setting::of(loaded, service, cx.global.target.as_deref())?.with_gates(None)?;
+    let known = [("service", service), ("version", version), ("pod_hash", version)];
+    let mut values: Variables = known.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+    values.extend(cx.global.namespace.first().map(|namespace| ("namespace".to_owned(), namespace.clone())));
+    values.extend(setting.metrics.variables.clone());
+    Ok((setting, values))
+}
+
 /// What of a past there is, and a line where that is less than was asked for.
 fn covered(service: &str, stable: &History, (since, until): (Time, Time)) -> Result<((Time, Time), Option<String>), Exit> {
     let (Some(first), Some(last)) = (stable.begins(), stable.ends()) else {
-        return Err(Exit::failed(format!("{}: no samples of stable in that time; `cutover doctor` asks for its series", service.escape_debug())));
+        return Err(Exit::failed(format!(
+            "{}: no samples of stable in that time; `cutover doctor` asks for its series",
+            service.escape_debug()
+        )));
     };
     let late = first - since > chrono::Duration::minutes(2);
     let told = late.then(|| format!("samples exist from {} on: that is what is looked at", first.format("%F %T UTC")));
@@ -155,7 +175,8 @@ fn covered(service: &str, stable: &History, (since, until): (Time, Time)) -> Res
 }
 
 fn lines(report: &Report) -> Vec<String> {
-    let mut rows = vec![["GATE", "ON FAIL", "FAILED", "95 %", "HELD", "PASSED", "TIME TO PASS", "REQUESTS", "PHI"].map(str::to_owned).to_vec()];
+    let mut rows =
+        vec![["GATE", "ON FAIL", "FAILED", "95 %", "HELD", "PASSED", "TIME TO PASS", "REQUESTS", "PHI"].map(str::to_owned).to_vec()];
     for gate in &report.gates {
         let (fails, between) = gate.fails.text();
         rows.push(vec![
@@ -176,14 +197,18 @@ fn lines(report: &Report) -> Vec<String> {
         let (n, share) = part.text();
         lines.push(format!("a healthy release would have been {what}: {n}, {share}"));
     }
-    let shares: Vec<String> = report.shares.iter().map(|s| format!("{:.3}", s.played).trim_end_matches('0').trim_end_matches('.').to_owned()).collect();
+    let shares: Vec<String> =
+        report.shares.iter().map(|s| format!("{:.3}", s.played).trim_end_matches('0').trim_end_matches('.').to_owned()).collect();
     lines.push(format!("{} runs with {} instances, shares played: {} %", report.runs, report.instances, shares.join(", ")));
     let off: Vec<String> = report.shares.iter().filter(|s| s.off).map(|s| format!("{}", s.asked)).collect();
     if !off.is_empty() {
         lines.push(format!("too few instances to play {} %: the share beside it was played", off.join(", ")));
     }
     if report.side_by_side < report.runs {
-        lines.push(format!("the past holds {} such runs side by side: overlapping ones are not independent, the true interval is wider", report.side_by_side));
+        lines.push(format!(
+            "the past holds {} such runs side by side: overlapping ones are not independent, the true interval is wider",
+            report.side_by_side
+        ));
     }
     lines
 }

@@ -240,7 +240,8 @@ async fn one(setting: &Setting<'_>, backend: &impl Metrics, run: &Checked, told:
         }
     }
     if let Some(first) = stable.begins().filter(|first| *first - run.since > chrono::Duration::minutes(2)) {
-        let line = format!("{}: samples of stable exist from {} on, later than the run", run.name.escape_debug(), first.format("%F %T UTC"));
+        let line =
+            format!("{}: samples of stable exist from {} on, later than the run", run.name.escape_debug(), first.format("%F %T UTC"));
         let _ = writeln!(std::io::stderr().lock(), "cutover: {line}");
     }
     let (queries, gates, look_back) = (setting.queries.clone(), setting.gates.clone(), setting.look_back);

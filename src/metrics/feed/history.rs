@@ -78,7 +78,8 @@ impl History {
     /// What came after `from`, up to `until`, of those that are wanted.
     #[must_use]
     pub fn part(&self, from: Time, until: Time, wanted: impl Fn(&Increment) -> bool) -> Self {
-        let part = |c: &Counted| Counted { came: within(&c.came, from, until).iter().filter(|i| wanted(i)).cloned().collect(), ..c.clone() };
+        let part =
+            |c: &Counted| Counted { came: within(&c.came, from, until).iter().filter(|i| wanted(i)).cloned().collect(), ..c.clone() };
         Self { counts: self.counts.iter().map(|(what, counted)| (*what, part(counted))).collect() }
     }
 }

@@ -1,0 +1,174 @@
+//! `cutover judge` against a real Prometheus.
+
+use crate::support::{
+    host::{CUTOVER, PATIENCE},
+    http::{Fake, reply},
+    prometheus::{Server, scraping},
+};
+use chrono::{DateTime, SecondsFormat, Utc};
+use serde_json::Value;
+use std::{
+    fmt::Write,
+    fs,
+    path::Path,
+    process::{Command, Output},
+    sync::atomic::{AtomicU64, Ordering},
+    thread,
+    time::{Duration, Instant},
+};
+use tempfile::TempDir;
+
+/// Four instances of v1 that never fail, two of v2 of whose requests every fifth does: with every scrape 100
+/// requests more of each.
+fn exporter() -> Fake {
+    let scrapes = AtomicU64::new(0);
+    Fake::new(move |_, client| {
+        let n = scrapes.fetch_add(1, Ordering::SeqCst) + 1;
+        let mut text = String::new();
+        for (version, pod, bad) in [("v1", "a", 0), ("v1", "b", 0), ("v1", "c", 0), ("v1", "d", 0), ("v2", "e", 20), ("v2", "f", 20)] {
+            for (code, each) in [(200, 100 - bad), (503, bad)] {
+                writeln!(text, "req_total{{version=\"{version}\",pod=\"{pod}\",code=\"{code}\"}} {}", n * each).unwrap();
+            }
+        }
+        reply(client, 200, "content-type: text/plain; version=0.0.4\r\n", text.as_bytes())
+    })
+}
+
+/// By what its instances are told apart.
+const POD: &str = "instance_label = \"pod\"";
+
+const GATE: &str = "name = \"errors\"\nsignal = \"errors\"\ninterval = \"1s\"\n";
+
+/// A configuration with one service; `more` is said of its queries.
+fn config(dir: &Path, url: &str, more: &str) {
+    let text = format!(
+        "version = 1\n[metrics]\nkind = \"prometheus\"\nurl = \"{url}\"\nevery = \"1s\"\n\
+         [metrics.query]\nrequests = 'req_total{{version=\"{{{{version}}}}\"}}'\ncode_label = \"code\"\ncode_values = \"status\"\n\
+         {more}\n\
+         [[service]]\nname = \"shop\"\nlisten = \"127.0.0.1:1\"\ncommand = [\"./a\"]\nreadiness = {{ path = \"/\" }}\nsteps = [{{ weight = 25 }}, {{ gate = \"all\" }}]\n\
+         [[service.gate]]\n{GATE}on_fail = \"revert\"\n"
+    );
+    fs::write(dir.join("config.toml"), text).unwrap();
+}
+
+fn judge(dir: &Path, args: &[&str]) -> Output {
+    let mut command = Command::new(CUTOVER);
+    command.env_clear().env("HOME", dir).env("XDG_RUNTIME_DIR", dir).current_dir(dir);
+    command.args(["--config", "config.toml", "judge"]).args(args).output().unwrap()
+}
+
+fn ok(dir: &Path, args: &[&str]) -> String {
+    let output = judge(dir, args);
+    assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// The code, and the one line that is said.
+fn refused(dir: &Path, args: &[&str]) -> (i32, String) {
+    let output = judge(dir, args);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(said.lines().count(), 1, "{said}");
+    (output.status.code().unwrap(), said)
+}
+
+fn stamp(at: DateTime<Utc>) -> String {
+    at.to_rfc3339_opts(SecondsFormat::Millis, true)
+}
+
+#[test]
+fn what_prometheus_keeps_is_judged_again() {
+    let exporter = exporter();
+    let Some(server) = Server::prometheus(&scraping(exporter.port), "") else { return };
+    let dir = TempDir::new().unwrap();
+    let dir = dir.path();
+    config(dir, &server.url, POD);
+    let began = Instant::now();
+    while exporter.asked().len() < 12 {
+        assert!(began.elapsed() < PATIENCE, "it is not scraped");
+        thread::sleep(Duration::from_millis(50));
+    }
+    let aa = ["aa", "shop", "--stable", "v1", "--plan", "25:2s,50:2s", "--runs", "20", "-o", "json"];
+
+    let first = ok(dir, &[&aa[..], &["--record", "samples"]].concat());
+    let report: Value = serde_json::from_str(&first).unwrap();
+    let report = &report["aa"];
+    assert_eq!((report["runs"].as_u64(), report["instances"].as_u64()), (Some(20), Some(4)), "{report}");
+    assert_eq!((report["together"]["reverted"]["n"].as_u64(), report["shares"][0]["off"].as_bool()), (Some(0), Some(false)), "{report}");
+    assert!(report["gates"][0]["samples"].as_f64().unwrap() >= 100.0, "{report}");
+
+    // What was recorded says the same, and the server is not asked.
+    drop(server);
+    let samples = ["aa", "shop", "--plan", "25:2s,50:2s", "--runs", "20", "--samples", "samples"];
+    let table = ok(dir, &samples);
+    assert!(table.lines().next().unwrap().starts_with("GATE    ON FAIL  FAILED"), "{table}");
+    assert!(table.contains("a healthy release would have been reverted: 0/20, 0.0 % (0.0 to 16.8)"), "{table}");
+    assert!(table.contains("shares played: 25, 50 %"), "{table}");
+    let again: Value = serde_json::from_str(&ok(dir, &[&samples[..], &["-o", "json"]].concat())).unwrap();
+    assert_eq!(again["aa"]["gates"][0]["fails"], report["gates"][0]["fails"]);
+
+    let (code, said) = refused(dir, &["aa", "shop", "--stable", "v1", "--record", "samples"]);
+    assert!(code == 2 && said.contains("must be a new file"), "{said}");
+    let (code, said) = refused(dir, &["aa", "shop", "--stable", "v1"]);
+    assert!(code == 3 && said.contains("cannot reach"), "{said}");
+    let (code, said) = refused(dir, &["aa", "shoe", "--stable", "v1"]);
+    assert!(code == 2 && said.contains("no service `shoe`"), "{said}");
+    let (_, said) = refused(dir, &["aa", "shop", "--samples", "samples", "--plan", "25:10m"]);
+    assert!(said.contains("are not enough for a plan of 10m"), "{said}");
+    config(dir, "http://127.0.0.1:1", "");
+    let (_, said) = refused(dir, &samples);
+    assert!(said.contains("instances cannot be told apart"), "{said}");
+}
+
+#[test]
+fn past_rollouts_are_played_with_other_gates() {
+    let exporter = exporter();
+    let Some(server) = Server::prometheus(&scraping(exporter.port), "") else { return };
+    let dir = TempDir::new().unwrap();
+    let dir = dir.path();
+    config(dir, &server.url, POD);
+    let began = Instant::now();
+    while exporter.asked().len() < 2 {
+        assert!(began.elapsed() < PATIENCE, "it is not scraped");
+        thread::sleep(Duration::from_millis(50));
+    }
+    let since = Utc::now();
+    while exporter.asked().len() < 14 {
+        assert!(began.elapsed() < PATIENCE, "it is not scraped");
+        thread::sleep(Duration::from_millis(50));
+    }
+    let run = |name: &str, stable: &str, candidate: &str, label: &str| {
+        let (since, until) = (stamp(since), stamp(Utc::now()));
+        format!(
+            "[[run]]\nname = \"{name}\"\nservice = \"shop\"\nstable = \"{stable}\"\ncandidate = \"{candidate}\"\n\
+             since = {since}\nuntil = {until}\nlabel = \"{label}\"\n"
+        )
+    };
+    fs::write(dir.join("runs.toml"), run("bad", "v1", "v2", "bad") + &run("good", "v2", "v1", "good")).unwrap();
+    let backtest = |more: &[&str]| -> Value {
+        let said = ok(dir, &[&["backtest", "runs.toml", "-o", "json"], more].concat());
+        serde_json::from_str::<Value>(&said).unwrap()["backtest"].clone()
+    };
+    let report = backtest(&["--record", "samples"]);
+    let outcomes = |report: &Value| (0..2).map(|n| report["runs"][n]["outcome"].as_str().unwrap().to_owned()).collect::<Vec<_>>();
+    assert_eq!(outcomes(&report), ["caught", "passed"], "{report}");
+    assert!(report["together"]["worst_seconds"].as_u64().unwrap() <= 12, "{report}");
+    assert_eq!(report["peers"].as_array().unwrap().len(), 3);
+    // Both runs are in what was recorded.
+    drop(server);
+    assert_eq!(outcomes(&backtest(&["--samples", "samples"])), ["caught", "passed"]);
+    // A gate that only looks at how long requests take has nothing to look at.
+    fs::write(dir.join("gates.toml"), "[[gate]]\nname = \"slow\"\nsignal = \"p99\"\n").unwrap();
+    let (code, said) = refused(dir, &["backtest", "runs.toml", "--samples", "samples", "--gates", "gates.toml"]);
+    assert!(code == 3 && said.contains("no samples of"), "{said}");
+    // One that allows a lot.
+    fs::write(dir.join("gates.toml"), format!("[[gate]]\n{GATE}limit = 90\nr_max = 100\non_fail = \"advise\"\n")).unwrap();
+    let table = ok(dir, &["backtest", "runs.toml", "--samples", "samples", "--gates", "gates.toml"]);
+    assert!(table.starts_with("RULE") && table.contains("Kayenta") && table.contains("errors  "), "{table}");
+
+    fs::write(dir.join("none.toml"), run("x", "v1", "v9", "bad")).unwrap();
+    let (_, said) = refused(dir, &["backtest", "none.toml", "--samples", "samples"]);
+    assert!(said.contains("x: ") && said.contains("no samples of req_total"), "{said}");
+    fs::write(dir.join("none.toml"), run("x", "v1", "v2", "odd")).unwrap();
+    let (code, said) = refused(dir, &["backtest", "none.toml"]);
+    assert!(code == 2 && said.contains("none.toml:8: "), "{said}");
+}
