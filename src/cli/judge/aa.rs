@@ -16,7 +16,7 @@ use crate::{
     observe,
     rehearse::{
         Stage,
-        aa::{Report, Setup, play},
+        aa::{Report, Setup, Share, play},
         plan::{self, Leg},
     },
 };
@@ -197,12 +197,14 @@ fn lines(report: &Report) -> Vec<String> {
         let (n, share) = part.text();
         lines.push(format!("a healthy release would have been {what}: {n}, {share}"));
     }
-    let shares: Vec<String> =
-        report.shares.iter().map(|s| format!("{:.3}", s.played).trim_end_matches('0').trim_end_matches('.').to_owned()).collect();
-    lines.push(format!("{} runs with {} instances, shares played: {} %", report.runs, report.instances, shares.join(", ")));
-    let off: Vec<String> = report.shares.iter().filter(|s| s.off).map(|s| format!("{}", s.asked)).collect();
-    if !off.is_empty() {
-        lines.push(format!("too few instances to play {} %: the share beside it was played", off.join(", ")));
+    let percents = |which: &dyn Fn(&Share) -> Option<f64>| {
+        let all: Vec<String> = report.shares.iter().filter_map(which).map(percent).collect();
+        all.join(", ")
+    };
+    lines.push(format!("{} runs with {} instances, shares played: {} %", report.runs, report.instances, percents(&|s| Some(s.played))));
+    if report.shares.iter().any(|s| s.off) {
+        let (asked, played) = (percents(&|s| s.off.then_some(s.asked)), percents(&|s| s.off.then_some(s.played)));
+        lines.push(format!("more instances are needed to play {asked} %: {played} % was played instead"));
     }
     if report.side_by_side < report.runs {
         lines.push(format!(
@@ -211,4 +213,10 @@ fn lines(report: &Report) -> Vec<String> {
         ));
     }
     lines
+}
+
+/// With one decimal, where there is one.
+fn percent(percent: f64) -> String {
+    let text = format!("{percent:.1}");
+    text.strip_suffix(".0").map_or_else(|| text.clone(), str::to_owned)
 }
