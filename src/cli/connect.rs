@@ -21,7 +21,7 @@ use crate::{
             ArgoRuntime,
             connect::{Settings, proxy::Proxies},
         },
-        host::{HostRuntime, Refused},
+        host::{HostRuntime, Refused, seat::Seat},
         supervise::Policy,
     },
 };
@@ -81,6 +81,17 @@ impl Target {
             At::Host(_) => self.host().map(|host| Client::Host(Box::new(host))),
             At::Argo(settings) => Ok(Client::Argo(Box::new(ArgoRuntime::new((**settings).clone(), Arc::new(SystemClock::start()))))),
         }
+    }
+
+    /// A client that other consoles are told of, where the runtime knows consoles.
+    ///
+    /// # Errors
+    /// See [`Self::client`].
+    pub fn console(&self, console: &str, name: Option<&str>) -> Result<Client, Exit> {
+        Ok(match self.client()? {
+            Client::Host(host) => Client::Host(Box::new(host.seated(Seat::new(Raw::new(console), name.map(Text::clean))))),
+            other => other,
+        })
     }
 
     /// The host it is.
