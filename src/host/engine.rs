@@ -7,6 +7,7 @@
 //! at most [`BACK_WAITS`](super::commit::BACK_WAITS), and what was pending is decided anew afterwards.
 
 mod acting;
+mod content;
 mod draining;
 mod judging;
 mod looking;

@@ -91,6 +91,7 @@ fn said(shared: &Shared, instance: &Instance, cells: bool) -> String {
     if instance.parts.iter().any(|p| p.differs) {
         words.push("runs another digest".into());
     }
+    words.extend(instance.parts.iter().filter_map(|p| Some(format!("NOT AS SEALED: {}", p.wrong.as_ref()?))));
     if let Some(usage) = &instance.usage {
         words.extend(grew(usage, shared, instance));
         if usage.probe_failures > 0 {
