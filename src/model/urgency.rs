@@ -4,7 +4,7 @@ use super::{
     back::How,
     gate::Verdict,
     instance::InstanceState,
-    rollout::{Hold, Phase, Rollout, Standing},
+    rollout::{Hold, Known, Phase, Rollout, Standing},
     spec::OnFail,
     time::{Time, elapsed},
 };
@@ -182,7 +182,9 @@ fn down(r: &Rollout) -> Option<Urgency> {
 /// Of a rollout that has nowhere to go and all its instances.
 fn at_rest(r: &Rollout, entered: Option<Time>) -> Urgency {
     let stable = r.stable().map(|t| &t.version.id);
-    let baking = r.versions.iter().any(|k| Some(&k.version.id) == stable && matches!(k.standing, Standing::Baking { .. }));
+    let bakes = |k: &Known| Some(&k.version.id) == stable && matches!(k.standing, Standing::Baking { .. });
+    // What was gone back to is not the newest version, however short its own time was.
+    let baking = r.phase == Phase::Completed && r.versions.iter().any(bakes);
     let back = match r.back.how {
         How::Already { since } => Some(since),
         _ => None,

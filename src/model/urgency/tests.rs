@@ -127,6 +127,7 @@ fn at_rest_its_instances_and_its_bake_tell() {
     assert_eq!(of(Phase::Completed, |r| r.tracks.clear()), "failing");
     let bakes = |r: &mut Rollout| r.versions = vec![known(Standing::Baking { until: at("15:00") })];
     assert_eq!(of(Phase::Completed, bakes), "baking since 14:00 (34 m)");
+    assert_eq!(of(Phase::Reverted, bakes), "healthy since 14:00 (34 m)", "what was gone back to is not the newest");
     assert_eq!(of(Phase::Completed, |r| r.versions = vec![known(Standing::Good)]), "healthy since 14:00 (34 m)");
     assert_eq!(of(Phase::Progressing, bakes), "running since 14:00 (34 m)");
     let other = |r: &mut Rollout| {
