@@ -10,7 +10,14 @@
 //! A backend is only asked. It never waits and asks again by itself, and what it cannot answer is a
 //! [`Trouble`], never a number.
 
+pub mod check;
+pub mod counting;
+pub mod feed;
+pub mod outcome;
+pub mod preset;
 pub mod prometheus;
+mod selector;
+pub mod template;
 
 use crate::model::{
     text::{Raw, Text},

@@ -23,6 +23,7 @@ mod instances;
 mod journal;
 mod json;
 mod metrics;
+mod presets;
 mod proxy;
 #[path = "replay/library.rs"]
 #[allow(dead_code, reason = "shared with a program of its own")]

@@ -58,6 +58,8 @@ pub struct VersionMetrics {
     pub ready: u32,
     /// Instances there should be.
     pub desired: u32,
+    /// How often each of its instances was started again, by its name.
+    pub restarts: Vec<(Text, u32)>,
 }
 
 const PHASES: [&str; 8] = ["idle", "progressing", "held", "reverting", "reverted", "completed", "failed", "unknown"];
@@ -68,9 +70,10 @@ const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
 /// A counter of [`Totals`] with its name and meaning.
 type Counter = (&'static str, &'static str, fn(&Totals) -> u64);
 
-const COUNTERS: [Counter; 9] = [
+const COUNTERS: [Counter; 10] = [
     ("cutover_requests_started_total", "Requests for which the version was picked.", |t| t.started),
     ("cutover_request_errors_total", "Requests answered with 5xx or not at all.", |t| t.errors),
+    ("cutover_timed_out_requests_total", "Requests that were not answered in time.", |t| t.timeouts),
     ("cutover_slow_requests_total", "Requests slower than the threshold frozen at the start of the run.", |t| t.slow),
     ("cutover_aborted_requests_total", "Requests whose client went away before the end of the answer.", |t| t.aborted),
     ("cutover_unavailable_requests_total", "Requests meant for the version while it had no ready instance.", |t| t.unavailable),
@@ -148,6 +151,12 @@ pub fn render(services: &[ServiceMetrics]) -> String {
         page.family(name, "counter", help);
         for (s, v) in versions() {
             page.version(name, s, v, None, value(&v.totals));
+        }
+    }
+    page.family("cutover_instance_restarts_total", "counter", "Times that instances were started again.");
+    for (s, v) in versions() {
+        for (slot, restarts) in &v.restarts {
+            page.version("cutover_instance_restarts_total", s, v, Some(("slot", slot)), restarts);
         }
     }
     for (name, help, value) in GAUGES {

@@ -117,6 +117,7 @@ fn version_metrics(service: &Service, track: &Track) -> VersionMetrics {
         programmed: weight(track.share.programmed),
         ready: track.pools.iter().map(|p| p.ready).sum(),
         desired: track.pools.iter().map(|p| p.desired).sum(),
+        restarts: track.pools.iter().flat_map(|p| &p.instances).map(|i| (i.id.text(), i.restarts)).collect(),
     }
 }
 

@@ -35,6 +35,7 @@ fn page() -> String {
         programmed: weight,
         ready: 2,
         desired: 3,
+        restarts: vec![("a".into(), 2)],
     };
     render(&[ServiceMetrics {
         service: "shop".into(),
@@ -95,6 +96,8 @@ fn every_line_is_one_sample_of_its_family() {
         (format!("cutover_requests_total{{{stable},class=\"5xx\"}}"), 1.0),
         (format!("cutover_tester_requests_total{{{stable}}}"), 7.0),
         (format!("cutover_request_errors_total{{{stable}}}"), 1.0),
+        (format!("cutover_instance_restarts_total{{{stable},slot=\"a\"}}"), 2.0),
+        (format!("cutover_timed_out_requests_total{{{stable}}}"), 0.0),
         (format!("cutover_last_request_timestamp_seconds{{{stable}}}"), 1_700_000_000.25),
         (format!("cutover_programmed_weight_ratio{{{stable}}}"), 0.9999),
         (format!("cutover_instances_ready{{{stable}}}"), 2.0),

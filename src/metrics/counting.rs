@@ -1,0 +1,377 @@
+//! From raw samples to what came between two of them. Pure, and the same whatever order samples come in.
+//!
+//! `increase` over consecutive windows loses what lies between the last sample of one and the first of the
+//! next, and scales the rest. Here every sample is used once, from the one before it on, however often and
+//! however late it is answered:
+//!
+//! - a counter that goes down was reset, and its new value came since;
+//! - a series that begins on a target that was scraped before began at zero, so its first value counts:
+//!   the first error of a version is not lost;
+//! - a series on a target that was never seen has its zero point at its first sample. The target may be as
+//!   new as it looks, or old and only now scraped, and nothing in the samples tells which: its whole life
+//!   would come as one burst. What is lost is one scrape interval of a new instance, in errors and in
+//!   requests alike;
+//! - no number, infinite or negative values (stale markers too) are no samples.
+
+use super::{
+    Labels, Native, Series, Value,
+    outcome::{Outcome, Values},
+};
+use crate::model::time::Time;
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::Arc,
+};
+
+/// Samples this much older than a series' newest are forgotten, and come too late to be counted.
+const KEPT: chrono::Duration = chrono::Duration::minutes(15);
+
+/// A target that was silent for so long is forgotten with its series.
+const GONE: chrono::Duration = chrono::Duration::hours(1);
+
+/// Over more than this a gauge is not assumed to have stayed what it was.
+const LEVEL_HOLDS: chrono::Duration = chrono::Duration::minutes(5);
+
+/// How labels of a series are read.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Reads {
+    /// See [`super::preset::Queries`].
+    pub code_label: Option<String>,
+    /// Likewise.
+    pub code_values: Values,
+    /// Likewise.
+    pub grpc_label: Option<String>,
+    /// Likewise.
+    pub instance_label: Option<String>,
+    /// A label whose value changes while the series goes on: it is no part of what a series is.
+    pub changing_label: Option<String>,
+    /// By what `le` is multiplied to be in milliseconds; `None` where there are no buckets.
+    pub to_millis: Option<f64>,
+    /// Whether it is a gauge, whose value counts per second.
+    pub level: bool,
+}
+
+/// What is told apart of what is counted.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Class {
+    /// What became of it.
+    pub outcome: Option<Outcome>,
+    /// Its gRPC code, where that is another label.
+    pub grpc: Option<Outcome>,
+    /// The upper edge of its bucket in milliseconds; infinite for all.
+    pub edge: Option<f64>,
+    /// On which instance; `None` where they cannot be told apart.
+    pub instance: Option<Arc<str>>,
+}
+
+/// What came until a sample since the one before.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Increment {
+    /// When that sample was taken.
+    pub at: Time,
+    /// How many; for a gauge, its value times seconds.
+    pub amount: f64,
+    /// What.
+    pub class: Arc<Class>,
+}
+
+/// All series of one query of one version.
+#[derive(Debug)]
+pub struct Counter {
+    reads: Reads,
+    tracks: HashMap<(Labels, u64), Track>,
+    /// First and newest sample of each target.
+    targets: HashMap<Labels, (Time, Time)>,
+    /// The first sample of each instance that was born while this was watching.
+    born: HashMap<Arc<str>, Time>,
+    known: HashMap<Arc<str>, Time>,
+    /// When targets appeared while this was watching.
+    appeared: BTreeSet<Time>,
+    newest: Option<Time>,
+    started: bool,
+}
+
+#[derive(Debug)]
+struct Track {
+    target: Labels,
+    class: Arc<Class>,
+    /// Oldest first; the first of them is the zero point, or counts itself.
+    samples: Vec<(Time, f64)>,
+    from_zero: bool,
+    /// Older samples are not known any more.
+    forgotten: bool,
+}
+
+impl Counter {
+    /// Nothing was seen yet.
+    #[must_use]
+    pub fn new(reads: Reads) -> Self {
+        Self {
+            reads,
+            tracks: HashMap::new(),
+            targets: HashMap::new(),
+            born: HashMap::new(),
+            known: HashMap::new(),
+            appeared: BTreeSet::new(),
+            newest: None,
+            started: false,
+        }
+    }
+
+    /// The newest sample that was used.
+    #[must_use]
+    pub const fn newest(&self) -> Option<Time> {
+        self.newest
+    }
+
+    /// How many series there are.
+    #[must_use]
+    pub fn series(&self) -> usize {
+        self.tracks.len()
+    }
+
+    /// When an instance was seen first, if it was born while this was watching.
+    #[must_use]
+    pub fn born(&self, instance: &str) -> Option<Time> {
+        self.born.get(instance).copied()
+    }
+
+    /// When targets appeared while this was watching.
+    pub fn appeared(&self) -> impl Iterator<Item = Time> {
+        self.appeared.iter().copied()
+    }
+
+    /// Takes in the samples of a window. `early` is until when a first sample does not mean that an
+    /// instance is new: the window's beginning and a scrape more. What came is in no order.
+    pub fn take(&mut self, series: &[Series], early: Time) -> Vec<Increment> {
+        let mut samples: Vec<(Labels, u64, Labels, f64, Vec<(Time, f64)>)> = Vec::new();
+        for one in series {
+            let target = self.target(&one.labels);
+            for (edge, points) in lines(one, self.reads.to_millis) {
+                let first = points.first().map(|(at, _)| *at);
+                let last = points.last().map(|(at, _)| *at);
+                let (Some(first), Some(last)) = (first, last) else { continue };
+                let is_new = (self.started || first > early) && !self.targets.contains_key(&target);
+                if is_new {
+                    self.appeared.insert(first);
+                }
+                let seen = self.targets.entry(target.clone()).or_insert((first, last));
+                *seen = (seen.0.min(first), seen.1.max(last));
+                self.newest = self.newest.max(Some(last));
+                let labels = self.reads.changing_label.as_deref().map_or_else(|| one.labels.clone(), |name| one.labels.without(&[name]));
+                samples.push((labels, edge.to_bits(), target.clone(), edge, points));
+            }
+        }
+        let mut all = Vec::new();
+        // Instances first: what a sample is of an instance that warms up must not depend on the order.
+        for (labels, _, _, _, points) in &samples {
+            let Some(name) = self.reads.instance_label.as_deref().and_then(|l| labels.get(l)) else { continue };
+            let Some((first, _)) = points.first() else { continue };
+            let name: Arc<str> = name.into();
+            let seen = self.known.entry(name.clone()).or_insert(*first);
+            let fresh = *seen == *first && !self.born.contains_key(&name);
+            if fresh && (self.started || *first > early) {
+                self.born.insert(name, *first);
+            } else if *first < *seen {
+                *seen = *first;
+                if let Some(born) = self.born.get_mut(&name) {
+                    *born = *first;
+                }
+            }
+        }
+        for (labels, bits, target, edge, points) in samples {
+            let before = self.targets.get(&target).map(|(first, _)| *first);
+            let class = || Arc::new(class(&self.reads, &labels, edge));
+            let key = (labels.clone(), bits);
+            let track = self.tracks.entry(key).or_insert_with(|| Track {
+                target,
+                class: class(),
+                samples: Vec::new(),
+                from_zero: before.zip(points.first()).is_some_and(|(known, (first, _))| known < *first),
+                forgotten: false,
+            });
+            for (at, value) in points {
+                if let Some(amount) = track.add(at, value, self.reads.level) {
+                    all.push(Increment { at, amount, class: track.class.clone() });
+                }
+            }
+            track.trim();
+        }
+        self.started |= !series.is_empty();
+        self.forget();
+        all
+    }
+
+    /// What tells targets apart: who was scraped. A series that came without them is told by its instance.
+    fn target(&self, labels: &Labels) -> Labels {
+        let names = ["job", "instance"].into_iter().chain(self.reads.instance_label.as_deref());
+        let scraped = labels.get("instance").is_some();
+        let of = names.take(if scraped { 2 } else { 3 });
+        Labels::new(of.filter_map(|name| Some((name.to_owned(), labels.get(name)?.to_owned()))))
+    }
+
+    fn forget(&mut self) {
+        let Some(newest) = self.newest else { return };
+        self.targets.retain(|_, (_, last)| newest - *last < GONE);
+        let targets = &self.targets;
+        // A series is measured against its own target: while that is silent, all of it may come back.
+        self.tracks.retain(|_, track| {
+            let last = track.samples.last().map(|(at, _)| *at);
+            targets.get(&track.target).zip(last).is_some_and(|((_, newest), last)| *newest - last < KEPT)
+        });
+        let tracks = &self.tracks;
+        self.targets.retain(|target, _| tracks.values().any(|t| t.target == *target));
+        let lately = |at: &Time| newest - *at < GONE * 24;
+        self.born.retain(|_, at| lately(at));
+        self.appeared.retain(lately);
+        let instances: std::collections::HashSet<&Arc<str>> = tracks.values().filter_map(|t| t.class.instance.as_ref()).collect();
+        self.known.retain(|name, _| instances.contains(name));
+    }
+}
+
+impl Track {
+    /// What a sample adds. One between two others adds what a reset between them hid, which is never
+    /// less than nothing.
+    fn add(&mut self, at: Time, value: f64, level: bool) -> Option<f64> {
+        let place = match self.samples.binary_search_by_key(&at, |(at, _)| *at) {
+            Ok(_) => return None,
+            Err(place) => place,
+        };
+        let before = place.checked_sub(1).and_then(|i| self.samples.get(i)).copied();
+        let next = self.samples.get(place).copied();
+        if before.is_none() && self.forgotten {
+            return None;
+        }
+        self.samples.insert(place, (at, value));
+        let first = |v: f64| if self.from_zero && !level { v } else { 0.0 };
+        let step = |from: (Time, f64), to: (Time, f64)| match level {
+            true => from.1 * (to.0 - from.0).min(LEVEL_HOLDS).as_seconds_f64(),
+            false => rise(from.1, to.1),
+        };
+        let now = (at, value);
+        Some(match (before, next) {
+            (None, None) => first(value),
+            (Some(before), None) => step(before, now),
+            (None, Some(next)) => first(value) + step(now, next) - first(next.1),
+            (Some(before), Some(next)) => step(before, now) + step(now, next) - step(before, next),
+        })
+    }
+
+    fn trim(&mut self) {
+        let Some((newest, _)) = self.samples.last().copied() else { return };
+        let old = self.samples.partition_point(|(at, _)| newest - *at > KEPT);
+        if old > 0 {
+            self.samples.drain(..old);
+            self.forgotten = true;
+        }
+    }
+}
+
+/// What a counter grew by between two samples.
+fn rise(from: f64, to: f64) -> f64 {
+    if to >= from { to - from } else { to }
+}
+
+fn class(reads: &Reads, labels: &Labels, edge: f64) -> Class {
+    let label = |name: &Option<String>| name.as_deref().and_then(|name| labels.get(name));
+    Class {
+        outcome: label(&reads.code_label).and_then(|value| reads.code_values.read(value)),
+        grpc: label(&reads.grpc_label).and_then(|value| Values::Grpc.read(value)),
+        edge: reads.to_millis.map(|_| edge),
+        instance: label(&reads.instance_label).map(Into::into),
+    }
+}
+
+/// The class of an aggregated series.
+#[must_use]
+pub fn class_of(reads: &Reads, labels: &Labels) -> Class {
+    let edge = reads.to_millis.map_or(0.0, |scale| edge(labels, scale).unwrap_or(f64::INFINITY));
+    class(reads, labels, edge)
+}
+
+/// Counters of a series: itself, or the buckets of a native histogram as if they were classic ones.
+fn lines(series: &Series, to_millis: Option<f64>) -> Vec<(f64, Vec<(Time, f64)>)> {
+    let number = |value: &Value| match value {
+        Value::Number(n) => (n.is_finite() && *n >= 0.0).then_some(*n),
+        Value::Histogram(native) => (to_millis.is_none() && native.count.is_finite() && native.count >= 0.0).then_some(native.count),
+    };
+    let mut numbers: Vec<(Time, f64)> = series.points.iter().filter_map(|p| Some((p.at, number(&p.value)?))).collect();
+    numbers.sort_by_key(|(at, _)| *at);
+    let Some(scale) = to_millis else { return vec![(0.0, numbers)] };
+    let mut lines = Vec::new();
+    if let Some(edge) = edge(&series.labels, scale) {
+        lines.push((edge, numbers));
+    }
+    lines.extend(native(series, scale));
+    lines
+}
+
+/// The upper edge of a classic bucket in milliseconds.
+fn edge(labels: &Labels, scale: f64) -> Option<f64> {
+    let le: f64 = labels.get("le")?.parse().ok()?;
+    (le >= 0.0).then_some(le * scale)
+}
+
+/// Edges that native histograms are laid on, in milliseconds: their own get coarser while they run.
+const LADDER: [f64; 28] = [
+    0.1, 0.2, 0.5, 1.0, 2.0, 3.0, 5.0, 7.5, 10.0, 15.0, 20.0, 30.0, 50.0, 75.0, 100.0, 150.0, 200.0, 300.0, 500.0, 750.0, 1_000.0, 1_500.0,
+    2_000.0, 3_000.0, 5_000.0, 10_000.0, 30_000.0, 60_000.0,
+];
+
+/// What lies at or below each edge for certain. When buckets are merged while nothing was reset, no line
+/// may fall, or that would be counted as a reset.
+fn native(series: &Series, scale: f64) -> Vec<(f64, Vec<(Time, f64)>)> {
+    let fine = |h: &Native| h.count.is_finite() && h.count >= 0.0 && h.buckets.iter().all(|(_, _, n)| n.is_finite() && *n >= 0.0);
+    let mut points: Vec<(Time, &Native)> = series
+        .points
+        .iter()
+        .filter_map(|p| match &p.value {
+            Value::Histogram(h) if fine(h) => Some((p.at, h)),
+            _ => None,
+        })
+        .collect();
+    if points.is_empty() {
+        return Vec::new();
+    }
+    points.sort_by_key(|(at, _)| *at);
+    let below = |h: &Native, edge: f64| match edge.is_finite() {
+        true => h.buckets.iter().filter(|(_, high, _)| high * scale <= edge * (1.0 + 1e-9)).map(|(_, _, n)| n).sum::<f64>(),
+        false => h.count,
+    };
+    let line = |edge: f64| {
+        let mut last: Option<(f64, f64)> = None;
+        let lifted = points.iter().map(|(at, h)| {
+            let reset = last.is_some_and(|(count, _)| h.count < count);
+            let value = below(h, edge);
+            let value = last.filter(|_| !reset).map_or(value, |(_, before)| value.max(before));
+            last = Some((h.count, value));
+            (*at, value)
+        });
+        (edge, lifted.collect())
+    };
+    LADDER.into_iter().chain([f64::INFINITY]).map(line).collect()
+}
+
+/// Counts per bucket from counts at or below each edge, which aggregation and lateness may have put out of
+/// order: none is less than nothing.
+#[must_use]
+pub fn buckets(cumulative: &BTreeMap<u64, f64>) -> crate::model::interval::Buckets {
+    let mut out = crate::model::interval::Buckets::default();
+    let mut below = 0.0;
+    for (bits, count) in cumulative {
+        let edge = f64::from_bits(*bits);
+        if edge.is_finite() {
+            out.edges.push(edge);
+        }
+        out.counts.push((count - below).max(0.0));
+        below = count.max(below);
+    }
+    if out.counts.len() == out.edges.len() {
+        // Without a bucket for all of them nothing is known above the last edge.
+        out.counts.push(0.0);
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,370 @@
+//! From a metrics backend's answers to what the judge takes: intervals of counts of both versions, how far
+//! each series can be trusted, and the queries they came from.
+//!
+//! ```text
+//! due ─► questions ─► (backend) ─► take ─► Source: samples ─► increments ─┬─► Open: intervals of each gate
+//!                                                                         └─► Recent: signals, points
+//! ```
+//!
+//! Ends of intervals are multiples of the gate's interval on the clock, and moments at which the shares
+//! change. Which samples an interval holds is decided by when they were taken, never by when they were
+//! asked for, so a run that is read from history is judged as it would have been live.
+//! Pure: whoever owns it asks the questions ([`drive`]).
+
+mod drive;
+mod gates;
+mod recent;
+mod sensors;
+mod source;
+
+pub use drive::drive;
+
+use super::{
+    Answer, Trouble,
+    counting::Increment,
+    preset::{Queries, What},
+    template::Variables,
+};
+use crate::model::{
+    gate::Arm,
+    history::Point,
+    ident::GateId,
+    interval::{Interval, Query, Sensor},
+    signal::{Signal, SignalId},
+    spec::{GateSignal, GateSpec},
+    text::Text,
+    time::{Time, after},
+};
+use gates::Open;
+use recent::Recent;
+use source::Source;
+use std::{collections::BTreeMap, time::Duration};
+
+/// A run that began longer ago is read from here on.
+const BACKFILL: Duration = Duration::from_secs(6 * 3_600);
+
+/// Read before the run: what is slow, and the zero points of counters.
+const BEFORE: Duration = Duration::from_secs(600);
+
+/// How a backend is asked.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Pace {
+    /// How often; at least how often it scrapes.
+    pub every: Duration,
+    /// How late its samples arrive.
+    pub delay: Duration,
+}
+
+impl Pace {
+    /// How old the newest sample may be before nothing can be said: three scrapes, and at least 5 s.
+    #[must_use]
+    pub fn stale_after(self) -> Duration {
+        (3 * self.every).max(Duration::from_secs(5)) + self.delay
+    }
+
+    /// The least a query looks back.
+    const fn window(self) -> Duration {
+        self.every.saturating_mul(4)
+    }
+}
+
+/// What is followed.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Subject {
+    /// Intervals begin here: when the run began, or when the last one that was judged ended.
+    pub since: Time,
+    /// What is filled in for stable.
+    pub stable: Variables,
+    /// For the candidate; `None` while there is none.
+    pub candidate: Option<Variables>,
+    /// What is slow, if it was frozen already.
+    pub slow_from: Option<Duration>,
+}
+
+/// From when on the candidate should have which share of the requests, parts of one.
+pub type Course = Vec<(Time, Option<f64>)>;
+
+/// One question to the backend; hand it back with its answer.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Question {
+    /// As it is sent.
+    pub text: String,
+    /// For when.
+    pub at: Time,
+    arm: usize,
+    what: What,
+    kind: source::Kind,
+}
+
+/// One rollout as a backend measures it.
+#[derive(Debug)]
+pub struct Feed {
+    queries: Queries,
+    gates: Vec<Open>,
+    pace: Pace,
+    since: Time,
+    course: Course,
+    /// The candidate's first, then stable's.
+    sources: [BTreeMap<What, Source>; 2],
+    recent: [Recent; 2],
+    slow: gates::Slow,
+    /// How far the backend's clock is ahead.
+    ahead: chrono::Duration,
+    next: Option<Time>,
+    ready: Vec<(GateId, Interval)>,
+}
+
+impl Feed {
+    /// Follows a subject from its beginning, which may be long ago.
+    ///
+    /// # Errors
+    /// In one line: a gate that this stack cannot tell, a name that has no value.
+    pub fn new(queries: Queries, gates: &[GateSpec], pace: Pace, subject: &Subject, now: Time) -> Result<Self, String> {
+        for gate in gates {
+            queries.can_judge(gate).map_err(|why| format!("gate {}: {why}", gate.name.text()))?;
+        }
+        let since = subject.since.max(before(now, BACKFILL));
+        let of = |arm: usize, values: &Variables| {
+            let all = queries.all().map(|(what, asked)| {
+                let template = if arm == CANDIDATE { &asked.canary } else { &asked.stable };
+                let source = Source::new(&queries, what, template, asked.metric.is_some(), values, before(since, BEFORE));
+                Ok((what, source.map_err(|why| format!("query `{}`: {why}", what.name()))?))
+            });
+            all.collect::<Result<BTreeMap<_, _>, String>>()
+        };
+        let candidate = subject.candidate.as_ref().map(|values| of(CANDIDATE, values)).transpose()?.unwrap_or_default();
+        let sources = [candidate, of(STABLE, &subject.stable)?];
+        let has = subject.candidate.is_some();
+        Ok(Self {
+            gates: gates.iter().map(|gate| Open::new(gate.clone(), since, has)).collect(),
+            queries,
+            pace,
+            since,
+            course: Course::new(),
+            sources,
+            recent: [Recent::new(since), Recent::new(since)],
+            slow: gates::Slow::new(subject.slow_from, since),
+            ahead: chrono::Duration::zero(),
+            next: None,
+            ready: Vec::new(),
+        })
+    }
+
+    /// Says the shares, sorted by when they began. An interval ends where one begins.
+    pub fn follow(&mut self, course: Course) {
+        self.course = course;
+    }
+
+    /// What must be asked now; empty until the next time. Answer all of it before asking again. While older
+    /// samples are read there is always more.
+    pub fn due(&mut self, now: Time) -> Vec<Question> {
+        // A clock that was set back must not silence it.
+        let early = |next: Time| now < next && next - now <= span(self.pace.every);
+        if self.next.is_some_and(early) {
+            return Vec::new();
+        }
+        let at = before(now + self.ahead, self.pace.delay);
+        let mut all = Vec::new();
+        for (arm, sources) in self.sources.iter_mut().enumerate() {
+            for (what, source) in sources {
+                let asked = source.due(at, now, self.pace);
+                all.extend(asked.into_iter().map(|(kind, text, at)| Question { text, at, arm, what: *what, kind }));
+            }
+        }
+        self.next = Some(after(now, self.pace.every));
+        all
+    }
+
+    /// When [`Self::due`] has something to ask again; `None` for at once.
+    #[must_use]
+    pub const fn next(&self) -> Option<Time> {
+        self.next
+    }
+
+    /// Takes in an answer.
+    pub fn take(&mut self, question: &Question, answer: Result<Answer, Trouble>) {
+        if let Ok(Answer { ahead: Some(ahead), .. }) = &answer {
+            // Whole seconds on the wire: one of them means nothing.
+            self.ahead = if ahead.abs() > chrono::Duration::seconds(1) { *ahead } else { chrono::Duration::zero() };
+        }
+        let Some(source) = self.sources.get_mut(question.arm).and_then(|arm| arm.get_mut(&question.what)) else { return };
+        let came = source.take(&question.kind, &question.text, question.at, answer, self.pace);
+        if source.is_behind(self.pace) {
+            self.next = None;
+        }
+        self.count(question.arm, question.what, &came);
+        self.close();
+    }
+
+    fn count(&mut self, arm: usize, what: What, came: &[Increment]) {
+        if let Some(recent) = self.recent.get_mut(arm) {
+            recent.add(what, came);
+        }
+        if arm == STABLE && what == What::Latency {
+            self.slow.add(came);
+        }
+        let counter = self.sources.get(arm).and_then(|s| s.get(&what)).and_then(Source::counter);
+        for open in &mut self.gates {
+            let (hits, of) = self.queries.needs(&open.gate);
+            if what == hits || what == of {
+                let warmup = after(Time::UNIX_EPOCH, open.gate.warmup) - Time::UNIX_EPOCH;
+                let is_warming = |i: &Increment| {
+                    let born = i.class.instance.as_deref().and_then(|name| counter?.born(name));
+                    born.is_some_and(|born| i.at - born < warmup)
+                };
+                open.add(arm, (what == hits, what == of), came, is_warming);
+            }
+        }
+    }
+
+    /// Closes what is over: every needed query was answered for later.
+    fn close(&mut self) {
+        let slow_until = self.reached([What::Latency, What::Latency], &[STABLE]);
+        self.slow.settle(slow_until);
+        for open in &mut self.gates {
+            let (hits, of) = self.queries.needs(&open.gate);
+            let arms: &[usize] = if open.has_candidate { &[CANDIDATE, STABLE] } else { &[STABLE] };
+            let mut until = reached(&self.sources, [hits, of], arms);
+            if open.gate.signal == GateSignal::Slow {
+                until = until.min(self.slow.settled());
+            }
+            let births = self.queries.instance_label.is_none().then(|| self.sources.first().map(births)).flatten();
+            let closing = gates::Closing { course: &self.course, slow: &self.slow, births: births.unwrap_or_default() };
+            let least_phi = if arms.iter().any(|arm| extrapolated(&self.sources, *arm, [hits, of])) { 2.0 } else { 1.0 };
+            if let Some(until) = until {
+                let closed = open.close(until, &closing, least_phi);
+                self.ready.extend(closed.into_iter().map(|interval| (open.gate.name.clone(), interval)));
+            }
+        }
+        let slow_from = self.slow.millis();
+        for (arm, recent) in self.recent.iter_mut().enumerate() {
+            let until = self.sources.get(arm).and_then(|s| s.values().filter(|s| s.counter().is_some()).filter_map(Source::reached).min());
+            recent.settle(until, slow_from, self.pace.every);
+        }
+    }
+
+    fn reached(&self, what: [What; 2], arms: &[usize]) -> Option<Time> {
+        reached(&self.sources, what, arms)
+    }
+
+    /// Intervals that are over, each gate's in the order of time. They are handed out once.
+    pub fn intervals(&mut self) -> Vec<(GateId, Interval)> {
+        std::mem::take(&mut self.ready)
+    }
+
+    /// Whether everything up to now was read, so that what the judge says is of now.
+    #[must_use]
+    pub fn is_current(&self, now: Time) -> bool {
+        let at = before(now + self.ahead, self.pace.delay + 2 * self.pace.window());
+        let counted = || self.sources.iter().flat_map(BTreeMap::values).filter(|s| s.counter().is_some());
+        counted().all(|s| s.reached().is_some_and(|reached| reached >= at))
+    }
+
+    /// What a gate rests on at this moment: its sensors, and what was asked.
+    #[must_use]
+    pub fn look(&self, gate: &GateSpec, now: Time) -> (Vec<Sensor>, Vec<Query>) {
+        let now = now + self.ahead;
+        let (hits, of) = self.queries.needs(gate);
+        let shares = self.course.iter().rev().find(|(from, _)| *from <= now).and_then(|(_, share)| *share);
+        let view = sensors::View { queries: &self.queries, sources: &self.sources, recent: &self.recent, pace: self.pace, share: shares };
+        let mut all = Vec::new();
+        let mut asked = Vec::new();
+        for (arm, sources) in self.sources.iter().enumerate() {
+            if arm == CANDIDATE && sources.is_empty() {
+                continue;
+            }
+            all.extend(view.of_gate(gate, arm, now));
+            let mut wanted = vec![hits];
+            wanted.extend((of != hits).then_some(of));
+            asked.extend(wanted.into_iter().filter_map(|what| sources.get(&what)?.evidence(arm, what)));
+        }
+        if gate.signal == GateSignal::Slow {
+            all.push(sensors::threshold(self.slow.from().is_some()));
+        }
+        (all, asked)
+    }
+
+    /// A version's signals now. What cannot be measured is absent, what is old says so.
+    #[must_use]
+    pub fn signals(&self, arm: Arm, now: Time) -> BTreeMap<SignalId, Signal> {
+        let now = now + self.ahead;
+        let index = index(arm);
+        match (self.sources.get(index), self.recent.get(index)) {
+            (Some(sources), Some(recent)) => recent.signals(sources, &self.queries, self.slow.millis(), self.pace, now),
+            _ => BTreeMap::new(),
+        }
+    }
+
+    /// Points of a version that are over, oldest first; each is `every` long. They are handed out once.
+    pub fn points(&mut self, arm: Arm) -> Vec<Point> {
+        self.recent.get_mut(index(arm)).map(Recent::points).unwrap_or_default()
+    }
+
+    /// From where on a request is slow: the edge of a bucket, frozen. Keep it for the next [`Subject`].
+    #[must_use]
+    pub const fn slow_from(&self) -> Option<Duration> {
+        self.slow.from()
+    }
+
+    /// From when on intervals are made.
+    #[must_use]
+    pub const fn since(&self) -> Time {
+        self.since
+    }
+}
+
+const CANDIDATE: usize = 0;
+const STABLE: usize = 1;
+
+const fn index(arm: Arm) -> usize {
+    match arm {
+        Arm::Candidate => CANDIDATE,
+        Arm::Stable | Arm::Both => STABLE,
+    }
+}
+
+const fn arm_of(index: usize) -> Arm {
+    if index == CANDIDATE { Arm::Candidate } else { Arm::Stable }
+}
+
+/// `canary` and `stable`, as people call them.
+const fn who(index: usize) -> &'static str {
+    if index == CANDIDATE { "canary" } else { "stable" }
+}
+
+/// Until when all of these were answered; `None` if one was never, or cannot be asked.
+fn reached(sources: &[BTreeMap<What, Source>; 2], what: [What; 2], arms: &[usize]) -> Option<Time> {
+    let mut least: Option<Time> = None;
+    for arm in arms {
+        for what in what {
+            let at = sources.get(*arm)?.get(&what)?.reached()?;
+            least = Some(least.map_or(at, |least| least.min(at)));
+        }
+    }
+    least
+}
+
+fn extrapolated(sources: &[BTreeMap<What, Source>; 2], arm: usize, what: [What; 2]) -> bool {
+    what.iter().any(|what| sources.get(arm).and_then(|s| s.get(what)).is_some_and(Source::is_extrapolated))
+}
+
+/// When something new began to serve, where instances have no names: targets that appear.
+fn births(candidate: &BTreeMap<What, Source>) -> Vec<Time> {
+    candidate.get(&What::Latency).and_then(Source::counter).map(|c| c.appeared().collect()).unwrap_or_default()
+}
+
+fn before(then: Time, by: Duration) -> Time {
+    then.checked_sub_signed(span(by)).unwrap_or(then)
+}
+
+fn span(d: Duration) -> chrono::Duration {
+    chrono::Duration::from_std(d).unwrap_or(chrono::Duration::MAX)
+}
+
+/// What is said of a source beside its name.
+fn noted(name: &str, why: Option<&Text>) -> Text {
+    why.map_or_else(|| name.into(), |why| format!("{name} ({why})").into())
+}
+
+#[cfg(test)]
+mod tests;

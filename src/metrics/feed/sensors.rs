@@ -1,0 +1,102 @@
+//! How far each series can be trusted now.
+
+use super::{
+    CANDIDATE, Pace, STABLE, arm_of, noted,
+    recent::{Recent, disagree},
+    source::Source,
+    who,
+};
+use crate::{
+    metrics::preset::{Queries, What},
+    model::{
+        gate::Arm,
+        interval::{Sensor, SensorState},
+        spec::{GateSignal, GateSpec},
+        time::{Time, elapsed},
+    },
+};
+use std::collections::BTreeMap;
+
+/// With fewer requests expected, none says nothing.
+const EXPECTED: f64 = 10.0;
+
+/// What sensors are told from.
+pub struct View<'a> {
+    pub queries: &'a Queries,
+    pub sources: &'a [BTreeMap<What, Source>; 2],
+    pub recent: &'a [Recent; 2],
+    pub pace: Pace,
+    /// What the candidate should have, parts of one.
+    pub share: Option<f64>,
+}
+
+impl View<'_> {
+    /// The sensors that a gate needs of one version.
+    pub fn of_gate(&self, gate: &GateSpec, arm: usize, now: Time) -> Vec<Sensor> {
+        let (hits, of) = self.queries.needs(gate);
+        let mut all = vec![self.of_query(of, arm, now)];
+        if hits != of {
+            all.push(self.of_query(hits, arm, now));
+        }
+        if gate.signal == GateSignal::Errors && self.source(What::ServiceErrors, arm).is_some_and(Source::is_there) {
+            all.push(self.second(arm, now));
+        }
+        all
+    }
+
+    fn source(&self, what: What, arm: usize) -> Option<&Source> {
+        self.sources.get(arm)?.get(&what)
+    }
+
+    fn of_query(&self, what: What, arm: usize, now: Time) -> Sensor {
+        let name = format!("{} of {}", what.name(), who(arm));
+        let sensor = |state, age, why| Sensor { name: noted(&name, why), arm: arm_of(arm), state, age, required: true };
+        let Some(source) = self.source(what, arm) else { return sensor(SensorState::Absent, None, None) };
+        let why = source.trouble();
+        if source.is_there() || source.newest().is_some() {
+            let age = source.newest().map(|newest| elapsed(now, newest));
+            return match age {
+                Some(age) if age > self.pace.stale_after() => sensor(SensorState::Stale, Some(age), why),
+                Some(_) if what == What::Requests && arm == CANDIDATE && self.is_passed_by(now) => {
+                    sensor(SensorState::ZeroTraffic, age, why)
+                }
+                Some(_) => sensor(SensorState::Fresh, age, why),
+                None => sensor(SensorState::Stale, None, why),
+            };
+        }
+        // No series of the same metric with that label value: none was counted.
+        if self.queries.may_be_zero(what) && what != What::Requests {
+            let requests = self.of_query(What::Requests, arm, now);
+            return Sensor { name: noted(&name, why), ..requests };
+        }
+        sensor(SensorState::Absent, None, why)
+    }
+
+    /// Whether the candidate should have had requests, and had none.
+    fn is_passed_by(&self, now: Time) -> bool {
+        let Some(share) = self.share.filter(|share| (0.0..1.0).contains(share)) else { return false };
+        let [own, other] = [CANDIDATE, STABLE].map(|arm| {
+            let newest = self.source(What::Requests, arm).and_then(Source::newest).filter(|newest| *newest <= now);
+            newest.zip(self.recent.get(arm)).map(|(newest, recent)| recent.sum(newest, self.pace).0.requests)
+        });
+        own.is_some_and(|own| own <= 0.0) && other.is_some_and(|other| other * share / (1.0 - share) >= EXPECTED)
+    }
+
+    /// The service beside its proxy.
+    fn second(&self, arm: usize, now: Time) -> Sensor {
+        let newest = self.source(What::ServiceErrors, arm).and_then(Source::newest);
+        let sum = newest.zip(self.recent.get(arm)).map(|(newest, recent)| recent.sum(newest, self.pace).0).unwrap_or_default();
+        let seen = if self.queries.get(What::Errors).is_some() { sum.errors } else { sum.failed };
+        let state = if disagree(seen, sum.service_errors) { SensorState::Contradictory } else { SensorState::Fresh };
+        let why = format!("proxy {seen:.0}, service {:.0}", sum.service_errors);
+        let said = (state == SensorState::Contradictory).then(|| why.into());
+        let name = format!("errors of {}", who(arm));
+        Sensor { name: noted(&name, said.as_ref()), arm: arm_of(arm), state, age: newest.map(|at| elapsed(now, at)), required: true }
+    }
+}
+
+/// What is slow has to be known first.
+pub fn threshold(known: bool) -> Sensor {
+    let state = if known { SensorState::Fresh } else { SensorState::Absent };
+    Sensor { name: "stable's p99".into(), arm: Arm::Stable, state, age: None, required: true }
+}

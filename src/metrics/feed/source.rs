@@ -1,0 +1,333 @@
+//! One query of one version: what is asked next, and what came of the answers.
+
+use super::{Pace, before, span, who};
+use crate::{
+    metrics::{
+        Answer, Series, Trouble, Value,
+        counting::{Counter, Increment, Reads, class_of},
+        preset::{Queries, What},
+        selector,
+        template::{Template, Variables, window_text},
+    },
+    model::{
+        interval::Query,
+        text::Text,
+        time::{Time, after, elapsed},
+    },
+};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+/// With more series than this the backend adds up.
+pub const MOST_SERIES: f64 = 2_000.0;
+
+/// The longest that is asked for at once: older samples are read in pieces.
+const LONGEST: Duration = Duration::from_secs(600);
+
+/// How often series are counted again.
+const RECOUNT: chrono::Duration = chrono::Duration::minutes(10);
+
+/// How a question is meant.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Kind {
+    /// How many series there are.
+    Size,
+    /// Raw samples from here on.
+    Samples { from: Time },
+    /// What came since, as the backend computes it.
+    Increase { from: Time },
+    /// When the newest sample was taken.
+    Newest,
+    /// A value of now.
+    Now,
+}
+
+/// See the [module](self).
+#[derive(Debug)]
+pub struct Source {
+    what: What,
+    template: Template,
+    values: Variables,
+    reads: Reads,
+    /// A plain selector can be counted sample by sample.
+    plain: bool,
+    counter: Counter,
+    /// Series, when they were counted last.
+    size: Option<(f64, Time)>,
+    /// Everything up to here was read.
+    reached: Time,
+    answered: bool,
+    /// Up to when it was to be read.
+    wanted: Option<Time>,
+    /// Up to here it was counted in the other way.
+    counted: Option<Time>,
+    /// The newest sample that the backend knows, where it adds up.
+    newest: Option<Time>,
+    /// Whether the last answer had a series.
+    there: bool,
+    value: Option<(Time, f64)>,
+    trouble: Option<Text>,
+    asked: Option<Query>,
+}
+
+impl Source {
+    /// Nothing was asked yet; samples are wanted from `from` on.
+    pub fn new(queries: &Queries, what: What, template: &Template, plain: bool, values: &Variables, from: Time) -> Result<Self, String> {
+        template.fill(values, LONGEST)?;
+        let codes = what == What::Requests;
+        let reads = Reads {
+            code_label: queries.code_label.clone().filter(|_| codes),
+            code_values: queries.code_values,
+            grpc_label: queries.grpc_label.clone().filter(|_| codes),
+            instance_label: queries.instance_label.clone(),
+            changing_label: queries.changing_label.clone(),
+            to_millis: (what == What::Latency).then_some(queries.to_millis),
+            level: what == What::Ready,
+        };
+        Ok(Self {
+            what,
+            template: template.clone(),
+            values: values.clone(),
+            counter: Counter::new(reads.clone()),
+            reads,
+            plain,
+            size: None,
+            reached: from,
+            answered: false,
+            wanted: None,
+            counted: None,
+            newest: None,
+            there: false,
+            value: None,
+            trouble: None,
+            asked: None,
+        })
+    }
+
+    /// What to ask now, and for which time.
+    pub fn due(&mut self, at: Time, now: Time, pace: Pace) -> Vec<(Kind, String, Time)> {
+        let before_that = self.wanted.replace(at);
+        if self.what.is_now() {
+            // While older samples of others are read, this is asked no more often than otherwise.
+            if before_that.is_some_and(|then| then <= at && at - then < span(pace.every) / 2) {
+                self.wanted = before_that;
+                return Vec::new();
+            }
+            return self.filled(pace.window()).map(|text| (Kind::Now, text, at)).into_iter().collect();
+        }
+        if self.answered && self.reached >= at {
+            return Vec::new();
+        }
+        let Some(selector) = self.filled(pace.window()) else { return Vec::new() };
+        // Counted before anything else: ten minutes of too many series are too much.
+        let counted = |(_, then): (f64, Time)| now - then <= RECOUNT;
+        if self.plain && !self.size.is_some_and(counted) {
+            return vec![(Kind::Size, format!("count({selector})"), at)];
+        }
+        // Samples may have come late, so every window overlaps the one before.
+        let overlap = pace.window();
+        let step = LONGEST.saturating_sub(overlap).max(overlap);
+        let end = at.min(after(self.reached, step));
+        if self.is_extrapolated() {
+            let length = elapsed(end, self.reached);
+            if length < pace.window() {
+                return Vec::new();
+            }
+            let Some(text) = self.increase(length) else { return Vec::new() };
+            let newest = self.newest_text(length).map(|text| (Kind::Newest, text, end));
+            return newest.into_iter().chain([(Kind::Increase { from: self.reached }, text, end)]).collect();
+        }
+        let from = before(self.reached.min(end), overlap);
+        // Whole seconds, rounded up: it reaches at least that far.
+        let window = Duration::from_secs(elapsed(end, from).as_secs() + 1);
+        vec![(Kind::Samples { from }, format!("{selector}[{}]", window_text(window)), end)]
+    }
+
+    /// Whether there is more to ask at once: it answers, and what was wanted was not all read.
+    pub fn is_behind(&self, pace: Pace) -> bool {
+        let least = if self.is_extrapolated() { span(pace.window()) } else { chrono::Duration::milliseconds(1) };
+        self.trouble.is_none() && !self.what.is_now() && self.wanted.is_some_and(|wanted| wanted - self.reached >= least)
+    }
+
+    /// Takes in an answer. A partial one counts for nothing: it is asked again, and nothing is lost.
+    pub fn take(&mut self, kind: &Kind, text: &str, at: Time, answer: Result<Answer, Trouble>, pace: Pace) -> Vec<Increment> {
+        let answer = match answer {
+            Ok(answer) => answer,
+            Err(trouble) => {
+                self.trouble = Some(Text::from(trouble.to_string()));
+                return Vec::new();
+            }
+        };
+        if !matches!(kind, Kind::Size | Kind::Newest) {
+            let name = self.what.name().into();
+            self.asked = Some(Query { name, text: text.into(), at, warnings: answer.warnings.clone() });
+        }
+        if let Some(warning) = answer.warnings.first() {
+            self.trouble = Some(format!("partial answer: {warning}").into());
+            return Vec::new();
+        }
+        let came = match kind {
+            Kind::Size => one(&answer).map(|size| {
+                self.resize(size.map_or(0.0, |(_, n)| n), at);
+                Vec::new()
+            }),
+            Kind::Newest => one(&answer).map(|newest| {
+                let seen = newest.and_then(|(_, seconds)| instant(seconds)).map(|newest| newest.min(at));
+                self.newest = self.newest.max(seen);
+                Vec::new()
+            }),
+            Kind::Now => one(&answer).map(|value| {
+                self.there = value.is_some();
+                self.value = value;
+                Vec::new()
+            }),
+            Kind::Samples { from } => Ok(self.samples(&answer.series, *from, at, pace)),
+            Kind::Increase { from } => self.increases(&answer.series, *from, at),
+        };
+        match came {
+            Ok(came) => {
+                self.trouble = None;
+                came
+            }
+            Err(why) => {
+                self.trouble = Some(why);
+                Vec::new()
+            }
+        }
+    }
+
+    /// Another number of series. When the way of counting changes, what was counted stays counted.
+    fn resize(&mut self, size: f64, at: Time) {
+        let before = self.is_extrapolated();
+        self.size = Some((size, at));
+        if before != self.is_extrapolated() {
+            self.counter = Counter::new(self.reads.clone());
+            self.counted = self.answered.then_some(self.reached);
+        }
+    }
+
+    fn samples(&mut self, series: &[Series], from: Time, at: Time, pace: Pace) -> Vec<Increment> {
+        let mut came = self.counter.take(series, from + span(pace.every) * 3 / 2);
+        came.retain(|i| self.counted.is_none_or(|counted| i.at > counted));
+        self.there = series.iter().any(|s| !s.points.is_empty());
+        self.reached = self.reached.max(at);
+        self.answered = true;
+        came
+    }
+
+    /// Increases that the backend computed. Its windows touch each other; one that was taken already
+    /// counts no second time.
+    fn increases(&mut self, series: &[Series], from: Time, at: Time) -> Result<Vec<Increment>, Text> {
+        if from != self.reached || at <= from {
+            return Ok(Vec::new());
+        }
+        let mut came: Vec<Increment> = Vec::new();
+        for one in series {
+            let Some(point) = one.points.last() else { continue };
+            let Value::Number(amount) = point.value else { return Err("it answers histograms: sum its buckets by (le)".into()) };
+            let class = class_of(&self.reads, &one.labels);
+            if came.iter().any(|before| *before.class == class) {
+                return Err(format!("several series for one version, such as {}: sum them", one.labels).into());
+            }
+            if amount < 0.0 {
+                return Err(format!("negative increase of {}", one.labels).into());
+            }
+            if amount.is_finite() {
+                came.push(Increment { at, amount, class: Arc::new(class) });
+            }
+        }
+        self.there = !series.is_empty();
+        self.reached = at;
+        self.answered = true;
+        Ok(came)
+    }
+
+    fn filled(&mut self, window: Duration) -> Option<String> {
+        self.template.fill(&self.values, window).map_err(|why| self.trouble = Some(why.into())).ok()
+    }
+
+    /// The expression for what came in so long.
+    fn increase(&mut self, length: Duration) -> Option<String> {
+        let text = self.filled(length)?;
+        if !self.plain {
+            return Some(text);
+        }
+        let window = window_text(length);
+        if self.reads.level {
+            return Some(format!("sum(avg_over_time({text}[{window}])) * {}", length.as_secs_f64()));
+        }
+        let le = self.reads.to_millis.map(|_| "le");
+        let labels = [self.reads.code_label.as_deref(), self.reads.grpc_label.as_deref(), le];
+        let by: Vec<&str> = labels.into_iter().flatten().collect();
+        Some(format!("sum by ({}) (increase({text}[{window}]))", by.join(", ")))
+    }
+
+    /// The expression for when what is added up was measured.
+    fn newest_text(&mut self, length: Duration) -> Option<String> {
+        let text = self.filled(length)?;
+        let of = if self.plain { text.as_str() } else { selector::ranged(&text)? };
+        Some(format!("min(timestamp({of}))"))
+    }
+
+    /// Whether the backend adds up, which scales what it counts.
+    pub fn is_extrapolated(&self) -> bool {
+        !self.what.is_now() && (!self.plain || self.size.is_some_and(|(size, _)| size > MOST_SERIES))
+    }
+
+    /// What counts its samples; `None` of a value of now.
+    pub fn counter(&self) -> Option<&Counter> {
+        (!self.what.is_now()).then_some(&self.counter)
+    }
+
+    /// Until when everything was read; `None` before the first answer.
+    pub fn reached(&self) -> Option<Time> {
+        self.answered.then_some(self.reached)
+    }
+
+    /// When its newest sample was taken.
+    pub fn newest(&self) -> Option<Time> {
+        if self.is_extrapolated() { self.newest } else { self.counter.newest() }
+    }
+
+    /// Whether there is such a series, or was one lately.
+    pub fn is_there(&self) -> bool {
+        self.there || self.counter.series() > 0
+    }
+
+    /// The value of now, and when it was asked.
+    pub const fn value(&self) -> Option<(Time, f64)> {
+        self.value
+    }
+
+    /// What is wrong with the last answer.
+    pub const fn trouble(&self) -> Option<&Text> {
+        self.trouble.as_ref()
+    }
+
+    /// What was asked last.
+    pub fn evidence(&self, arm: usize, what: What) -> Option<Query> {
+        let asked = self.asked.clone()?;
+        Some(Query { name: format!("{} of {}", what.name(), who(arm)).into(), ..asked })
+    }
+}
+
+/// The only value of an answer; `None` of nothing.
+fn one(answer: &Answer) -> Result<Option<(Time, f64)>, Text> {
+    let mut found: BTreeMap<String, (Time, f64)> = BTreeMap::new();
+    for series in &answer.series {
+        let Some(point) = series.points.last() else { continue };
+        match point.value {
+            Value::Number(n) if n.is_finite() => found.insert(series.labels.to_string(), (point.at, n)),
+            Value::Number(_) => None,
+            Value::Histogram(_) => return Err("a number is needed, and it answers histograms".into()),
+        };
+    }
+    match (found.len(), found.into_iter().next()) {
+        (0 | 1, only) => Ok(only.map(|(_, value)| value)),
+        (_, first) => Err(format!("several series for one version, such as {}: sum them", first.unwrap_or_default().0).into()),
+    }
+}
+
+fn instant(seconds: f64) -> Option<Time> {
+    #[expect(clippy::cast_possible_truncation, reason = "saturates, and is out of range then")]
+    Time::from_timestamp_millis((seconds * 1_000.0) as i64)
+}

@@ -1,0 +1,311 @@
+use super::*;
+use crate::metrics::{Labels, Point as Raw, Series, Value};
+use crate::model::interval::{Count, SensorState};
+use crate::model::signal::Reading;
+use proptest::prelude::*;
+
+fn at(second: i64) -> Time {
+    Time::from_timestamp(1_767_225_600 + second, 0).unwrap()
+}
+
+fn gate(signal: &str) -> GateSpec {
+    toml::from_str(&format!("name = \"{signal}\"\nsignal = \"{signal}\"\ninterval = \"30s\"\nwarmup = \"60s\"")).unwrap()
+}
+
+/// A backend that keeps what a stack of two versions would have been scraped, every 15 s from -900 s on.
+struct Store {
+    series: Vec<Series>,
+}
+
+impl Store {
+    fn new(until: i64, errors: &dyn Fn(i64) -> f64) -> Self {
+        let mut series = Vec::new();
+        for (version, rate, born, bad) in [("v1", 90.0, -900, false), ("v2", 10.0, 0, true)] {
+            let times: Vec<i64> = (born..=until).filter(|t| t.rem_euclid(15) == if bad { 7 } else { 3 }).collect();
+            let mut add = |name: &str, label: (&str, &str), value: &dyn Fn(i64) -> f64| {
+                let labels = [("__name__", name), ("job", "mesh"), ("instance", version), ("pod", version), ("v", version), label];
+                let points = times.iter().map(|t| Raw { at: at(*t), value: Value::Number(value(*t)) }).collect();
+                series.push(Series { labels: Labels::new(labels.map(|(k, v)| (k.to_owned(), v.to_owned()))), points });
+            };
+            let since = move |t: i64| (t - born) as f64;
+            add("req", ("code", "200"), &|t| since(t) * rate - if bad { errors(t) } else { 0.0 });
+            add("req", ("code", "503"), &|t| if bad { errors(t) } else { 0.0 });
+            for (le, share) in [("0.1", 0.5), ("0.5", 0.985), ("1", 1.0), ("+Inf", 1.0)] {
+                add("lat", ("le", le), &|t| since(t) * rate * share);
+            }
+        }
+        Self { series }
+    }
+
+    fn answer(&self, question: &Question) -> Answer {
+        let text = &question.text;
+        if text.starts_with("count(") {
+            let point = Raw { at: question.at, value: Value::Number(6.0) };
+            return Answer { series: vec![Series { labels: Labels::default(), points: vec![point] }], ..Answer::default() };
+        }
+        let window: i64 = text.rsplit_once('[').unwrap().1.trim_end_matches("s]").parse().unwrap();
+        let from = question.at - chrono::Duration::seconds(window);
+        let series = self.series.iter().filter(|s| {
+            let of = |name| s.labels.get(name).unwrap();
+            text.starts_with(of("__name__")) && text.contains(&format!("\"{}\"", of("v")))
+        });
+        let inside = |s: &Series| s.points.iter().filter(|p| p.at >= from && p.at <= question.at).cloned().collect::<Vec<_>>();
+        let some = series.map(|s| Series { labels: s.labels.clone(), points: inside(s) }).filter(|s| !s.points.is_empty());
+        Answer { series: some.collect(), ..Answer::default() }
+    }
+}
+
+fn queries() -> Queries {
+    let written = r#"
+        requests = 'req{v="{{version}}"}'
+        latency = 'lat{v="{{version}}"}'
+        code_label = "code"
+        grpc_label = ""
+        instance_label = "pod"
+        latency_unit = "s"
+    "#;
+    Queries::of("istio", &toml::from_str(written).unwrap()).unwrap()
+}
+
+fn values(version: &str) -> Variables {
+    ["service", "namespace"]
+        .into_iter()
+        .map(|n| (n, "shop"))
+        .chain([("version", version)])
+        .map(|(k, v)| (k.to_owned(), v.to_owned()))
+        .collect()
+}
+
+fn subject() -> Subject {
+    Subject { since: at(0), stable: values("v1"), candidate: Some(values("v2")), slow_from: None }
+}
+
+const PACE: Pace = Pace { every: Duration::from_secs(15), delay: Duration::ZERO };
+
+fn feed(gates: &[GateSpec], now: i64) -> Feed {
+    let mut feed = Feed::new(queries(), gates, PACE, &subject(), at(now)).unwrap();
+    feed.follow(vec![(at(0), Some(0.1)), (at(1_000), Some(0.25))]);
+    feed
+}
+
+/// Asks until nothing is behind.
+fn round(feed: &mut Feed, store: &Store, now: i64, answers: &mut dyn FnMut(&Question) -> Option<Answer>) {
+    for _ in 0..100 {
+        let questions = feed.due(at(now));
+        if questions.is_empty() {
+            return;
+        }
+        for question in &questions {
+            let answer = answers(question).unwrap_or_else(|| store.answer(question));
+            feed.take(question, Ok(answer));
+        }
+    }
+    panic!("it never comes to an end");
+}
+
+fn trouble() -> Trouble {
+    Trouble::Unreachable { place: "prom".into(), why: "refused".into() }
+}
+
+fn sum(all: &[(GateId, Interval)], gate: &str) -> (Count, Count) {
+    let mut sums = (Count::default(), Count::default());
+    for (_, i) in all.iter().filter(|(id, _)| id.as_str() == gate) {
+        sums.0 += i.candidate;
+        sums.1 += i.stable;
+    }
+    sums
+}
+
+#[test]
+fn a_run_is_judged_from_its_beginning_however_late_one_looks() {
+    let store = Store::new(2_000, &|t| (t / 100) as f64);
+    let gates = [gate("errors"), gate("slow"), gate("p99")];
+    let mut live = feed(&gates, 0);
+    let mut seen = Vec::new();
+    for now in (0..=1_800).step_by(15) {
+        round(&mut live, &store, now, &mut |_| None);
+        seen.extend(live.intervals());
+    }
+    let mut late = feed(&gates, 1_800);
+    round(&mut late, &store, 1_800, &mut |_| None);
+    let read = late.intervals();
+    for gate in &gates {
+        let of = |all: &[(GateId, Interval)]| all.iter().filter(|(id, _)| *id == gate.name).map(|(_, i)| i.clone()).collect::<Vec<_>>();
+        assert!(of(&seen).len() > 50, "{:?} {}", gate.name, of(&seen).len());
+        assert_eq!(of(&seen), of(&read), "{:?}", gate.name);
+        assert!(of(&seen).iter().zip(of(&seen).iter().skip(1)).all(|(a, b)| a.end == b.start), "nothing between them");
+    }
+    assert_eq!(live.slow_from(), Some(Duration::from_millis(500)), "nearer to stable's p99 than 1 s");
+    assert_eq!(live.slow_from(), late.slow_from());
+    let (candidate, stable) = sum(&seen, "errors");
+    let counted = seen.iter().rev().find(|(id, _)| id.as_str() == "errors").unwrap().1.end;
+    assert_eq!((candidate.hits, stable.hits), (17.0, 0.0));
+    assert!((stable.of / 90.0 - (counted - at(0)).as_seconds_f64()).abs() < 16.0, "{stable:?}");
+    let errors: Vec<_> = seen.iter().filter(|(id, _)| id.as_str() == "errors").collect();
+    assert!(errors.iter().any(|(_, i)| i.share == Some(0.1)) && errors.iter().any(|(_, i)| i.share == Some(0.25)));
+    let (slow, _) = sum(&seen, "slow");
+    assert!((slow.ratio().unwrap() - 0.015).abs() < 1e-6 && live.is_current(at(1_800)) && !feed(&gates, 0).is_current(at(0)));
+}
+
+#[test]
+fn what_warms_up_is_not_judged_for_latency() {
+    let store = Store::new(600, &|_| 0.0);
+    let mut feed = feed(&[gate("errors"), gate("slow")], 600);
+    round(&mut feed, &store, 600, &mut |_| None);
+    let all = feed.intervals();
+    let (errors, _) = sum(&all, "errors");
+    let (slow, _) = sum(&all, "slow");
+    assert!((errors.of - slow.of - 450.0).abs() < 1.0, "{errors:?} {slow:?}: 45 s of increments, until the sample at 60 s");
+}
+
+#[test]
+fn sensors_say_what_is_wrong() {
+    let store = Store::new(300, &|_| 0.0);
+    let errors = gate("errors");
+    let mut one = feed(std::slice::from_ref(&errors), 300);
+    let states = |feed: &Feed, now: i64| feed.look(&errors, at(now)).0.iter().map(|s| s.state).collect::<Vec<_>>();
+    assert_eq!(states(&one, 300), [SensorState::Absent; 2]);
+    round(&mut one, &store, 300, &mut |_| None);
+    assert_eq!(states(&one, 300), [SensorState::Fresh; 2]);
+    assert!(matches!(one.signals(Arm::Candidate, at(300))[&SignalId::Errors].reading, Reading::Fresh(_)));
+    let (_, asked) = one.look(&errors, at(300));
+    assert!(asked[0].text.as_str().starts_with("req{v=\"v2\"}[") && asked[0].name.as_str() == "requests of canary");
+    // It keeps answering the same old samples.
+    round(&mut one, &store, 340, &mut |_| None);
+    round(&mut one, &store, 360, &mut |_| None);
+    assert_eq!(states(&one, 360), [SensorState::Stale; 2]);
+    assert!(matches!(one.signals(Arm::Stable, at(360))[&SignalId::Requests].reading, Reading::Stale { .. }));
+    // It does not answer at all: what it said last is shown, and not as new.
+    let mut other = feed(std::slice::from_ref(&errors), 300);
+    round(&mut other, &store, 300, &mut |_| None);
+    for question in other.due(at(315)) {
+        other.take(&question, Err(trouble()));
+    }
+    assert_eq!(states(&other, 315), [SensorState::Fresh; 2]);
+    assert!(other.look(&errors, at(315)).0[0].name.as_str().contains("refused"));
+    assert!(matches!(other.signals(Arm::Stable, at(315))[&SignalId::Errors].reading, Reading::Stale { .. }));
+    assert_eq!(states(&other, 350), [SensorState::Stale; 2]);
+}
+
+#[test]
+fn a_candidate_without_traffic_is_said() {
+    let mut store = Store::new(300, &|_| 0.0);
+    for series in store.series.iter_mut().filter(|s| s.labels.get("v") == Some("v2")) {
+        series.points.iter_mut().for_each(|p| p.value = Value::Number(0.0));
+    }
+    let errors = gate("errors");
+    let mut one = feed(std::slice::from_ref(&errors), 300);
+    round(&mut one, &store, 300, &mut |_| None);
+    assert_eq!(one.look(&errors, at(300)).0[0].state, SensorState::ZeroTraffic);
+    assert_eq!(one.signals(Arm::Candidate, at(300))[&SignalId::Errors].reading, Reading::ZeroTraffic);
+}
+
+#[test]
+fn partial_answers_count_for_nothing_and_lose_nothing() {
+    let store = Store::new(1_000, &|t| (t / 10) as f64);
+    let gates = [gate("errors")];
+    let mut whole = feed(&gates, 0);
+    let mut torn = feed(&gates, 0);
+    let (mut all, mut some) = (Vec::new(), Vec::new());
+    for now in (0..=900).step_by(15) {
+        round(&mut whole, &store, now, &mut |_| None);
+        all.extend(whole.intervals());
+        let partial = Answer { warnings: vec!["a store is down".into()], ..Answer::default() };
+        round(&mut torn, &store, now, &mut |_| (now % 45 != 0).then(|| partial.clone()));
+        some.extend(torn.intervals());
+    }
+    assert_eq!(sum(&all, "errors"), sum(&some, "errors"));
+    assert!(!all.is_empty());
+}
+
+#[test]
+fn with_many_series_the_backend_adds_up() {
+    let errors = gate("errors");
+    let mut one = feed(std::slice::from_ref(&errors), 0);
+    let vector = |labels: &[(&str, &str)], at, n| Series {
+        labels: Labels::new(labels.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))),
+        points: vec![Raw { at, value: Value::Number(n) }],
+    };
+    let mut windows: Vec<(Time, Time)> = Vec::new();
+    for now in (0..=540).step_by(15) {
+        for _ in 0..3 {
+            for question in one.due(at(now)) {
+                let series = if question.text.starts_with("count(") {
+                    vec![vector(&[], question.at, 9_000.0)]
+                } else if question.text.starts_with("min(timestamp(") {
+                    vec![vector(&[], question.at, question.at.timestamp() as f64 - 3.0)]
+                } else {
+                    if let source::Kind::Increase { from } = question.kind
+                        && (question.arm, question.what) == (STABLE, What::Requests)
+                    {
+                        windows.push((from, question.at));
+                        assert!(question.text.starts_with("sum by (code) (increase(req{"), "{}", question.text);
+                    }
+                    vec![vector(&[("code", "200")], question.at, 90.0), vector(&[("code", "503")], question.at, 1.0)]
+                };
+                one.take(&question, Ok(Answer { series, ..Answer::default() }));
+            }
+        }
+    }
+    assert!(windows.len() > 5 && windows.iter().zip(windows.iter().skip(1)).all(|(a, b)| a.1 == b.0), "{windows:?}");
+    let all = one.intervals();
+    assert!(!all.is_empty() && all.iter().all(|(_, i)| i.least_phi == 2.0 && i.stable.hits >= 1.0));
+    assert_eq!(one.look(&errors, at(540)).0[1].age, Some(Duration::from_secs(3)), "of the sample, not of the answer");
+    // What cannot be is refused.
+    let question = (541..=600).map(|s| one.due(at(s))).find(|q| q.iter().any(|q| matches!(q.kind, source::Kind::Increase { .. }))).unwrap();
+    let question = question.into_iter().find(|q| q.what == What::Requests && matches!(q.kind, source::Kind::Increase { .. })).unwrap();
+    let twice = vec![vector(&[("code", "200"), ("a", "1")], question.at, 1.0), vector(&[("code", "200"), ("a", "2")], question.at, 1.0)];
+    one.take(&question, Ok(Answer { series: twice, ..Answer::default() }));
+    assert!(one.look(&errors, at(700)).0.iter().any(|s| s.name.as_str().contains("several series for one version")));
+    one.take(&question, Ok(Answer { series: vec![vector(&[("code", "200")], question.at, -5.0)], ..Answer::default() }));
+    assert!(one.look(&errors, at(700)).0.iter().any(|s| s.name.as_str().contains("negative increase")));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+    /// Polls that fail, come late or twice, against a run that is read afterwards.
+    #[test]
+    fn live_and_read_afterwards_are_the_same_sums(polls in prop::collection::vec((any::<bool>(), any::<bool>(), 0..40_i64), 20..60)) {
+        let store = Store::new(3_000, &|t| (t / 7) as f64);
+        let gates = [gate("errors"), gate("p99")];
+        let mut live = feed(&gates, 0);
+        let (mut seen, mut now) = (Vec::new(), 0);
+        for (fails, twice, later) in polls {
+            now += 10 + later;
+            for question in live.due(at(now)) {
+                let answer = || if fails { Err(trouble()) } else { Ok(store.answer(&question)) };
+                live.take(&question, answer());
+                if twice {
+                    live.take(&question, answer());
+                }
+            }
+            seen.extend(live.intervals());
+        }
+        round(&mut live, &store, now + 60, &mut |_| None);
+        seen.extend(live.intervals());
+        let mut late = feed(&gates, now + 60);
+        round(&mut late, &store, now + 60, &mut |_| None);
+        let read = late.intervals();
+        let of = |all: &[(GateId, Interval)], id: &str| all.iter().filter(|(g, _)| g.as_str() == id).map(|(_, i)| i.clone()).collect::<Vec<_>>();
+        for id in ["errors", "p99"] {
+            prop_assert_eq!(of(&seen, id), of(&read, id));
+        }
+    }
+
+    #[test]
+    fn ruined_answers_never_panic(values in prop::collection::vec((any::<i16>(), prop::num::f64::ANY), 1..40)) {
+        let mut one = feed(&[gate("errors"), gate("slow"), gate("p99")], 100);
+        for (n, chunk) in values.chunks(5).enumerate() {
+            let now = 100 + 20 * i64::try_from(n).unwrap();
+            for question in one.due(at(now)) {
+                let points = chunk.iter().map(|(t, n)| Raw { at: at(i64::from(*t)), value: Value::Number(*n) }).collect();
+                let labels = Labels::new([("le".to_owned(), "0.5".to_owned()), ("code".to_owned(), "503".to_owned())]);
+                one.take(&question, Ok(Answer { series: vec![Series { labels, points }], ..Answer::default() }));
+            }
+            for arm in [Arm::Candidate, Arm::Stable] {
+                let _ = (one.signals(arm, at(now)), one.points(arm), one.look(&gate("slow"), at(now)));
+            }
+        }
+        prop_assert!(one.intervals().iter().all(|(_, i)| i.start < i.end));
+    }
+}

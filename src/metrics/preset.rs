@@ -1,0 +1,330 @@
+//! What the series of a stack are called, as data: one file per stack in `assets/presets`, written as a
+//! person writes the overrides in `[metrics.query]`. What a stack lacks is absent, never zero.
+//!
+//! A query is one string, asked for each version with its own `{{version}}` and `{{pod_hash}}`, or a
+//! pair `{ stable = "…", canary = "…" }` where the stack names services and no versions. It is a plain
+//! selector of raw series, whose samples are counted one by one, or an expression that gives the increase
+//! over `{{window}}`, summed by what is looked at. `cpu` and `memory` are expressions of what is used now.
+
+use super::{
+    outcome::Values,
+    selector,
+    template::{Template, WINDOW, nearest},
+};
+use crate::model::spec::{GateSignal, GateSpec};
+use serde::Deserialize;
+use std::collections::BTreeMap;
+
+/// The stacks that are known. A new one is a file and a line.
+const PRESETS: [(&str, &str); 9] = [
+    ("host", include_str!("../../assets/presets/host.toml")),
+    ("istio", include_str!("../../assets/presets/istio.toml")),
+    ("envoy", include_str!("../../assets/presets/envoy.toml")),
+    ("ingress-nginx", include_str!("../../assets/presets/ingress-nginx.toml")),
+    ("traefik", include_str!("../../assets/presets/traefik.toml")),
+    ("haproxy", include_str!("../../assets/presets/haproxy.toml")),
+    ("linkerd", include_str!("../../assets/presets/linkerd.toml")),
+    ("otel-http", include_str!("../../assets/presets/otel-http.toml")),
+    ("kube-state-metrics", include_str!("../../assets/presets/kube-state-metrics.toml")),
+];
+
+/// What can be asked for.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum What {
+    /// Requests, with what became of them.
+    Requests,
+    /// Failed requests, where they have a series of their own.
+    Errors,
+    /// A histogram of the time to the answer.
+    Latency,
+    /// Requests that were not answered in time.
+    Timeouts,
+    /// Restarts of instances.
+    Restarts,
+    /// Instances that are ready, now.
+    Ready,
+    /// Cores in use, now.
+    Cpu,
+    /// Resident bytes, now.
+    Memory,
+    /// Failed requests as a second source counts them: the service beside its proxy.
+    ServiceErrors,
+}
+
+impl What {
+    /// All of them.
+    pub const ALL: [Self; 9] = [
+        Self::Requests,
+        Self::Errors,
+        Self::Latency,
+        Self::Timeouts,
+        Self::Restarts,
+        Self::Ready,
+        Self::Cpu,
+        Self::Memory,
+        Self::ServiceErrors,
+    ];
+
+    /// Its name in a preset and in `[metrics.query]`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Requests => "requests",
+            Self::Errors => "errors",
+            Self::Latency => "latency",
+            Self::Timeouts => "timeouts",
+            Self::Restarts => "restarts",
+            Self::Ready => "ready",
+            Self::Cpu => "cpu",
+            Self::Memory => "memory",
+            Self::ServiceErrors => "service_errors",
+        }
+    }
+
+    /// Whether it is read as it is now, and not counted.
+    #[must_use]
+    pub const fn is_now(self) -> bool {
+        matches!(self, Self::Cpu | Self::Memory)
+    }
+}
+
+/// A query as it is written.
+#[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
+#[serde(untagged)]
+pub enum Written {
+    /// One for both versions, which are told apart by what is filled in.
+    One(String),
+    /// One for each.
+    Pair {
+        /// Of stable.
+        stable: String,
+        /// Of the candidate.
+        canary: String,
+    },
+}
+
+/// A query that was checked.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Asked {
+    /// Stable's.
+    pub stable: Template,
+    /// The candidate's.
+    pub canary: Template,
+    /// The metric of a plain selector; `None` of an expression.
+    pub metric: Option<String>,
+}
+
+/// All queries of a stack with the overrides, and how their labels are read.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Queries {
+    asked: BTreeMap<What, Asked>,
+    /// The label of requests that says what became of them.
+    pub code_label: Option<String>,
+    /// What its values are.
+    pub code_values: Values,
+    /// A label that says the gRPC code beside it.
+    pub grpc_label: Option<String>,
+    /// The label that names an instance.
+    pub instance_label: Option<String>,
+    /// A label whose value changes while a series goes on, such as the role of a version.
+    pub changing_label: Option<String>,
+    /// By what a latency is multiplied to be in milliseconds.
+    pub to_millis: f64,
+}
+
+/// Settings that stand among the queries.
+const SETTINGS: [&str; 6] = ["code_label", "code_values", "grpc_label", "instance_label", "changing_label", "latency_unit"];
+
+/// The names of all presets.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    PRESETS.iter().map(|(name, _)| *name)
+}
+
+impl Queries {
+    /// Those of a preset, with overrides by name.
+    ///
+    /// # Errors
+    /// In one line, with the nearest name where there is one: no such preset, no such query, a query that
+    /// does not tell versions apart, or one that cannot be filled in.
+    pub fn of(preset: &str, overrides: &BTreeMap<String, Written>) -> Result<Self, String> {
+        let Some((_, text)) = PRESETS.iter().find(|(name, _)| *name == preset) else {
+            return Err(format!("no preset `{}`{}", preset.escape_debug(), nearest(preset, names())));
+        };
+        let mut written: BTreeMap<String, Written> = toml::from_str(text).map_err(|e| format!("preset `{preset}`: {}", e.message()))?;
+        written.extend(overrides.clone());
+        let mut queries = Self {
+            asked: BTreeMap::new(),
+            code_label: None,
+            code_values: Values::Status,
+            grpc_label: None,
+            instance_label: None,
+            changing_label: None,
+            to_millis: 1_000.0,
+        };
+        for (name, query) in written {
+            queries.set(&name, query).map_err(|why| format!("query `{}`: {why}", name.escape_debug()))?;
+        }
+        Ok(queries)
+    }
+
+    fn set(&mut self, name: &str, query: Written) -> Result<(), String> {
+        if let Some(what) = What::ALL.into_iter().find(|what| what.name() == name) {
+            self.asked.insert(what, Asked::check(what, query)?);
+            return Ok(());
+        }
+        let Written::One(value) = query else {
+            let all = What::ALL.into_iter().map(What::name).chain(SETTINGS);
+            return Err(if SETTINGS.contains(&name) {
+                "one text is needed".into()
+            } else {
+                format!("no such query{}", nearest(name, all))
+            });
+        };
+        // An empty label takes away what the preset has.
+        let label = Some(value.clone()).filter(|v| !v.is_empty());
+        match name {
+            "code_label" => self.code_label = label,
+            "grpc_label" => self.grpc_label = label,
+            "changing_label" => self.changing_label = label,
+            "instance_label" => self.instance_label = label,
+            "code_values" => {
+                self.code_values = match value.as_str() {
+                    "status" => Values::Status,
+                    "class" => Values::Class,
+                    "grpc" => Values::Grpc,
+                    "failure" => Values::Failure,
+                    _ => return Err("it is status, class, grpc or failure".into()),
+                }
+            }
+            "latency_unit" => {
+                self.to_millis = match value.as_str() {
+                    "s" => 1_000.0,
+                    "ms" => 1.0,
+                    _ => return Err("it is s or ms".into()),
+                }
+            }
+            _ => return Err(format!("no such query{}", nearest(name, What::ALL.into_iter().map(What::name).chain(SETTINGS)))),
+        }
+        Ok(())
+    }
+
+    /// A query; `None` where the stack has none.
+    #[must_use]
+    pub fn get(&self, what: What) -> Option<&Asked> {
+        self.asked.get(&what)
+    }
+
+    /// What can be asked for.
+    pub fn all(&self) -> impl Iterator<Item = (What, &Asked)> {
+        self.asked.iter().map(|(what, asked)| (*what, asked))
+    }
+
+    /// Whether nothing of it means zero: it is the same metric as the requests with other label values,
+    /// or is made of their labels.
+    #[must_use]
+    pub fn may_be_zero(&self, what: What) -> bool {
+        let metric = |what: What| self.get(what).and_then(|a| a.metric.as_deref()).filter(|m| !m.is_empty());
+        metric(what).is_some() && metric(what) == metric(What::Requests)
+    }
+
+    /// What a gate is counted from: what counts, and of what.
+    #[must_use]
+    pub fn needs(&self, gate: &GateSpec) -> (What, What) {
+        match gate.signal {
+            GateSignal::Errors if self.get(What::Errors).is_some() => (What::Errors, What::Requests),
+            GateSignal::Errors => (What::Requests, What::Requests),
+            GateSignal::Timeouts => (What::Timeouts, What::Requests),
+            GateSignal::Restarts => (What::Restarts, What::Ready),
+            GateSignal::Slow | GateSignal::P50 | GateSignal::P95 | GateSignal::P99 => (What::Latency, What::Latency),
+        }
+    }
+
+    /// Whether this stack can tell what a gate counts.
+    ///
+    /// # Errors
+    /// In one line, when it cannot.
+    pub fn can_judge(&self, gate: &GateSpec) -> Result<(), String> {
+        if gate.signal != GateSignal::Errors {
+            return Ok(());
+        }
+        if self.get(What::Errors).is_some() {
+            let usual = gate.errors == crate::model::code::Code::usual();
+            return if usual {
+                Ok(())
+            } else {
+                Err("which errors count is said by the query `errors`: remove `errors` from the gate".into())
+            };
+        }
+        if self.get(What::Requests).is_some() && self.code_label.is_none() && self.grpc_label.is_none() {
+            return Err("no label says what became of a request: set `code_label` or a query `errors`".into());
+        }
+        self.code_values.can_tell(&gate.errors, self.grpc_label.is_some())
+    }
+}
+
+impl Asked {
+    fn check(what: What, written: Written) -> Result<Self, String> {
+        let (stable, canary) = match &written {
+            Written::One(text) => (text, text),
+            Written::Pair { stable, canary } => (stable, canary),
+        };
+        let (stable, canary) = (Template::parse(stable)?, Template::parse(canary)?);
+        if stable == canary && !["version", "pod_hash"].into_iter().any(|name| stable.has(name)) {
+            return Err(
+                "it does not tell versions apart: use {{version}} or {{pod_hash}}, or write { stable = \"…\", canary = \"…\" }".into()
+            );
+        }
+        let metric = selector::plain(stable.text()).and_then(|metric| selector::plain(canary.text()).map(|_| metric.to_owned()));
+        let expression = metric.is_none() && !what.is_now();
+        if expression && ![&stable, &canary].into_iter().all(|t| t.has(WINDOW)) {
+            return Err("an expression must give the increase over [{{window}}]; or write a plain selector".into());
+        }
+        Ok(Self { stable, canary, metric })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn over(name: &str, text: &str) -> Result<Queries, String> {
+        Queries::of("istio", &BTreeMap::from([(name.to_owned(), Written::One(text.to_owned()))]))
+    }
+
+    #[test]
+    fn every_preset_is_read_and_tells_what_it_has() {
+        for name in names() {
+            let queries = Queries::of(name, &BTreeMap::new()).unwrap();
+            assert!(queries.all().count() > 0, "{name}");
+        }
+        let haproxy = Queries::of("haproxy", &BTreeMap::new()).unwrap();
+        assert!(haproxy.get(What::Latency).is_none() && haproxy.get(What::Timeouts).is_none());
+        assert!(Queries::of("kube-state-metrics", &BTreeMap::new()).unwrap().get(What::Requests).is_none());
+    }
+
+    #[test]
+    fn overrides_are_checked_in_a_line() {
+        assert!(over("requests", "x{v=\"{{version}}\"}").is_ok());
+        assert!(over("requests", "x{v=\"1\"}").unwrap_err().contains("does not tell versions apart"));
+        assert!(over("request", "x{v=\"{{version}}\"}").unwrap_err().contains("did you mean `requests`"));
+        assert!(over("requests", "sum(x{v=\"{{version}}\"})").unwrap_err().contains("increase over [{{window}}]"));
+        assert!(over("latency_unit", "us").unwrap_err().contains("s or ms"));
+        assert!(Queries::of("istoi", &BTreeMap::new()).unwrap_err().contains("did you mean `istio`"));
+        let pair = Written::Pair { stable: "x{s=\"a\"}".into(), canary: "x{s=\"b\"}".into() };
+        assert!(Queries::of("istio", &BTreeMap::from([("requests".to_owned(), pair)])).is_ok());
+    }
+
+    #[test]
+    fn nothing_means_zero_only_in_the_same_metric() {
+        let queries = |name: &str| Queries::of(name, &BTreeMap::new()).unwrap();
+        assert!(queries("istio").may_be_zero(What::Timeouts));
+        assert!(!queries("envoy").may_be_zero(What::Timeouts) && !queries("envoy").may_be_zero(What::Latency));
+    }
+
+    #[test]
+    fn a_gate_that_cannot_be_told_is_refused() {
+        let gate: GateSpec = toml::from_str("name = \"g\"\nsignal = \"errors\"\nerrors = [\"429\"]").unwrap();
+        let can = |name: &str| Queries::of(name, &BTreeMap::new()).unwrap().can_judge(&gate);
+        assert!(can("istio").is_ok() && can("haproxy").unwrap_err().contains("`429`"));
+    }
+}

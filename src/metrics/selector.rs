@@ -1,0 +1,80 @@
+//! Just enough of PromQL to tell a plain selector from an expression, and to find the selector inside one.
+
+/// The metric that a plain selector names: `Some("")` where it has only matchers. `None` of anything more
+/// than one selector: functions, operators, ranges, offsets.
+#[must_use]
+pub fn plain(text: &str) -> Option<&str> {
+    let text = text.trim();
+    let name = text.split(|c: char| !is_name(c)).next().unwrap_or_default();
+    let rest = text.get(name.len()..)?.trim_start();
+    let done = if rest.starts_with('{') { rest.get(braces(rest)?..)?.trim().is_empty() } else { rest.is_empty() };
+    (done && !text.is_empty() && !name.starts_with(|c: char| c.is_ascii_digit())).then_some(name)
+}
+
+/// The selector before the first range in an expression.
+#[must_use]
+pub fn ranged(text: &str) -> Option<&str> {
+    let (mut at, mut start, mut quote) = (0, None, None);
+    while let Some(c) = text.get(at..).and_then(|rest| rest.chars().next()) {
+        match (quote, c) {
+            (Some(open), c) if c == open => quote = None,
+            (Some(open), '\\') if open != '`' => at += text.get(at + 1..)?.chars().next().map_or(0, char::len_utf8),
+            (Some(_), _) => {}
+            (None, '"' | '\'' | '`') => quote = Some(c),
+            (None, '{') => {
+                start = start.or(Some(at));
+                at += braces(text.get(at..)?)?;
+                continue;
+            }
+            (None, '[') => return text.get(start?..at),
+            (None, c) if is_name(c) => start = start.or(Some(at)),
+            (None, _) => start = None,
+        }
+        at += c.len_utf8();
+    }
+    None
+}
+
+const fn is_name(c: char) -> bool {
+    c.is_ascii_alphanumeric() || c == '_' || c == ':'
+}
+
+/// How long the braces are that a text begins with.
+fn braces(text: &str) -> Option<usize> {
+    let (mut quote, mut escaped) = (None, false);
+    for (at, c) in text.char_indices().skip(1) {
+        match (quote, c) {
+            _ if escaped => escaped = false,
+            (Some('"' | '\''), '\\') => escaped = true,
+            (Some(open), c) if c == open => quote = None,
+            (Some(_), _) => {}
+            (None, '"' | '\'' | '`') => quote = Some(c),
+            (None, '}') => return Some(at + 1),
+            (None, _) => {}
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn selectors_are_told_from_expressions() {
+        for (text, name) in [("up", "up"), (" a:b{c=\"}\\\"{\", d=~'x'} ", "a:b"), ("{__name__=\"x\"}", "")] {
+            assert_eq!(plain(text), Some(name), "{text}");
+        }
+        for text in ["", "sum(up)", "up[5m]", "up offset 5m", "a + b", "rate(x{a=\"b\"}[1m])", "up{a=\"b\"", "1"] {
+            assert_eq!(plain(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_a_range_is_of_is_found() {
+        assert_eq!(ranged("sum by (a) (increase(x{a=\"[1]\"}[60s]) * on (b) c)"), Some("x{a=\"[1]\"}"));
+        assert_eq!(ranged("increase(x[60s])"), Some("x"));
+        assert_eq!(ranged("sum(x)"), None);
+        assert_eq!(ranged("[60s]"), None);
+    }
+}
