@@ -91,6 +91,15 @@ pub struct Counter {
     started: bool,
 }
 
+/// One counter in an answer.
+struct Line {
+    labels: Labels,
+    edge: f64,
+    target: Labels,
+    /// Oldest first.
+    points: Vec<(Time, f64)>,
+}
+
 #[derive(Debug)]
 struct Track {
     target: Labels,
@@ -144,54 +153,25 @@ impl Counter {
     /// Takes in the samples of a window. `early` is until when a first sample does not mean that an
     /// instance is new: the window's beginning and a scrape more. What came is in no order.
     pub fn take(&mut self, series: &[Series], early: Time) -> Vec<Increment> {
-        let mut samples: Vec<(Labels, u64, Labels, f64, Vec<(Time, f64)>)> = Vec::new();
-        for one in series {
-            let target = self.target(&one.labels);
-            for (edge, points) in lines(one, self.reads.to_millis) {
-                let first = points.first().map(|(at, _)| *at);
-                let last = points.last().map(|(at, _)| *at);
-                let (Some(first), Some(last)) = (first, last) else { continue };
-                let is_new = (self.started || first > early) && !self.targets.contains_key(&target);
-                if is_new {
-                    self.appeared.insert(first);
-                }
-                let seen = self.targets.entry(target.clone()).or_insert((first, last));
-                *seen = (seen.0.min(first), seen.1.max(last));
-                self.newest = self.newest.max(Some(last));
-                let labels = self.reads.changing_label.as_deref().map_or_else(|| one.labels.clone(), |name| one.labels.without(&[name]));
-                samples.push((labels, edge.to_bits(), target.clone(), edge, points));
-            }
+        let lines: Vec<Line> = series.iter().flat_map(|one| self.read(one, early)).collect();
+        // Instances first: whether a sample is of one that warms up must not depend on the order.
+        for line in &lines {
+            self.note_birth(line, early);
         }
         let mut all = Vec::new();
-        // Instances first: what a sample is of an instance that warms up must not depend on the order.
-        for (labels, _, _, _, points) in &samples {
-            let Some(name) = self.reads.instance_label.as_deref().and_then(|l| labels.get(l)) else { continue };
-            let Some((first, _)) = points.first() else { continue };
-            let name: Arc<str> = name.into();
-            let seen = self.known.entry(name.clone()).or_insert(*first);
-            let fresh = *seen == *first && !self.born.contains_key(&name);
-            if fresh && (self.started || *first > early) {
-                self.born.insert(name, *first);
-            } else if *first < *seen {
-                *seen = *first;
-                if let Some(born) = self.born.get_mut(&name) {
-                    *born = *first;
-                }
-            }
-        }
-        for (labels, bits, target, edge, points) in samples {
-            let before = self.targets.get(&target).map(|(first, _)| *first);
-            let class = || Arc::new(class(&self.reads, &labels, edge));
-            let key = (labels.clone(), bits);
-            let track = self.tracks.entry(key).or_insert_with(|| Track {
+        for Line { labels, edge, target, points } in lines {
+            let known = self.targets.get(&target).map(|(first, _)| *first);
+            let from_zero = known.zip(points.first()).is_some_and(|(known, (first, _))| known < *first);
+            let reads = &self.reads;
+            let track = self.tracks.entry((labels, edge.to_bits())).or_insert_with_key(|(labels, _)| Track {
                 target,
-                class: class(),
+                class: Arc::new(class(reads, labels, edge)),
                 samples: Vec::new(),
-                from_zero: before.zip(points.first()).is_some_and(|(known, (first, _))| known < *first),
+                from_zero,
                 forgotten: false,
             });
             for (at, value) in points {
-                if let Some(amount) = track.add(at, value, self.reads.level) {
+                if let Some(amount) = track.add(at, value, reads.level) {
                     all.push(Increment { at, amount, class: track.class.clone() });
                 }
             }
@@ -200,6 +180,46 @@ impl Counter {
         self.started |= !series.is_empty();
         self.forget();
         all
+    }
+
+    /// A series as counters, and who was scraped when.
+    fn read(&mut self, one: &Series, early: Time) -> Vec<Line> {
+        let target = self.target(&one.labels);
+        let labels = self.reads.changing_label.as_deref().map_or_else(|| one.labels.clone(), |name| one.labels.without(&[name]));
+        let mut read = Vec::new();
+        for (edge, points) in lines(one, self.reads.to_millis) {
+            let (Some((first, _)), Some((last, _))) = (points.first().copied(), points.last().copied()) else { continue };
+            if (self.started || first > early) && !self.targets.contains_key(&target) {
+                self.appeared.insert(first);
+            }
+            let seen = self.targets.entry(target.clone()).or_insert((first, last));
+            *seen = (seen.0.min(first), seen.1.max(last));
+            self.newest = self.newest.max(Some(last));
+            read.push(Line { labels: labels.clone(), edge, target: target.clone(), points });
+        }
+        read
+    }
+
+    /// Notes since when an instance is seen, and whether it began while this was watching.
+    fn note_birth(&mut self, line: &Line, early: Time) {
+        let Some(name) = self.reads.instance_label.as_deref().and_then(|label| line.labels.get(label)) else { return };
+        let Some((first, _)) = line.points.first().copied() else { return };
+        match self.known.get_mut(name) {
+            None => {
+                let name: Arc<str> = name.into();
+                if self.started || first > early {
+                    self.born.insert(name.clone(), first);
+                }
+                self.known.insert(name, first);
+            }
+            Some(seen) if first < *seen => {
+                *seen = first;
+                if let Some(born) = self.born.get_mut(name) {
+                    *born = first;
+                }
+            }
+            Some(_) => {}
+        }
     }
 
     /// What tells targets apart: who was scraped. A series that came without them is told by its instance.

@@ -88,7 +88,7 @@ impl Open {
     pub fn close(&mut self, until: Time, closing: &Closing<'_>, least_phi: f64) -> Vec<Interval> {
         let mut closed = Vec::new();
         // In one order, so that sums of fractions are the same however they came.
-        self.pieces.sort_by(|a, b| (a.came.at, a.arm).cmp(&(b.came.at, b.arm)));
+        self.pieces.sort_by_key(|p| (p.came.at, p.arm));
         while let Some(end) = self.next_end(closing.course).filter(|end| *end <= until) {
             self.passed = end;
             let arms: &[usize] = if self.has_candidate { &[CANDIDATE, STABLE] } else { &[STABLE] };
