@@ -70,7 +70,7 @@ type Counter = (&'static str, &'static str, fn(&Totals) -> u64);
 
 const COUNTERS: [Counter; 9] = [
     ("cutover_requests_started_total", "Requests for which the version was picked.", |t| t.started),
-    ("cutover_request_errors_total", "Requests answered with 5xx or not at all.", |t| t.errors),
+    ("cutover_request_errors_total", "Requests answered with 5xx or not at all.", |t| t.class[4]),
     ("cutover_slow_requests_total", "Requests slower than the threshold frozen at the start of the run.", |t| t.slow),
     ("cutover_aborted_requests_total", "Requests whose client went away before the end of the answer.", |t| t.aborted),
     ("cutover_unavailable_requests_total", "Requests meant for the version while it had no ready instance.", |t| t.unavailable),
