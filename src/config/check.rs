@@ -4,8 +4,11 @@ mod metrics;
 mod routing;
 mod steps;
 
-use super::{Config, Finding, TargetConfig, TargetKind, parse::Places};
-use crate::model::spec::{GateSignal, GateSpec, OnFail, Probe, SecretSource, ServiceSpec};
+use super::{Config, Finding, MetricsKind, TargetConfig, TargetKind, parse::Places};
+use crate::model::{
+    code::Code,
+    spec::{GateSignal, GateSpec, OnFail, Probe, SecretSource, ServiceSpec},
+};
 use std::{collections::BTreeMap, net::SocketAddr, path::Path, time::Duration};
 
 /// Longer than anything that makes sense, and short enough to be added to any date.
@@ -21,6 +24,9 @@ pub fn check(config: &Config, places: &Places<'_>) -> Vec<Finding> {
     check.names("service", config.services.iter().map(|s| s.name.as_str()));
     for (i, service) in config.services.iter().enumerate() {
         check.service(&format!("service.{i}"), service);
+    }
+    if config.metrics.kind == MetricsKind::Host {
+        check.codes(&config.services);
     }
     check.names("target", config.targets.iter().map(|t| t.name.as_str()));
     for (i, target) in config.targets.iter().enumerate() {
@@ -218,6 +224,20 @@ impl Check<'_> {
             }
             seen.entry(&gate.name).or_insert_with(|| self.places.line(&format!("{path}.name")));
             self.gate(&path, gate);
+        }
+    }
+
+    /// What the host's own proxy cannot count, it must not be asked for: the gate would pass seeing nothing.
+    fn codes(&mut self, services: &[ServiceSpec]) {
+        for (i, service) in services.iter().enumerate() {
+            for (j, gate) in service.gates.iter().enumerate() {
+                if let Some(code) = gate.errors.iter().find(|c| matches!(c, Code::Grpc(_))) {
+                    let what = format!(
+                        "`{code}` is not seen by the host's proxy, which counts HTTP statuses: gRPC codes need another `metrics.kind`"
+                    );
+                    self.say(&format!("service.{i}.gate.{j}.errors"), &what);
+                }
+            }
         }
     }
 

@@ -34,6 +34,9 @@ pub struct Ledger {
     /// The run that is judged.
     run: Option<RunId>,
     gates: BTreeMap<GateId, GateRun>,
+    /// Whether the version that is judged has all the traffic and nothing beside it.
+    #[serde(default)]
+    alone: bool,
     /// Which version's errors the dispersion is of.
     stable: Option<String>,
     errors: BTreeMap<GateId, Dispersion>,
@@ -74,6 +77,20 @@ impl Ledger {
         }
     }
 
+    /// Says whether the version that is judged bakes: it has all the traffic and nothing beside it. The
+    /// run is the same, but what was compared in it is settled: gates are judged by their limits and
+    /// budgets, on what is counted from here on. Call it after [`Self::follow`].
+    pub fn bakes(&mut self, bakes: bool) {
+        self.alone = bakes;
+        for run in self.gates.values_mut() {
+            match (bakes, run.is_alone()) {
+                (true, false) => run.stand_alone(),
+                (false, true) => *run = GateRun::default(),
+                _ => {}
+            }
+        }
+    }
+
     /// Says which version is stable: another one's errors say nothing of its bursts.
     pub fn stable_is(&mut self, version: &str) {
         if self.stable.as_deref() != Some(version) {
@@ -82,15 +99,20 @@ impl Ledger {
         }
     }
 
-    /// Takes in an interval of a gate. Without a run it only adds to what is known of stable.
+    /// Takes in an interval of a gate. Without a run it only adds to what is known of stable. A version
+    /// that bakes is stable: how its errors come must be known when the next run begins.
     pub fn feed(&mut self, gate: &GateSpec, interval: &Interval) -> Fed {
         let errors = self.errors.entry(gate.name.clone()).or_default();
         let fed = match &self.run {
             Some(_) => self.gates.entry(gate.name.clone()).or_default().feed(gate, interval, errors.phi()),
             None => Fed::Shown,
         };
-        if fed != Fed::Refused && interval.stable.of > 0.0 {
-            errors.add(elapsed(interval.end, interval.start).as_secs_f64(), interval.stable, &interval.instances);
+        let (stable, instances) =
+            if self.alone { (interval.candidate, [].as_slice()) } else { (interval.stable, interval.instances.as_slice()) };
+        if fed != Fed::Refused && stable.of > 0.0 {
+            errors.rest_until(interval.start);
+            errors.add(elapsed(interval.end, interval.start).as_secs_f64(), stable, instances);
+            errors.fed_until(interval.end);
         }
         fed
     }
@@ -98,7 +120,7 @@ impl Ledger {
     /// Takes in requests of both versions since the last time, for the split; see [`Split::add`].
     pub fn routed(&mut self, weight: Option<(Weight, Time)>, candidate: f64, stable: f64, now: Time) {
         self.split.add(weight, candidate, stable, now);
-        self.split_told |= self.split.seen(now).is_some_and(|seen| seen.bad);
+        self.split_told |= self.split.seen().is_some_and(|seen| seen.bad);
     }
 
     /// What one gate has learned in this run.
@@ -113,11 +135,14 @@ impl Ledger {
     pub fn judge(&self, gates: &[GateSpec], look: impl Fn(&GateSpec) -> Look, before: &[GateState], now: Time) -> Vec<GateState> {
         let reverting = gates.iter().filter(|g| g.on_fail() == OnFail::Revert).count();
         let known = |id: &GateId| before.iter().find(|b| b.id == *id);
-        let mut states: Vec<GateState> = gates.iter().map(|gate| self.state(gate, reverting, look(gate), known(&gate.name), now)).collect();
+        // They were told in the same order the last time, unless the gates are others.
+        let same = |i: usize, id: &GateId| before.get(i).filter(|b| b.id == *id).or_else(|| known(id));
+        let state = |(i, gate): (usize, &GateSpec)| self.state(gate, reverting, look(gate), same(i, &gate.name), now);
+        let mut states: Vec<GateState> = gates.iter().enumerate().map(state).collect();
         let split = GateId::new(SPLIT);
         if self.split_told
             && !gates.iter().any(|g| g.name == split)
-            && let Some(seen) = self.split.seen(now)
+            && let Some(seen) = self.split.seen()
         {
             states.push(split_state(&seen, known(&split), now));
         }
@@ -128,9 +153,8 @@ impl Ledger {
         let nothing = GateRun::default();
         let run = self.gates.get(&gate.name).unwrap_or(&nothing);
         let lines = lines(gate, reverting);
-        let (decision, odds) = run.decide(gate, &lines, &look.sensors);
-        let verdict = run.verdict(gate, &lines, (decision, &odds), &look.sensors);
-        let evidence = Evidence { sensors: look.sensors, queries: look.queries, ..run.evidence(gate, &lines, decision, &odds, now) };
+        let (verdict, evidence) = run.told(gate, &lines, &look.sensors, now);
+        let evidence = Evidence { sensors: look.sensors, queries: look.queries, ..evidence };
         GateState {
             id: gate.name.clone(),
             signal: gate.signal.measured(),
@@ -155,8 +179,10 @@ fn split_state(seen: &Seen, before: Option<&GateState>, now: Time) -> GateState 
     let verdict = if seen.bad {
         let why = format!("{share} % of requests, {declared} declared (n {n}), {}", words::odds(seen.ln_odds));
         Verdict::Fail { who: Arm::Candidate, why: why.into() }
-    } else if seen.off.is_some() {
+    } else if seen.off {
         Verdict::Wait { missing: format!("{share} % of requests, {declared} declared").into(), eta: None }
+    } else if seen.missing > 0.0 {
+        Verdict::Wait { missing: format!("{} more requests to know the share", words::sum(seen.missing)).into(), eta: None }
     } else {
         Verdict::Pass { why: format!("{share} % of requests (n {n})").into() }
     };
