@@ -20,10 +20,11 @@ mod schema;
 mod tests;
 
 pub use env::{Env, secret};
-pub use metrics::{AuthConfig, HeaderConfig, MetricsConfig, MetricsKind, PRESETS, QueryConfig, TlsConfig};
-pub use parse::parse;
+pub use metrics::{AuthConfig, HeaderConfig, MetricsConfig, MetricsKind, QueryConfig, TlsConfig};
+pub use parse::{Places, nearest, parse, parse_beside};
 pub use paths::{PathError, Paths, check_private, default_socket, private_dir};
 pub use print::render;
+pub use read::{read, shown};
 pub use schema::schema;
 
 use crate::model::{spec::ServiceSpec, text::Text};

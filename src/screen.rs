@@ -201,7 +201,7 @@ fn parts(scene: &Scene<'_>, area: Rect) -> Vec<Part> {
     parts.extend(last::frozen(scene).map(|r| row(85, r)));
     parts.push(row(35, plan::strip(scene)));
     parts.push(row(55, plan::next(scene)));
-    if scene.judged() {
+    if scene.judged() || scene.fails_baking() {
         parts.push(row(65, gates::row(scene)));
     }
     parts.extend(cost::row(scene).map(|r| row(80, r)));

@@ -28,6 +28,7 @@ mod proxy;
 #[path = "replay/library.rs"]
 #[allow(dead_code, reason = "shared with a program of its own")]
 mod replay;
+mod scenarios;
 mod screens;
 mod slots;
 mod support;

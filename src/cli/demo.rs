@@ -1,5 +1,6 @@
-//! `cutover demo`: a real rollout on this machine, in one command. A private directory, a host, a
-//! sample service sealed twice, an open-loop load generator, and the console; nothing is left behind.
+//! `cutover demo`: real rollouts on this machine, in one command. A private directory, a host, sample
+//! services whose versions are sealed with their faults, an open-loop load generator, and the console;
+//! nothing is left behind.
 //!
 //! No other room knows that there is a demo: the host is an ordinary host, reached over its socket.
 
@@ -8,20 +9,21 @@ pub mod load;
 pub mod sample;
 mod scenario;
 mod stage;
+mod tidy;
 
 use super::{
     Context, console,
     exit::{self, Exit},
 };
-use scenario::Scenario;
+use crate::clock::{Clock, SystemClock};
 use stage::Stage;
 use std::{io::Write, time::Duration};
 
 /// Arguments of `cutover demo`.
 #[derive(clap::Args, Debug)]
 pub struct DemoArgs {
-    /// Which story.
-    #[arg(long, default_value = scenario::DEFAULT)]
+    /// Which story: a name of --list, or a file of your own (./story.toml).
+    #[arg(long, value_name = "NAME|FILE", default_value = scenario::DEFAULT)]
     scenario: String,
     /// Lists the stories.
     #[arg(long)]
@@ -32,7 +34,7 @@ pub struct DemoArgs {
     /// Makes pauses and faults this many times faster, 0.1 to 10.
     #[arg(long, default_value_t = 1.0, value_parser = speed)]
     speed: f64,
-    /// Print the same life as lines instead of opening the console.
+    /// Print the same life as lines instead of opening the console; 1 if it does not end as expected.
     #[arg(long)]
     headless: bool,
     /// How long, with --headless.
@@ -50,59 +52,43 @@ fn speed(text: &str) -> Result<f64, String> {
 /// See [`exit`]; with `--headless` 1 when the scenario did not end as its file expects.
 pub fn run(args: &DemoArgs, cx: &Context) -> Result<(), Exit> {
     if args.list {
-        let mut out = std::io::stdout().lock();
-        for (name, about) in scenario::list().map_err(Exit::failed)? {
-            writeln!(out, "{name:10} {about}").map_err(Exit::failed)?;
-        }
-        return Ok(());
+        return list();
     }
-    let scenario = scenario::find(&args.scenario).map_err(Exit::usage)?.faster(args.speed);
+    let scenario = scenario::find(&args.scenario, args.speed, cx.env.uid).map_err(Exit::usage)?;
     if !args.headless {
         console::needs_terminal()?;
     }
-    if !args.headless {
-        let _ = writeln!(
-            std::io::stderr(),
-            "demo `{}`: {}\nsealing two versions, starting a host and its traffic ...",
-            args.scenario,
-            scenario.about
-        );
-    }
+    let clock = SystemClock::start();
+    let versions: usize = scenario.parts.values().map(|part| part.versions.len()).sum();
+    say(&format!("demo `{}`: {}\nsealing {versions} versions, starting a host and its traffic ...", args.scenario, scenario.about));
     let stage = Stage::set(&scenario, args.seed, cx).map_err(Exit::failed)?;
+    say(&format!("ready after {:.1} s", clock.uptime().as_secs_f64()));
     if args.headless {
         let done = exit::block_on(headless::tell(&scenario, &stage, args.span))?;
         stage.strike();
         return done;
     }
     let joins = format!("join from elsewhere: cutover -c {}", stage.config().display());
-    let _ = writeln!(std::io::stderr(), "{joins}");
-    let start = console::Start::Open { target: stage::TARGET.into(), service: scenario.service.clone(), say: joins };
+    say(&joins);
+    let mut services = scenario.parts.keys();
+    let start = match (services.next(), services.next()) {
+        (Some(only), None) => console::Start::Open { target: stage::TARGET.into(), service: only.clone(), say: joins },
+        _ => console::Start::Saying(joins),
+    };
     let shown = console::run(&stage.context(cx), start);
     stage.strike();
     shown
 }
 
-/// The pieces of a scenario that `--speed` changes.
-impl Scenario {
-    fn faster(mut self, speed: f64) -> Self {
-        for (_, behaviour) in &mut self.versions {
-            for point in behaviour.errors.iter_mut().chain(&mut behaviour.slow) {
-                point[0] /= speed;
-            }
-        }
-        let pauses = self.host.get_mut("service").and_then(toml::Value::as_array_mut).into_iter().flatten();
-        for step in pauses.filter_map(|s| s.get_mut("steps")?.as_array_mut()).flatten() {
-            let Some(pause) = step.get_mut("pause") else { continue };
-            if let Some(Ok(span)) = pause.as_str().map(humantime::parse_duration) {
-                *pause = humantime::format_duration(round(span.div_f64(speed))).to_string().into();
-            }
-        }
-        self.expect.within = self.expect.within.div_f64(speed.min(1.0));
-        self
+fn list() -> Result<(), Exit> {
+    let mut out = std::io::stdout().lock();
+    for (name, about) in scenario::list().map_err(Exit::failed)? {
+        writeln!(out, "{name:16} {about}").map_err(Exit::failed)?;
     }
+    Ok(())
 }
 
-/// Whole milliseconds: what configuration can hold.
-fn round(span: Duration) -> Duration {
-    Duration::from_millis(u64::try_from(span.as_millis()).unwrap_or(u64::MAX).max(1))
+/// Before the console has the terminal, and beside what --headless prints.
+fn say(line: &str) {
+    let _ = writeln!(std::io::stderr(), "{line}");
 }

@@ -2,11 +2,14 @@
 
 use super::{Config, ConfigError, Finding, Origin, Origins, Switch, VERSION, check};
 use crate::model::text::Text;
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use serde::{
+    Deserialize, Deserializer, Serialize, Serializer,
+    de::{self, DeserializeOwned},
+};
 use std::{collections::BTreeMap, fmt, ops::Range};
 use toml::{
     Spanned,
-    de::{DeTable, DeValue},
+    de::{DeTable, DeValue, ValueDeserializer},
 };
 
 /// Reads a configuration; `name` is what errors call it.
@@ -19,6 +22,39 @@ pub fn parse(text: &str, name: &str) -> Result<Config, ConfigError> {
 
 /// [`parse`], with the line of every value.
 pub fn parse_with_origins(text: &str, name: &str) -> Result<(Config, Origins), ConfigError> {
+    read(text, name, |table, places| {
+        let config = configuration(table, places)?;
+        Ok((config, places.origins()))
+    })
+}
+
+/// Reads a configuration that has one table more, `other`, which is none of ours; what is said of it has
+/// its place like everything else. `check` tells what is wrong with either beside the other.
+///
+/// # Errors
+/// As [`parse`]; without such a table too.
+pub fn parse_beside<T: DeserializeOwned>(
+    text: &str,
+    name: &str,
+    other: &str,
+    check: impl FnOnce(&Config, &T, &Places<'_>) -> Vec<Finding>,
+) -> Result<(Config, T), ConfigError> {
+    read(text, name, |mut table, places| {
+        let Some(beside) = table.get_mut().remove(other) else {
+            return Err(places.invalid(None, &format!("[{other}] is missing: add it, or use the file as a configuration with -c")));
+        };
+        let beside = T::deserialize(ValueDeserializer::from(beside)).map_err(|e| places.wrong(&e))?;
+        let config = configuration(table, places)?;
+        let findings = check(&config, &beside, places);
+        if findings.is_empty() { Ok((config, beside)) } else { Err(ConfigError::Invalid(findings)) }
+    })
+}
+
+fn read<T>(
+    text: &str,
+    name: &str,
+    then: impl FnOnce(Spanned<DeTable<'_>>, &Places<'_>) -> Result<T, ConfigError>,
+) -> Result<T, ConfigError> {
     let mut places = Places::new(text, name);
     let table = DeTable::parse(text).map_err(|e| places.invalid(e.span(), &one_line(e.message())))?;
     if let Some(found) = table.get_ref().get("version")
@@ -29,15 +65,13 @@ pub fn parse_with_origins(text: &str, name: &str) -> Result<(Config, Origins), C
         return Err(places.invalid(Some(found.span()), &what));
     }
     places.collect(String::new(), table.get_ref());
-    let config: Config = toml::from_str(text).map_err(|e| {
-        let what = places.explain(e.span(), e.message());
-        places.invalid(e.span(), &what)
-    })?;
-    let findings = check::check(&config, &places);
-    if !findings.is_empty() {
-        return Err(ConfigError::Invalid(findings));
-    }
-    Ok((config, places.origins()))
+    then(table, &places)
+}
+
+fn configuration(table: Spanned<DeTable<'_>>, places: &Places<'_>) -> Result<Config, ConfigError> {
+    let config = Config::deserialize(toml::Deserializer::from(table)).map_err(|e| places.wrong(&e))?;
+    let findings = check::check(&config, places);
+    if findings.is_empty() { Ok(config) } else { Err(ConfigError::Invalid(findings)) }
 }
 
 /// Where every key and value stands in a text.
@@ -126,6 +160,10 @@ impl<'a> Places<'a> {
         Finding { file: Text::clean(self.name), line, column, what: Text::clean(what) }
     }
 
+    fn wrong(&self, error: &toml::de::Error) -> ConfigError {
+        self.invalid(error.span(), &self.explain(error.span(), error.message()))
+    }
+
     fn invalid(&self, span: Option<Range<usize>>, what: &str) -> ConfigError {
         ConfigError::Invalid(vec![self.at_offset(span.map_or(0, |s| s.start), what)])
     }
@@ -204,12 +242,16 @@ fn advice(field: &str) -> Option<&'static str> {
 fn suggest(what: &str, rest: &str) -> String {
     // The unknown name is the person's and may hold anything, so the list is looked for from the end.
     let (unknown, list) = rest.rsplit_once(", expected ").unwrap_or((rest, ""));
-    let unknown = unknown.trim_matches('`');
     let known: Vec<&str> = list.split('`').skip(1).step_by(2).collect();
+    nearest(what, unknown.trim_matches('`'), &known)
+}
+
+/// An unknown name, with the nearest of those that are known, or all of them.
+pub fn nearest(what: &str, unknown: &str, known: &[&str]) -> String {
     let near = |name: &&&str| strsim::damerau_levenshtein(unknown, name);
     let best = known.iter().min_by_key(near).filter(|name| near(name) <= unknown.len().max(3) / 3);
     let shown: String = unknown.chars().take(60).collect();
-    match (best, known.as_slice()) {
+    match (best, known) {
         (Some(best), _) => format!("unknown {what} `{shown}`: did you mean `{best}`?"),
         (None, []) => format!("unknown {what} `{shown}`"),
         (None, [only]) => format!("unknown {what} `{shown}`: expected {only}"),

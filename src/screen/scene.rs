@@ -170,6 +170,11 @@ impl<'a> Scene<'a> {
         !matches!(self.rollout.phase, Phase::Idle | Phase::Completed | Phase::Reverting | Phase::Reverted)
     }
 
+    /// Whether the version that has all the traffic fails a gate while it is not good yet.
+    pub fn fails_baking(&self) -> bool {
+        self.rollout.phase == Phase::Completed && self.rollout.attention.as_ref().is_some_and(|a| a.kind.as_str() == "failing")
+    }
+
     /// Whether this is the first version ever.
     pub fn first(&self) -> bool {
         self.left.is_none() && self.right.is_some()

@@ -95,7 +95,10 @@ fn phase(scene: &Scene<'_>) -> Row {
         Phase::Reverting => reason(scene.row().add(Tone::Warn, "REVERTING")),
         Phase::Reverted => reason(scene.row().add(Tone::Good, format!("{} REVERTED", scene.look.glyphs().pass))),
         Phase::Completed => {
-            let row = scene.row().add(Tone::Good, format!("{} COMPLETED", scene.look.glyphs().pass));
+            // It has all the traffic, and that is not well.
+            let (tone, glyph) =
+                if scene.fails_baking() { (Tone::Bad, scene.look.glyphs().fail) } else { (Tone::Good, scene.look.glyphs().pass) };
+            let row = scene.row().add(tone, format!("{glyph} COMPLETED"));
             reason(match rollout.at {
                 Some(at) => row.plain(format!(" {} ago", short(scene.age(at.since)))),
                 None => row,

@@ -41,9 +41,26 @@ fn nothing_left(dir: &Path, why: &str) {
 }
 
 #[test]
-fn q_leaves_nothing_behind() {
+fn five_rollouts_open_in_the_fleet() {
     let dir = tempfile::Builder::new().prefix("cutover-test-").tempdir().unwrap();
     let mut pty = demo(dir.path(), &[], 80, 24);
+    let took = shows_within(&mut pty, "canary ", Duration::from_secs(30));
+    println!("demo to a live canary in the fleet: {took:?} (debug build)");
+    for service in ["checkout", "mailer", "pricing", "search", "storefront"] {
+        shows_within(&mut pty, service, Duration::from_secs(30));
+    }
+    // What waits for a person does so before anybody pressed a key.
+    shows_within(&mut pty, "waiting ", Duration::from_secs(30));
+    pty.presses("q");
+    assert_eq!(pty.ends().exit_code(), 0);
+    pty.assert_restored();
+    nothing_left(dir.path(), "q");
+}
+
+#[test]
+fn q_leaves_nothing_behind() {
+    let dir = tempfile::Builder::new().prefix("cutover-test-").tempdir().unwrap();
+    let mut pty = demo(dir.path(), &["--scenario", "errors"], 80, 24);
     let took = shows_within(&mut pty, "CANARY step ", Duration::from_secs(30));
     println!("demo to live canary: {took:?} (debug build)");
     // The last line of a frame comes last.
@@ -68,7 +85,7 @@ fn q_leaves_nothing_behind() {
 fn nor_does_a_signal_or_a_window_that_is_closed() {
     for end in ["term", "ctrl-c", "closed"] {
         let dir = tempfile::Builder::new().prefix("cutover-test-").tempdir().unwrap();
-        let mut pty = demo(dir.path(), &[], 80, 24);
+        let mut pty = demo(dir.path(), &["--scenario", "errors"], 80, 24);
         shows_within(&mut pty, "CANARY step ", Duration::from_secs(30));
         let code = match end {
             "term" => {

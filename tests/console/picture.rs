@@ -11,7 +11,7 @@ use std::{fs, time::Duration};
 fn the_picture_of_the_readme_is_taken_when_asked_for() {
     let Some(place) = std::env::var_os("CUTOVER_PICTURE") else { return };
     let dir = tempfile::tempdir().unwrap();
-    let mut pty = demo(dir.path(), &[], 100, 30);
+    let mut pty = demo(dir.path(), &["--scenario", "errors"], 100, 30);
     shows_within(&mut pty, "FAIL errors", Duration::from_secs(120));
     // Long enough for the curves to show it.
     pty.waits(Duration::from_secs(25));

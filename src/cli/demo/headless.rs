@@ -1,67 +1,139 @@
-//! The demo as lines: what happened, once a second how it stands, and whether it ended as expected.
+//! The demo as lines: what happened, every other second how it stands, and whether all ended as expected.
 
-use super::{scenario::Scenario, stage::Stage};
+use super::{
+    scenario::{Part, Scenario},
+    stage::Stage,
+};
 use crate::{
     cli::{connect, exit::Exit},
-    model::{delta::Delta, event::Level, rollout::Rollout, signal::SignalId, time::Time, version::Track},
+    model::{
+        delta::Delta,
+        event::{Event, Level},
+        rollout::Rollout,
+        signal::SignalId,
+        time::Time,
+        version::Track,
+    },
     runtime::Runtime,
 };
 use futures::StreamExt;
-use std::{io::Write, time::Duration};
+use std::{collections::BTreeMap, io::Write, time::Duration};
 use tokio::time::{Instant, timeout_at};
 
 /// Pictures in a row that must be as expected: what brought it there is told by then.
 const SETTLED: u32 = 3;
 
-/// Prints the life of the rollout for `span`, or until it is as the scenario expects.
+/// How often it is told how a service stands.
+const STATUS: i64 = 2_000;
+
+/// What is known of a service's end.
+struct Act<'a> {
+    part: &'a Part,
+    last: Option<Rollout>,
+    said: Option<Time>,
+    /// Pictures in a row that were as expected.
+    settled: u32,
+}
+
+impl Act<'_> {
+    fn label(&self) -> &str {
+        self.part.versions.last().map_or("", |v| v.label.as_str())
+    }
+
+    const fn is_over(&self) -> bool {
+        self.settled >= SETTLED
+    }
+
+    /// Takes a picture in; the line to print, if one is due.
+    fn see(&mut self, rollout: Rollout) -> Option<String> {
+        // Once it was there for long enough it has ended so, whatever follows.
+        if !self.is_over() {
+            self.settled = if self.part.expect.is_met(&rollout, self.label()) { self.settled + 1 } else { 0 };
+        }
+        let now = rollout.seen.server_time;
+        let due = self.said.is_none_or(|then| (now - then).num_milliseconds() >= STATUS);
+        let line = due.then(|| status(&rollout));
+        self.said = if due { Some(now) } else { self.said };
+        self.last = Some(rollout);
+        line
+    }
+
+    /// How it ended, and whether as expected.
+    fn end(&self, service: &str) -> Result<String, String> {
+        let expected = self.part.expect.text();
+        match &self.last {
+            None => Err(format!("{service}: no rollout was seen; expected {expected}")),
+            Some(r) if self.is_over() => Ok(format!("{}\n{service}: as expected: {expected}", summary(r))),
+            Some(r) => {
+                let verdict = r.verdict.as_ref().map(|v| format!(", verdict {}: {}", v.word, v.sentence)).unwrap_or_default();
+                Err(format!("{service}: expected {expected}; it is {}{verdict}; next: {}", r.phase.word(), r.next.what))
+            }
+        }
+    }
+}
+
+/// Prints the life of the rollouts for `span`, or until all are as the scenario expects.
+///
+/// # Errors
+/// Exit code 1 and one line when one is not.
 pub async fn tell(scenario: &Scenario, stage: &Stage, span: Duration) -> Result<(), Exit> {
-    let end = Instant::now() + span.min(scenario.expect.within);
+    let longest = scenario.parts.values().map(Part::span).max().unwrap_or_default();
+    let end = Instant::now() + span.min(longest);
     let client = stage.client().map_err(|e| connect::fault(&e))?;
     let mut deltas = Box::pin(client.watch());
-    let mut last: Option<Rollout> = None;
-    let mut said: Option<Time> = None;
-    let (mut met, mut settled) = (false, 0);
+    let act = |part| Act { part, last: None, said: None, settled: 0 };
+    let mut acts: BTreeMap<String, Act<'_>> = scenario.parts.iter().map(|(name, part)| (name.clone(), act(part))).collect();
     while let Ok(Some(delta)) = timeout_at(end, deltas.next()).await {
         match delta.map_err(|e| connect::fault(&e))? {
-            Delta::Events { events, .. } => {
+            Delta::Events { events, key } => {
                 for event in &events {
-                    let mark = match event.level {
-                        Level::Info => "-",
-                        Level::Warn => "!",
-                        Level::Bad => "x",
-                    };
-                    line(&format!("{} {mark} {}: {}", event.at.format("%H:%M:%S"), event.by, event.what))?;
+                    line(&happened(key.service.text().as_str(), event))?;
                 }
             }
             Delta::Apply { rollout } => {
-                let now = rollout.seen.server_time;
-                if said.is_none_or(|then| (now - then).num_milliseconds() >= 2_000) {
-                    line(&status(&rollout))?;
-                    said = Some(now);
-                }
-                met = scenario.expect.is_met(&rollout);
-                settled = if met { settled + 1 } else { 0 };
-                last = Some(*rollout);
-                if settled >= SETTLED {
-                    break;
-                }
+                let said = acts.get_mut(rollout.key.service.as_str()).and_then(|act| act.see(*rollout));
+                said.map_or(Ok(()), |said| line(&said))?;
             }
             _ => {}
         }
+        if let Some(trouble) = stage.trouble() {
+            return Err(Exit::failed(trouble));
+        }
+        if acts.values().all(Act::is_over) {
+            break;
+        }
     }
-    let Some(last) = last else { return Err(Exit::failed("the demo showed no rollout")) };
-    line(&summary(&last))?;
-    if met {
-        line(&format!("as expected: {}", scenario.expect.phase))
-    } else {
-        Err(Exit::failed(format!("expected {} {}, it is {}", scenario.expect.phase, scenario.expect.verdict, last.phase.word())))
+    let mut wrong = Vec::new();
+    for (service, act) in &acts {
+        match act.end(service) {
+            Ok(fine) => line(&fine)?,
+            Err(why) => wrong.push(why),
+        }
     }
+    if wrong.is_empty() { Ok(()) } else { Err(Exit::failed(wrong.join("; "))) }
+}
+
+impl Part {
+    /// How long it may take in all.
+    fn span(&self) -> Duration {
+        self.versions.iter().skip(1).map(super::scenario::Release::at).max().unwrap_or_default() + self.expect.within
+    }
+}
+
+fn happened(service: &str, event: &Event) -> String {
+    let mark = match event.level {
+        Level::Info => "-",
+        Level::Warn => "!",
+        Level::Bad => "x",
+    };
+    format!("{} {mark} {service} {}: {}", event.at.format("%H:%M:%S"), event.by, event.what)
 }
 
 fn status(r: &Rollout) -> String {
     let verdict = r.verdict.as_ref().map(|v| format!(" | {}: {}", v.word, v.sentence)).unwrap_or_default();
     let tracks: Vec<String> = r.tracks.iter().map(track).collect();
-    format!("{} {} | {}{verdict}", r.seen.server_time.format("%H:%M:%S"), r.phase.word(), tracks.join(" | "))
+    let service = r.key.service.text();
+    format!("{} {service} {} | {}{verdict}", r.seen.server_time.format("%H:%M:%S"), r.phase.word(), tracks.join(" | "))
 }
 
 fn track(t: &Track) -> String {

@@ -1,5 +1,8 @@
 //! The sample service of the demo: an HTTP server with faults that are part of its sealed artifact.
 
+pub mod behaviour;
+
+use behaviour::{Behaviour, Dice};
 use http_body_util::Full;
 use hyper::{
     Request, Response, StatusCode,
@@ -8,15 +11,15 @@ use hyper::{
     service::service_fn,
 };
 use hyper_util::rt::TokioIo;
-use rand::{RngExt, SeedableRng, rngs::StdRng};
-use rand_distr::{Distribution, LogNormal};
-use serde::{Deserialize, Serialize};
 use std::{
     convert::Infallible,
     io::Write,
     net::{Ipv4Addr, SocketAddr},
     path::PathBuf,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 use tokio::{net::TcpListener, time::Instant};
@@ -32,62 +35,41 @@ pub struct SampleArgs {
     behaviour: PathBuf,
 }
 
-/// How a version behaves; part of its artifact.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Behaviour {
-    /// Median time to answer, in milliseconds.
-    pub median_ms: f64,
-    /// Spread of the time to answer: sigma of the logarithm.
-    pub spread: f64,
-    /// Share of requests answered with 500, as points `[seconds since the first request, percent]`;
-    /// linear between them.
-    pub errors: Vec<[f64; 2]>,
-    /// Share of requests that take ten times as long, likewise.
-    pub slow: Vec<[f64; 2]>,
-    /// Seeds what is random.
-    pub seed: u64,
-}
-
-impl Default for Behaviour {
-    fn default() -> Self {
-        Self { median_ms: 8.0, spread: 0.35, errors: Vec::new(), slow: Vec::new(), seed: 1 }
-    }
-}
-
-/// The value of a piecewise linear curve; 0 without points.
-#[must_use]
-pub fn curve(points: &[[f64; 2]], at: f64) -> f64 {
-    let mut before: Option<[f64; 2]> = None;
-    for &[t, value] in points {
-        if at < t {
-            return match before {
-                Some([t0, v0]) if t > t0 => v0 + (value - v0) * (at - t0) / (t - t0),
-                _ => value,
-            };
-        }
-        before = Some([t, value]);
-    }
-    before.map_or(0.0, |[_, value]| value)
-}
-
 struct Server {
     behaviour: Behaviour,
-    random: Mutex<StdRng>,
-    /// Faults begin with the first request, so that a warm-up does not use them up.
+    dice: Mutex<Dice>,
+    started: Instant,
+    /// Faults of requests begin with the first one, so that a pause before it does not use them up.
     first: Mutex<Option<Instant>>,
+    requests: AtomicU64,
 }
 
-/// Serves until it is killed.
+/// How often memory is taken.
+const SIP: Duration = Duration::from_millis(250);
+
+/// Serves until it is killed, or ends itself because it behaves so.
 ///
 /// # Errors
 /// When the behaviour cannot be read or the port is taken.
 pub async fn run(args: SampleArgs) -> anyhow::Result<()> {
     let behaviour: Behaviour = toml::from_str(&std::fs::read_to_string(&args.behaviour)?)?;
+    let started = Instant::now();
+    if let Some(crash) = behaviour.crash
+        && let Some(after) = crash.after
+    {
+        tokio::spawn(async move {
+            tokio::time::sleep_until(started + Duration::from_secs_f64(after)).await;
+            end(crash.code, "FATAL: lost the connection to its database");
+        });
+    }
+    if behaviour.leak > 0.0 {
+        tokio::spawn(leak(behaviour.clone()));
+    }
+    tokio::time::sleep(Duration::from_secs_f64(behaviour.startup)).await;
     let listener = TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, args.port))).await?;
     say(&format!("listening on {}", listener.local_addr()?));
-    let random = Mutex::new(StdRng::seed_from_u64(behaviour.seed ^ u64::from(args.port)));
-    let server = Arc::new(Server { behaviour, random, first: Mutex::new(None) });
+    let dice = Mutex::new(Dice::new(behaviour.clone(), args.port));
+    let server = Arc::new(Server { behaviour, dice, started, first: Mutex::new(None), requests: AtomicU64::new(0) });
     loop {
         let Ok((stream, _)) = listener.accept().await else { continue };
         let server = Arc::clone(&server);
@@ -101,26 +83,51 @@ pub async fn run(args: SampleArgs) -> anyhow::Result<()> {
 
 async fn answer(server: Arc<Server>, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
     if request.uri().path() == "/healthz" {
-        return Ok(Response::new(Full::from("ok\n")));
+        let ready = !server.behaviour.never_ready;
+        return Ok(if ready { said(StatusCode::OK, "ok\n") } else { said(StatusCode::SERVICE_UNAVAILABLE, "waiting for its cache\n") });
     }
-    let running = server.first.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_with(Instant::now).elapsed().as_secs_f64();
-    let (wait, fails) = {
-        let mut random = server.random.lock().unwrap_or_else(PoisonError::into_inner);
-        let b = &server.behaviour;
-        let mut wait = LogNormal::new(b.median_ms.max(0.1).ln(), b.spread).map_or(b.median_ms, |d| d.sample(&mut *random));
-        if random.random::<f64>() * 100.0 < curve(&b.slow, running) {
-            wait *= 10.0;
-        }
-        (wait, random.random::<f64>() * 100.0 < curve(&b.errors, running))
+    let first = *server.first.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_with(Instant::now);
+    let number = server.requests.fetch_add(1, Ordering::Relaxed) + 1;
+    if let Some(crash) = server.behaviour.crash
+        && crash.requests.is_some_and(|n| number >= n)
+    {
+        end(crash.code, &format!("FATAL: index out of bounds in request {number}"));
+    }
+    let fate = {
+        let mut dice = server.dice.lock().unwrap_or_else(PoisonError::into_inner);
+        dice.next(first.elapsed().as_secs_f64(), server.started.elapsed().as_secs_f64())
     };
-    tokio::time::sleep(Duration::from_secs_f64(wait / 1_000.0)).await;
-    if fails {
+    tokio::time::sleep(fate.wait).await;
+    if fate.fails {
         say(&format!("ERROR {} {}: payment provider: connection reset", request.method(), request.uri().path()));
-        let mut response = Response::new(Full::from("payment provider: connection reset\n"));
-        *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
-        return Ok(response);
+        return Ok(said(StatusCode::INTERNAL_SERVER_ERROR, "payment provider: connection reset\n"));
     }
-    Ok(Response::new(Full::from("{\"order\":\"accepted\"}\n")))
+    Ok(said(StatusCode::OK, "{\"order\":\"accepted\"}\n"))
+}
+
+fn said(status: StatusCode, body: &'static str) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::from(body));
+    *response.status_mut() = status;
+    response
+}
+
+/// Takes memory and touches it, so that it is resident, and keeps it.
+async fn leak(behaviour: Behaviour) {
+    let most = behaviour.crash.and_then(|c| Some((c.megabytes?, c.code)));
+    let mut kept: Vec<Vec<u8>> = Vec::new();
+    let mut taken = 0.0;
+    loop {
+        tokio::time::sleep(SIP).await;
+        let megabytes = behaviour.leak * SIP.as_secs_f64();
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "megabytes of a demo")]
+        kept.push(vec![0xa5; (megabytes * 1_048_576.0) as usize]);
+        taken += megabytes;
+        if let Some((limit, code)) = most
+            && taken >= limit
+        {
+            end(code, &format!("FATAL: out of memory: {taken:.0} MB in {} caches", kept.len()));
+        }
+    }
 }
 
 /// A service prints what it does on standard output; the host keeps it.
@@ -128,16 +135,8 @@ fn say(line: &str) {
     let _ = writeln!(std::io::stdout().lock(), "{line}");
 }
 
-#[cfg(test)]
-mod tests {
-    use super::curve;
-
-    #[test]
-    fn curves_are_linear_between_points_and_flat_outside() {
-        let rising = [[10.0, 0.0], [20.0, 8.0]];
-        for (at, value) in [(0.0, 0.0), (10.0, 0.0), (15.0, 4.0), (20.0, 8.0), (99.0, 8.0)] {
-            assert!((curve(&rising, at) - value).abs() < 1e-9, "{at}");
-        }
-        assert!(curve(&[], 5.0).abs() < 1e-9);
-    }
+/// As a crash ends a process: at once, whatever else it does.
+fn end(code: u8, why: &str) -> ! {
+    say(why);
+    std::process::exit(i32::from(code))
 }

@@ -1,136 +1,195 @@
-//! A scenario: an ordinary host configuration, and beside it faults, load and expected end.
+//! A scenario: an ordinary host configuration, and beside it, in `[demo]`, what there is to know of each
+//! of its services: versions and how they behave, load, expected end. `assets/scenarios/errors.toml`
+//! explains every key.
 
-use super::sample::Behaviour;
-use crate::model::{
-    rollout::{Phase, Rollout},
-    time::human,
+mod check;
+mod expect;
+
+pub use expect::Expect;
+
+use super::{load::Load, sample::behaviour::Behaviour};
+use crate::{
+    config::{self, Config, ConfigError, nearest},
+    model::time::human,
 };
 use serde::Deserialize;
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, path::Path, time::Duration};
 
 /// Scenarios that come with the program.
-const BUILT_IN: [(&str, &str); 3] = [
+const BUILT_IN: [(&str, &str); 17] = [
+    ("fleet", include_str!("../../../assets/scenarios/fleet.toml")),
     ("errors", include_str!("../../../assets/scenarios/errors.toml")),
     ("healthy", include_str!("../../../assets/scenarios/healthy.toml")),
     ("both-sick", include_str!("../../../assets/scenarios/both-sick.toml")),
+    ("p99", include_str!("../../../assets/scenarios/p99.toml")),
+    ("crash-loop", include_str!("../../../assets/scenarios/crash-loop.toml")),
+    ("blue-green", include_str!("../../../assets/scenarios/blue-green.toml")),
+    ("rolling", include_str!("../../../assets/scenarios/rolling.toml")),
+    ("recreate", include_str!("../../../assets/scenarios/recreate.toml")),
+    ("leak", include_str!("../../../assets/scenarios/leak.toml")),
+    ("never-ready", include_str!("../../../assets/scenarios/never-ready.toml")),
+    ("delayed-crash", include_str!("../../../assets/scenarios/delayed-crash.toml")),
+    ("flaky", include_str!("../../../assets/scenarios/flaky.toml")),
+    ("cold-start", include_str!("../../../assets/scenarios/cold-start.toml")),
+    ("unsafe-migration", include_str!("../../../assets/scenarios/unsafe-migration.toml")),
+    ("rush-hour", include_str!("../../../assets/scenarios/rush-hour.toml")),
+    ("auto-revert", include_str!("../../../assets/scenarios/auto-revert.toml")),
 ];
 
 /// What is run when none is named.
-pub const DEFAULT: &str = "errors";
+pub const DEFAULT: &str = "fleet";
+
+/// When a version that says nothing else is deployed: there is a p99 to compare with by then.
+const SOON: Duration = Duration::from_secs(3);
 
 /// A scenario that can be run.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Scenario {
     /// What it shows, in one line.
     pub about: String,
-    /// Requests per second.
-    pub rate: f64,
-    /// The service that is rolled out.
-    pub service: String,
-    /// How each version behaves, by label, the stable one first.
-    pub versions: Vec<(String, Behaviour)>,
-    /// How it ends.
-    pub expect: Expect,
+    /// What each service does, by its name.
+    pub parts: BTreeMap<String, Part>,
     /// The host configuration: everything in the file beside `[demo]`.
     pub host: toml::Table,
 }
 
-/// How a scenario ends.
+/// `[demo]` of a scenario's file.
 #[derive(Clone, PartialEq, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Expect {
-    /// The phase it ends in.
-    pub phase: String,
-    /// The verdict it ends with: `pass`, `fail`, `wait`, `blind`; empty when none is needed.
-    #[serde(default)]
-    pub verdict: String,
-    /// Words that the verdict's sentence must contain.
-    #[serde(default)]
-    pub says: String,
-    /// How long it may take.
-    #[serde(with = "human")]
-    pub within: Duration,
-}
-
-#[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Demo {
     about: String,
-    rate: f64,
-    service: String,
-    stable: String,
-    candidate: String,
-    versions: BTreeMap<String, Behaviour>,
-    expect: Expect,
+    service: BTreeMap<String, Part>,
+}
+
+/// What one service does.
+#[derive(Clone, PartialEq, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Part {
+    /// Requests that arrive at it; none without.
+    #[serde(default)]
+    pub load: Option<Load>,
+    /// Its versions in the order of their deploys; the first is stable before anything is counted.
+    #[serde(rename = "version")]
+    pub versions: Vec<Release>,
+    /// How it ends.
+    pub expect: Expect,
+}
+
+/// A version and when it is deployed.
+#[derive(Clone, PartialEq, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Release {
+    /// What people call it.
+    pub label: String,
+    /// When it is deployed, from when the load began; never while another rollout of the service moves.
+    #[serde(default, with = "optional")]
+    pub at: Option<Duration>,
+    /// Why going back from it is not safe.
+    #[serde(default)]
+    pub revert_unsafe: Option<String>,
+    /// What it does.
+    #[serde(default)]
+    pub behaves: Behaviour,
+}
+
+impl Release {
+    /// When it is deployed, from when the load began.
+    #[must_use]
+    pub fn at(&self) -> Duration {
+        self.at.unwrap_or(SOON)
+    }
 }
 
 /// Names and one line each.
 ///
 /// # Errors
 /// Never for scenarios that come with the program (tested).
-pub fn list() -> anyhow::Result<Vec<(&'static str, String)>> {
-    BUILT_IN.iter().map(|(name, text)| Ok((*name, parse(text)?.about))).collect()
+pub fn list() -> Result<Vec<(&'static str, String)>, ConfigError> {
+    BUILT_IN.iter().map(|(name, text)| Ok((*name, parse(text, name, 1.0)?.about))).collect()
 }
 
-/// A scenario by name.
+/// A scenario by name, or from a file if there is a `/` in the name or it ends in `.toml`. Pauses and
+/// faults come `speed` times as fast.
 ///
 /// # Errors
-/// When there is none of that name; the message lists them.
-pub fn find(name: &str) -> anyhow::Result<Scenario> {
+/// When there is none of that name, or something in the file is wrong: where, and what to do.
+pub fn find(name: &str, speed: f64, uid: u32) -> anyhow::Result<Scenario> {
+    if name.contains('/') || name.to_ascii_lowercase().ends_with(".toml") {
+        let path = Path::new(name);
+        return parse(&config::read(path, uid)?, &config::shown(path), speed).map_err(|e| first(&e));
+    }
     let Some((_, text)) = BUILT_IN.iter().find(|(known, _)| *known == name) else {
-        let known: Vec<&str> = BUILT_IN.iter().map(|(name, _)| *name).collect();
-        anyhow::bail!("no scenario `{}`; there are {}", name.escape_debug(), known.join(", "));
+        let known = BUILT_IN.map(|(name, _)| name);
+        let what = nearest("scenario", &name.escape_debug().to_string(), &known);
+        anyhow::bail!("{what} (`cutover demo --list`; a file: ./{}.toml)", name.escape_debug());
     };
-    parse(text)
+    Ok(parse(text, name, speed)?)
 }
 
-fn parse(text: &str) -> anyhow::Result<Scenario> {
-    let mut host: toml::Table = toml::from_str(text)?;
-    let demo = host.remove("demo").ok_or_else(|| anyhow::anyhow!("a scenario needs a [demo] table"))?;
-    let demo: Demo = demo.try_into()?;
-    let mut versions = demo.versions;
-    let mut take = |label: &String| {
-        let behaviour = versions.remove(label).ok_or_else(|| anyhow::anyhow!("no [demo.versions.{label}]"))?;
-        Ok::<_, anyhow::Error>((label.clone(), behaviour))
-    };
-    let versions = vec![take(&demo.stable)?, take(&demo.candidate)?];
-    Ok(Scenario { about: demo.about, rate: demo.rate, service: demo.service, versions, expect: demo.expect, host })
+/// The first of everything that is wrong, in one line.
+fn first(error: &ConfigError) -> anyhow::Error {
+    match error.lines().as_slice() {
+        [first, _, ..] => anyhow::anyhow!("{first} (and {} more)", error.lines().len() - 1),
+        lines => anyhow::anyhow!("{}", lines.concat()),
+    }
 }
 
-impl Expect {
-    /// Whether a rollout is as the scenario ends.
-    #[must_use]
-    pub fn is_met(&self, rollout: &Rollout) -> bool {
-        let verdict = rollout.verdict.as_ref();
-        let word = verdict.map(|v| v.word.as_str()).unwrap_or_default();
-        let sentence = verdict.map(|v| v.sentence.as_str()).unwrap_or_default();
-        rollout.phase.word() == self.phase
-            && (self.verdict.is_empty() || word.eq_ignore_ascii_case(&self.verdict))
-            && sentence.contains(&self.says)
-            && rollout.phase != Phase::Idle
+fn parse(text: &str, name: &str, speed: f64) -> Result<Scenario, ConfigError> {
+    let check = |config: &Config, demo: &Demo, places: &config::Places<'_>| check::check(config, demo, places, speed);
+    let (_, demo) = config::parse_beside(text, name, "demo", check)?;
+    let mut host: toml::Table = toml::from_str(text).unwrap_or_default();
+    host.remove("demo");
+    Ok(Scenario { about: demo.about, parts: demo.service, host }.faster(speed))
+}
+
+impl Scenario {
+    /// Pauses, deadlines and faults come so many times sooner; what counts requests takes as long as ever.
+    fn faster(mut self, speed: f64) -> Self {
+        for part in self.parts.values_mut() {
+            for release in &mut part.versions {
+                release.behaves = std::mem::take(&mut release.behaves).faster(speed);
+            }
+            // What waits for requests is not sped up, so more time is never harmful.
+            part.expect.within = part.expect.within.div_f64(speed.min(1.0));
+        }
+        let shorter = |value: &mut toml::Value| {
+            if let Some(Ok(span)) = value.as_str().map(humantime::parse_duration) {
+                *value = humantime::format_duration(whole(span.div_f64(speed))).to_string().into();
+            }
+        };
+        let services = self.host.get_mut("service").and_then(toml::Value::as_array_mut).into_iter().flatten();
+        for service in services.filter_map(toml::Value::as_table_mut) {
+            let steps = service.get_mut("steps").and_then(toml::Value::as_array_mut).into_iter().flatten();
+            steps.filter_map(|step| step.get_mut("pause")).for_each(shorter);
+            if let Some(ready) = service.get_mut("deadline").and_then(|d| d.get_mut("ready")) {
+                shorter(ready);
+            }
+            if let Some(bake) = service.get_mut("bake") {
+                shorter(bake);
+            }
+            let gates = service.get_mut("gate").and_then(toml::Value::as_array_mut).into_iter().flatten();
+            gates.filter_map(|gate| gate.get_mut("warmup")).for_each(shorter);
+        }
+        self
+    }
+}
+
+/// Whole milliseconds: what configuration can hold.
+fn whole(span: Duration) -> Duration {
+    Duration::from_millis(u64::try_from(span.as_millis()).unwrap_or(u64::MAX).max(1))
+}
+
+/// A duration that may be absent.
+mod optional {
+    use super::{Duration, human};
+    use serde::{Deserialize, Deserializer};
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Option<Duration>, D::Error> {
+        #[derive(Deserialize)]
+        struct Given(#[serde(with = "human")] Duration);
+        Ok(Some(Given::deserialize(d)?.0))
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::{BUILT_IN, DEFAULT, find, list};
-
-    #[test]
-    fn every_scenario_is_well_formed_and_its_host_part_is_an_ordinary_configuration() {
-        for (name, _) in BUILT_IN {
-            let scenario = find(name).unwrap();
-            let text = toml::to_string(&scenario.host).unwrap();
-            let config = crate::config::parse(&text, name).unwrap();
-            assert!(config.services.iter().any(|s| s.name == scenario.service), "{name}");
-            assert_eq!(scenario.versions.len(), 2);
-        }
-        assert!(find(DEFAULT).is_ok());
-        assert_eq!(list().unwrap().len(), BUILT_IN.len());
-    }
-
-    #[test]
-    fn an_unknown_name_lists_the_known_ones() {
-        let message = find("erors").unwrap_err().to_string();
-        assert!(message.contains("errors, healthy, both-sick"), "{message}");
-    }
-}
+mod tests;

@@ -1,21 +1,29 @@
-//! What stands behind the demo: directory, artifacts, host, load. All of it ends with [`Stage`].
+//! What stands behind the demo: directory, artifacts, host, load, deploys. All of it ends with [`Stage`].
 
-use super::scenario::Scenario;
+mod cast;
+mod props;
+
+use super::{
+    load::Order,
+    scenario::Scenario,
+    tidy::{self, PREFIX, SOCKET},
+};
 use crate::{
-    artifact::{Layout, SealOptions, seal},
     cli::Context,
     clock::{Clock, SystemClock},
-    model::{digest::Digest, ident::ActionId, ident::TargetId, text::Raw, wire::DeployRequest},
+    model::ident::TargetId,
     runtime::{Fault, host::HostRuntime},
 };
 use anyhow::{Context as _, bail};
+use cast::{Cast, Deployer};
 use signal_hook::{
     SigId,
     consts::{SIGHUP, SIGINT, SIGTERM},
 };
 use std::{
+    collections::BTreeMap,
     fs,
-    io::{BufRead, BufReader},
+    io::{BufRead, BufReader, Write},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::{
@@ -26,7 +34,6 @@ use std::{
     thread,
     time::Duration,
 };
-use tempfile::TempDir;
 
 /// What the demo's target is called.
 pub const TARGET: &str = "demo";
@@ -34,53 +41,55 @@ pub const TARGET: &str = "demo";
 /// How long each part may take to come up; a slow machine is waited for, a broken one is not.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Traffic on the stable version before the candidate starts: enough for a p99 to compare with.
-const BASELINE: Duration = Duration::from_secs(3);
-
 /// The running demo.
 pub struct Stage {
-    dir: TempDir,
-    socket: PathBuf,
-    host: Child,
-    load: Option<Child>,
+    dir: Private,
+    host: Option<Child>,
+    load: Child,
     interrupted: Interrupted,
+    cast: Option<Cast>,
 }
 
 impl Stage {
-    /// Seals both versions, starts host, stable version and load, and deploys the candidate.
+    /// Seals every version, starts host, stable versions and load; later versions follow by themselves.
     ///
     /// # Errors
     /// What could not be started; everything that was is ended.
     pub fn set(scenario: &Scenario, seed: u64, cx: &Context) -> anyhow::Result<Self> {
         let interrupted = Interrupted::watch()?;
-        let dir = tempfile::Builder::new().prefix("cutover-demo-").tempdir()?;
-        let socket = dir.path().join("host.sock");
-        let config = dir.path().join("config.toml");
-        fs::write(&config, configuration(scenario, dir.path(), &socket)?)?;
-        let layout = Layout::create(&dir.path().join("sealed"))?;
-        let mut digests = Vec::new();
-        for (label, behaviour) in &scenario.versions {
-            interrupted.check()?;
-            digests.push(seal_version(dir.path(), &layout, label, &toml::to_string(behaviour)?)?);
-        }
-        let mut host = child(&["host", "--until-eof", "-c"], &[&config], &dir.path().join("host.log"))?;
-        let announced = announcements(&mut host);
-        let mut stage = Self { dir, socket, host, load: None, interrupted };
-        let address = stage.wait_for_host(&announced?, &scenario.service)?;
+        let dir = Private(tempfile::Builder::new().prefix(PREFIX).tempdir()?.keep());
+        // First of all: from here on somebody removes the directory, whatever becomes of us.
+        let load = child(&["load", "--seed", &seed.to_string(), "--dir"], &[dir.path()], &dir.path().join("load.log"))?;
+        let mut stage = Self { dir, host: None, load, interrupted, cast: None };
+        let program = props::program(stage.dir.path())?;
+        fs::write(stage.config(), props::configuration(scenario, stage.dir.path(), &stage.socket(), &program)?)?;
+        stage.host = Some(child(&["host", "--until-eof", "-c"], &[&stage.config()], &stage.dir.path().join("host.log"))?);
+        let announced = stage.host.as_mut().map(announcements).context("no host")??;
+        let releases = props::seal(scenario, stage.dir.path(), &stage.interrupted)?;
+        let addresses = stage.wait_for_host(&announced)?;
+        let deployer =
+            Deployer { target: TARGET, socket: stage.socket(), layout: props::layout(stage.dir.path()), user: cx.env.user.clone() };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let (Some(stable), Some(candidate)) = (digests.first(), digests.get(1)) else { bail!("a scenario has two versions") };
-        runtime.block_on(stage.deploy(scenario, &layout, *stable, cx))?;
-        runtime.block_on(stage.until_served(&scenario.service))?;
-        let (url, rate) = (format!("http://{address}"), scenario.rate.to_string());
-        let arguments = ["load", "--url", &url, "--rate", &rate, "--seed", &seed.to_string()];
-        stage.load = Some(child(&arguments, &[], &stage.dir.path().join("load.log"))?);
-        let clock = SystemClock::start();
-        while clock.uptime() < BASELINE {
-            stage.interrupted.check()?;
-            thread::sleep(Duration::from_millis(50));
+        runtime.block_on(async {
+            for release in releases.iter().filter(|r| r.first) {
+                stage.interrupted.check()?;
+                deployer.deploy(release).await?;
+            }
+            stage.until_served(scenario.parts.len()).await
+        })?;
+        for (service, part) in &scenario.parts {
+            let address = addresses.get(service).with_context(|| format!("the host has no service {service}"))?;
+            if let Some(load) = part.load {
+                stage.order(&Order { url: Some(format!("http://{address}")), load })?;
+            }
         }
-        runtime.block_on(stage.deploy(scenario, &layout, *candidate, cx))?;
+        let later = releases.into_iter().filter(|r| !r.first).collect();
+        stage.cast = Some(Cast::start(deployer, later)?);
         Ok(stage)
+    }
+
+    fn socket(&self) -> PathBuf {
+        self.dir.path().join(SOCKET)
     }
 
     /// The configuration with which another console joins.
@@ -103,7 +112,13 @@ impl Stage {
     /// # Errors
     /// When no HTTP client can be made.
     pub fn client(&self) -> Result<HostRuntime, Fault> {
-        HostRuntime::new(TargetId::new(TARGET), self.socket.clone(), Arc::new(SystemClock::start()))
+        client(TARGET, &self.socket())
+    }
+
+    /// Why a later version could not be deployed, if so.
+    #[must_use]
+    pub fn trouble(&self) -> Option<String> {
+        self.cast.as_ref().and_then(Cast::trouble)
     }
 
     /// Ends everything and waits until it is gone; then the directory goes too.
@@ -112,30 +127,37 @@ impl Stage {
     }
 
     fn end(&mut self) {
-        for child in self.load.iter_mut().chain([&mut self.host]) {
-            // They end when the pipe does.
-            drop(child.stdin.take());
+        drop(self.cast.take());
+        // Requests first, so that instances have nothing to finish.
+        let _ = self.order(&Order::NOTHING);
+        if let Some(mut host) = self.host.take() {
+            // It ends when the pipe does.
+            drop(host.stdin.take());
+            finish(&mut host);
         }
-        let clock = SystemClock::start();
-        for child in self.load.iter_mut().chain([&mut self.host]) {
-            while matches!(child.try_wait(), Ok(None)) && clock.uptime() < PATIENCE {
-                thread::sleep(Duration::from_millis(10));
-            }
-            let _ = child.kill();
-            let _ = child.wait();
-        }
+        self.dir.remove();
+        drop(self.load.stdin.take());
+        finish(&mut self.load);
     }
 
-    fn wait_for_host(&mut self, lines: &mpsc::Receiver<String>, service: &str) -> anyhow::Result<String> {
-        let prefix = format!("service {service} on ");
-        let mut address = None;
+    fn order(&mut self, order: &Order) -> anyhow::Result<()> {
+        let mut line = serde_json::to_string(order)?;
+        line.push('\n');
+        self.load.stdin.as_mut().context("there is no load")?.write_all(line.as_bytes()).context("the load generator ended")
+    }
+
+    fn wait_for_host(&mut self, lines: &mpsc::Receiver<String>) -> anyhow::Result<BTreeMap<String, String>> {
+        let mut addresses = BTreeMap::new();
         let clock = SystemClock::start();
         while clock.uptime() < PATIENCE {
             self.interrupted.check()?;
             match lines.recv_timeout(Duration::from_millis(100)) {
-                Ok(line) if line.starts_with("control socket ") => return address.context("the host has no such service"),
-                Ok(line) => address = line.strip_prefix(&prefix).map(str::to_owned).or(address),
-                Err(_) if self.host.try_wait()?.is_some() => break,
+                Ok(line) if line.starts_with("control socket ") => return Ok(addresses),
+                Ok(line) => {
+                    let said = line.strip_prefix("service ").and_then(|l| l.split_once(" on "));
+                    addresses.extend(said.map(|(service, address)| (service.to_owned(), address.to_owned())));
+                }
+                Err(_) if self.host.as_mut().is_some_and(|h| !matches!(h.try_wait(), Ok(None))) => break,
                 Err(_) => {}
             }
         }
@@ -143,33 +165,55 @@ impl Stage {
         bail!("the demo's host did not start: {}", log.lines().last().unwrap_or("it said nothing"))
     }
 
-    async fn deploy(&self, scenario: &Scenario, layout: &Layout, artifact: Digest, cx: &Context) -> anyhow::Result<()> {
-        let request = DeployRequest {
-            id: ActionId::new(format!("demo-{}", artifact.short())),
-            service: Raw::new(&scenario.service),
-            artifact,
-            replace: false,
-            layout: Some(layout.dir().to_owned()),
-            name: cx.env.user.as_deref().map(Into::into),
-            reason: None,
-        };
-        self.client()?.deploy(&request).await.map_err(|e| anyhow::anyhow!("{e}"))?;
-        Ok(())
-    }
-
-    /// Until the first version has all traffic.
-    async fn until_served(&self, service: &str) -> anyhow::Result<()> {
+    /// Until every service's first version has all traffic, or could not be started: that is told like any failure.
+    async fn until_served(&self, services: usize) -> anyhow::Result<()> {
         let clock = SystemClock::start();
+        let client = self.client()?;
         while clock.uptime() < PATIENCE {
             self.interrupted.check()?;
-            let rollouts = self.client()?.rollouts().await?;
-            let served = rollouts.iter().find(|r| r.key.service.as_str() == service).and_then(|r| r.stable());
-            if served.is_some_and(|t| t.pools.iter().any(|p| p.ready >= p.desired)) {
+            let rollouts = client.rollouts().await?;
+            let served = rollouts.iter().filter_map(|r| r.stable()).filter(|t| t.pools.iter().any(|p| p.ready >= p.desired));
+            if served.count() >= services {
                 return Ok(());
             }
-            tokio::time::sleep(Duration::from_millis(50)).await;
+            tokio::time::sleep(Duration::from_millis(20)).await;
         }
-        bail!("the stable version did not become ready")
+        bail!("a stable version did not become ready")
+    }
+}
+
+/// A client of the host behind this socket.
+fn client(target: &str, socket: &Path) -> Result<HostRuntime, Fault> {
+    HostRuntime::new(TargetId::new(target), socket.to_owned(), Arc::new(SystemClock::start()))
+}
+
+/// Waits for the end of a child that was told to end.
+fn finish(child: &mut Child) {
+    let clock = SystemClock::start();
+    while matches!(child.try_wait(), Ok(None)) && clock.uptime() < PATIENCE {
+        thread::sleep(Duration::from_millis(10));
+    }
+    let _ = child.kill();
+    let _ = child.wait();
+}
+
+/// The demo's directory, gone with this value.
+struct Private(PathBuf);
+
+impl Private {
+    fn path(&self) -> &Path {
+        &self.0
+    }
+
+    fn remove(&self) {
+        // What could not be removed is tried again by the load generator, which lives a moment longer.
+        let _ = tidy::remove(&self.0);
+    }
+}
+
+impl Drop for Private {
+    fn drop(&mut self) {
+        self.remove();
     }
 }
 
@@ -226,33 +270,4 @@ fn announcements(child: &mut Child) -> anyhow::Result<mpsc::Receiver<String>> {
         }
     })?;
     Ok(receive)
-}
-
-/// The scenario's host configuration, with everything private to the demo's directory.
-fn configuration(scenario: &Scenario, dir: &Path, socket: &Path) -> anyhow::Result<String> {
-    let mut config = scenario.host.clone();
-    let path = |name: &str| toml::Value::from(dir.join(name).display().to_string());
-    let mut host = toml::Table::new();
-    host.insert("socket".into(), socket.display().to_string().into());
-    for name in ["state", "store", "run"] {
-        host.insert(name.into(), path(name));
-    }
-    config.insert("host".into(), host.into());
-    let journal = toml::Table::from_iter([("path".to_owned(), path("journal.jsonl"))]);
-    config.insert("journal".into(), journal.into());
-    let target = toml::Table::from_iter([("name".to_owned(), TARGET.into()), ("socket".to_owned(), socket.display().to_string().into())]);
-    config.insert("target".into(), vec![toml::Value::from(target)].into());
-    Ok(toml::to_string(&config)?)
-}
-
-/// Program and behaviour, sealed together: the version is its faults.
-fn seal_version(dir: &Path, layout: &Layout, label: &str, behaviour: &str) -> anyhow::Result<Digest> {
-    let source = dir.join("source").join(label);
-    fs::create_dir_all(&source)?;
-    fs::copy("/proc/self/exe", source.join("checkout"))?;
-    fs::write(source.join("behaviour.toml"), behaviour)?;
-    let options = SealOptions { version: Some(label.into()), ..SealOptions::default() };
-    let sealed = seal(&source, layout, &options)?;
-    fs::remove_dir_all(&source)?;
-    Ok(sealed.digest)
 }

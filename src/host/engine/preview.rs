@@ -40,8 +40,9 @@ impl Preview {
     }
 }
 
-/// Listens where the run's candidate wants to be shown, and shows what is to be shown there.
-pub(super) fn keep(service: &mut Service, name: &str, life: &Life, arm: Option<Arm>, clock: &Arc<dyn Clock>, now: Time) {
+/// Listens where the run's candidate wants to be shown, and shows what is to be shown there. What to say
+/// when somebody can look at it from now on: where, since the system may have chosen the port.
+pub(super) fn keep(service: &mut Service, name: &str, life: &Life, arm: Option<Arm>, clock: &Arc<dyn Clock>, now: Time) -> Option<Text> {
     if let Some(spec) = life.run.as_ref().map(|r| &r.candidate.spec) {
         match spec.preview_listen {
             None => service.preview = None,
@@ -55,7 +56,12 @@ pub(super) fn keep(service: &mut Service, name: &str, life: &Life, arm: Option<A
     }
     let trouble = service.preview.as_ref().and_then(Preview::trouble);
     service.finding("preview", trouble, now);
+    let mut shown = None;
     if let Some(proxy) = service.preview.as_ref().and_then(Preview::proxy) {
+        if arm.as_ref().is_some_and(|arm| !service.previewed.contains(&arm.pool)) {
+            let label = life.run.as_ref().map(|r| r.candidate.label.clone()).unwrap_or_default();
+            shown = Some(format!("{label} is reached at {} while it has no traffic", proxy.local_addr()).into());
+        }
         let gone: Vec<PoolId> = service.previewed.iter().filter(|p| arm.as_ref().is_none_or(|arm| arm.pool != **p)).cloned().collect();
         service.previewed.extend(arm.as_ref().map(|arm| arm.pool.clone()));
         proxy.program(Table { stable: arm, candidate: None, weight: Weight::ZERO, testers: false });
@@ -64,4 +70,5 @@ pub(super) fn keep(service: &mut Service, name: &str, life: &Life, arm: Option<A
             service.previewed.remove(pool);
         }
     }
+    shown
 }

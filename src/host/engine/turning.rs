@@ -202,7 +202,8 @@ impl Engine {
             }
             routing::keep(service, name, &state.life, &self.testers, &self.instances, now, uptime);
             service.proxy.program(Table { testers: routing::lets_testers(&state.life), ..table(&wanted, pools) });
-            preview::keep(service, name, &state.life, arm(wanted.preview.as_ref(), pools), &self.clock, now);
+            let shown = preview::keep(service, name, &state.life, arm(wanted.preview.as_ref(), pools), &self.clock, now);
+            self.news.extend(shown.map(|what| (name.clone(), Level::Info, what)));
             let run = state.life.run.as_ref().map(|r| &r.id);
             self.tasks.keep(name, run, wanted.task.as_ref(), pools);
             let at = Moment { now, uptime };
