@@ -10,6 +10,7 @@ mod acting;
 mod draining;
 mod judging;
 mod looking;
+mod measured;
 mod opening;
 mod picture;
 mod preview;
@@ -25,6 +26,7 @@ use super::{
     deploy::{Depot, Prepared},
     guests::Guests,
     instances::Instances,
+    measured::Backend,
     prometheus::ServiceMetrics,
     proxy::Proxy,
     secret_check::SecretCheck,
@@ -119,6 +121,8 @@ pub struct Parts {
     pub guests: Guests,
     /// What instances use.
     pub accounts: Accounts,
+    /// What measures services, beside the host's own counters.
+    pub backend: Option<Arc<Backend>>,
     /// For the host's own reverts.
     pub journal: JournalHandle,
     /// Wall time.
@@ -146,6 +150,7 @@ pub struct Engine {
     depot: Depot,
     guests: Guests,
     accounts: Accounts,
+    backend: Option<Arc<Backend>>,
     journal: JournalHandle,
     clock: Arc<dyn Clock>,
     trouble: watch::Receiver<Option<Text>>,
@@ -173,7 +178,7 @@ impl Engine {
     /// Takes up what was found on disk: unfinished rollouts are held, nothing is forgotten.
     #[must_use]
     pub fn new(parts: Parts) -> Self {
-        let Parts { mut state, saver, instances, depot, guests, accounts, journal, clock, found, look_every } = parts;
+        let Parts { mut state, saver, instances, depot, guests, accounts, backend, journal, clock, found, look_every } = parts;
         let now = clock.now();
         for service in state.services.values_mut() {
             for what in &found {
@@ -198,6 +203,7 @@ impl Engine {
             depot,
             guests,
             accounts,
+            backend,
             journal,
             clock,
             trouble,

@@ -30,9 +30,9 @@ fn a_required_sensor_that_is_not_fresh_blinds_whatever_was_seen() {
         (SensorState::ZeroTraffic, "BLIND: requests of canary no traffic, 41 s old"),
         (SensorState::Contradictory, "BLIND: requests of canary contradictory, 41 s old"),
     ] {
-        let look = |_: &GateSpec| Look { sensors: vec![sensor(state, true)], queries: Vec::new() };
+        let look = |_: &GateSpec| Look { sensors: vec![sensor(state, true)], queries: Vec::new(), alerts: Vec::new() };
         assert_eq!(say(&w.ledger.judge(&w.gates, look, &[], at(w.secs))[0]), said);
-        let idle = |_: &GateSpec| Look { sensors: vec![sensor(state, false)], queries: Vec::new() };
+        let idle = |_: &GateSpec| Look { sensors: vec![sensor(state, false)], queries: Vec::new(), alerts: Vec::new() };
         assert_eq!(w.ledger.judge(&w.gates, idle, &[], at(w.secs))[0].verdict.word(), "FAIL");
     }
 }
