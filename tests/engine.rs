@@ -13,7 +13,7 @@ mod evidence;
 mod gate;
 mod killed;
 mod others;
-mod rig;
+pub mod rig;
 mod routing;
 mod secrets;
 mod streams;

@@ -22,7 +22,7 @@ use crate::{
         feed::{Course, Pace, Subject},
         preset::Queries,
         prometheus::Prometheus,
-        template::Variables,
+        template::{self, Variables},
     },
     model::{
         gate::Arm,
@@ -174,7 +174,8 @@ impl Measured {
             let known = judged.entry(gate.clone()).or_insert(*taken);
             *known = (*known).max(*taken);
         }
-        let values = |version: &(String, Text)| self.values(version);
+        let service = self.following.borrow().service.clone();
+        let values = |(id, label): &(String, Text)| values(&service, (id, label.as_str()), &self.backend.variables);
         let subject = Subject {
             since: begin.since,
             // A version that stands alone is measured as stable is.
@@ -211,19 +212,6 @@ impl Measured {
             course.drain(..course.len().saturating_sub(MOVES));
             course.len() != before
         });
-    }
-
-    fn values(&self, (id, label): &(String, Text)) -> Variables {
-        let service = self.following.borrow().service.clone();
-        let mut values = Variables::new();
-        for name in ["stable_service", "canary_service", "ingress"] {
-            values.insert(name.into(), service.clone());
-        }
-        values.extend(self.backend.variables.clone());
-        for (name, value) in [("service", service.as_str()), ("version", id), ("pod_hash", id), ("label", label.as_str())] {
-            values.entry(name.into()).or_insert_with(|| value.to_owned());
-        }
-        values
     }
 
     /// Intervals of what is followed now, each gate's in the order of time. They are handed out once.
@@ -284,7 +272,13 @@ impl Measured {
     pub fn signals(&self, version: &str, now: Time) -> BTreeMap<SignalId, Signal> {
         let Some(key) = &self.key else { return BTreeMap::new() };
         let is = |side: &Option<(String, Text)>| side.as_ref().is_some_and(|(id, _)| id == version);
-        let index = if is(&key.candidate) && key.stable.is_some() { 0 } else if is(&key.candidate) || is(&key.stable) { 1 } else { 2 };
+        let index = if is(&key.candidate) && key.stable.is_some() {
+            0
+        } else if is(&key.candidate) || is(&key.stable) {
+            1
+        } else {
+            2
+        };
         let mail = lock(&self.mail);
         let at = mail.at.filter(|_| mail.number == self.following.borrow().number);
         let (Some(at), Some(signals)) = (at, mail.signals.get(index)) else { return BTreeMap::new() };
@@ -321,6 +315,22 @@ impl Measured {
         let told = mail.alerts.as_ref().filter(|_| mail.number == self.following.borrow().number);
         told.map(|alerts| alerts.firing.clone()).unwrap_or_default()
     }
+}
+
+/// What is filled into the queries of a version of this host, which has an id and a label. What is
+/// configured goes before.
+#[must_use]
+pub fn values(service: &str, (id, label): (&str, &str), configured: &Variables) -> Variables {
+    let own = [
+        ("service", service),
+        ("stable_service", service),
+        ("canary_service", service),
+        ("ingress", service),
+        ("version", id),
+        ("pod_hash", id),
+        (template::LABEL, label),
+    ];
+    own.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).chain(configured.clone()).collect()
 }
 
 /// A version that stands alone was measured as stable is, and is judged as a candidate is.

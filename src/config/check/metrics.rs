@@ -141,7 +141,10 @@ impl Check<'_> {
                 let path = format!("service.{i}.gate.{j}");
                 if metrics.kind == MetricsKind::Host {
                     if gate.signal == GateSignal::Alerts {
-                        self.say(&format!("{path}.signal"), "the host has no alerts of its own: they need [metrics] with kind = \"prometheus\"");
+                        self.say(
+                            &format!("{path}.signal"),
+                            "the host has no alerts of its own: they need [metrics] with kind = \"prometheus\"",
+                        );
                     }
                 } else if let Some(queries) = measured {
                     self.measured(&path, gate, &metrics.preset, queries);
@@ -159,7 +162,9 @@ impl Check<'_> {
             let name = lacks.name();
             self.say(
                 &format!("{path}.signal"),
-                &format!("the preset `{preset}` has no `{name}`, so nothing could judge this gate: add metrics.query.{name}, or remove the gate"),
+                &format!(
+                    "the preset `{preset}` has no `{name}`, so nothing could judge this gate: add metrics.query.{name}, or remove the gate"
+                ),
             );
         } else if let Err(why) = queries.can_judge(gate) {
             let key = if self.places.has(&format!("{path}.errors")) { "errors" } else { "signal" };

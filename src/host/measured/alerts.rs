@@ -11,8 +11,11 @@ use tokio::sync::Mutex;
 pub struct Board {
     /// An alert is a service's when one of these has its name.
     labels: Vec<String>,
-    last: Mutex<Option<(Duration, Result<Arc<[Alert]>, Trouble>)>>,
+    /// When it was asked, by the uptime, and what was said.
+    last: Mutex<Option<(Duration, Said)>>,
 }
+
+type Said = Result<Arc<[Alert]>, Trouble>;
 
 impl Board {
     /// Nothing was asked yet. An alert is about a service when one of these labels has its name.
@@ -26,7 +29,7 @@ impl Board {
     ///
     /// # Errors
     /// What the backend says.
-    pub async fn firing<M: Metrics>(&self, backend: &M, uptime: Duration, fresh_for: Duration) -> Result<Arc<[Alert]>, Trouble> {
+    pub async fn firing<M: Metrics>(&self, backend: &M, uptime: Duration, fresh_for: Duration) -> Said {
         let mut last = self.last.lock().await;
         if let Some((then, answer)) = &*last
             && uptime.saturating_sub(*then) < fresh_for
@@ -51,7 +54,8 @@ impl Board {
 /// `alert HighErrorRate fires since 03:12: too many errors`
 fn line(alert: &Alert) -> Text {
     let name = alert.labels.get("alertname").unwrap_or("without a name");
-    let says = ["summary", "description", "message"].into_iter().find_map(|key| alert.annotations.get(key)).filter(|s| !s.trim().is_empty());
+    let says =
+        ["summary", "description", "message"].into_iter().find_map(|key| alert.annotations.get(key)).filter(|s| !s.trim().is_empty());
     let says = says.map(|says| format!(": {}", says.trim())).unwrap_or_default();
     format!("alert {name} fires since {}{says}", alert.since.format("%H:%M")).into()
 }

@@ -1,10 +1,7 @@
 use super::*;
 use crate::{
     clock::ManualClock,
-    metrics::prometheus::{
-        Settings, Tls,
-        access::Auth,
-    },
+    metrics::prometheus::{Settings, Tls, access::Auth},
 };
 
 fn at(second: i64) -> Time {
