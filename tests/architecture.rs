@@ -20,7 +20,7 @@ const MAY_USE: [(&str, &[&str]); 14] = [
     ("app", &["model", "judge", "journal", "runtime", "panel", "ui"]),
     ("panel", &["app", "model", "ui"]),
     ("screen", &["app", "panel", "ui", "model", "runtime"]),
-    ("host", &["model", "judge", "conductor", "artifact", "journal", "clock", "watchdog"]),
+    ("host", &["model", "judge", "conductor", "artifact", "journal", "metrics", "clock", "watchdog"]),
 ];
 
 /// Rooms that decide: no I/O, no runtime, no terminal, no clock.

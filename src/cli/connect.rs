@@ -302,7 +302,8 @@ fn measured(target: &TargetConfig) -> Option<Box<Measured>> {
     let metrics = target.metrics.as_ref()?;
     let (server, queries) = (metrics.prometheus()?, metrics.queries().ok()?);
     let gates = if target.gates.is_empty() { How::usual_gates(&queries) } else { target.gates.clone() };
-    let how = How { gates, queries, pace: metrics.pace(), variables: metrics.variables.clone() };
+    let how =
+        How { gates, queries, pace: metrics.pace(), variables: metrics.variables.clone(), alert_labels: metrics.alert_labels.clone() };
     Some(Box::new(Measured { server, how }))
 }
 

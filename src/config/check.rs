@@ -33,6 +33,7 @@ pub fn check(config: &Config, places: &Places<'_>) -> Vec<Finding> {
         check.target(&format!("target.{i}"), target);
     }
     check.metrics("metrics", &config.metrics);
+    check.judged(&config.metrics, &config.services);
     for (command, keys) in &config.keys {
         for key in keys.iter().filter(|key| key.is_empty() || key.chars().any(char::is_control)) {
             check.say(&format!("keys.{command}"), &format!("{key:?} is no key: write for example \"R\", \"ctrl-l\" or \"g g\""));
@@ -243,6 +244,9 @@ impl Check<'_> {
 
     fn gate(&mut self, path: &str, gate: &GateSpec) {
         let share = matches!(gate.signal, GateSignal::Errors | GateSignal::Slow | GateSignal::Timeouts);
+        if gate.signal == GateSignal::Alerts && gate.limit.is_some() {
+            self.say(&format!("{path}.limit"), "alerts have no limit: the gate fails while one fires");
+        }
         if let Some(limit) = gate.limit {
             self.range(&format!("{path}.limit"), "limit", limit, 0.01, if share { 100.0 } else { 1_000_000.0 });
         }

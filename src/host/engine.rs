@@ -11,6 +11,7 @@ mod content;
 mod draining;
 mod judging;
 mod looking;
+mod measured;
 mod opening;
 mod picture;
 mod preview;
@@ -26,6 +27,7 @@ use super::{
     deploy::{Depot, Prepared},
     guests::Guests,
     instances::Instances,
+    measured::Backend,
     prometheus::ServiceMetrics,
     proxy::Proxy,
     secret_check::SecretCheck,
@@ -129,6 +131,8 @@ pub struct Parts {
     pub guests: Guests,
     /// What instances use.
     pub accounts: Accounts,
+    /// What measures services, beside the host's own counters.
+    pub backend: Option<Arc<Backend>>,
     /// For the host's own reverts.
     pub journal: JournalHandle,
     /// Wall time.
@@ -156,6 +160,7 @@ pub struct Engine {
     depot: Depot,
     guests: Guests,
     accounts: Accounts,
+    backend: Option<Arc<Backend>>,
     journal: JournalHandle,
     clock: Arc<dyn Clock>,
     trouble: watch::Receiver<Option<Text>>,
@@ -183,7 +188,7 @@ impl Engine {
     /// Takes up what was found on disk: unfinished rollouts are held, nothing is forgotten.
     #[must_use]
     pub fn new(parts: Parts) -> Self {
-        let Parts { mut state, saver, instances, depot, guests, accounts, journal, clock, found, look_every } = parts;
+        let Parts { mut state, saver, instances, depot, guests, accounts, backend, journal, clock, found, look_every } = parts;
         let now = clock.now();
         for service in state.services.values_mut() {
             for what in &found {
@@ -208,6 +213,7 @@ impl Engine {
             depot,
             guests,
             accounts,
+            backend,
             journal,
             clock,
             trouble,

@@ -150,7 +150,7 @@ impl Tally {
         let hits = match gate.signal {
             GateSignal::Errors => side.meter.failed_by(&gate.errors),
             GateSignal::Restarts => side.status.map_or(0, |s| s.instances.iter().map(|i| u64::from(i.restarts)).sum()),
-            GateSignal::Slow | GateSignal::Timeouts | GateSignal::P50 | GateSignal::P95 | GateSignal::P99 => 0,
+            GateSignal::Slow | GateSignal::Timeouts | GateSignal::P50 | GateSignal::P95 | GateSignal::P99 | GateSignal::Alerts => 0,
         };
         let latencies = if gate.signal.quantile().is_some() { side.meter.latencies() } else { Latencies::default() };
         let totals = side.meter.totals();
@@ -160,7 +160,9 @@ impl Tally {
             GateSignal::Slow => Mark { hits: totals.slow, of: requests, latencies },
             GateSignal::Timeouts => Mark { hits: totals.timeouts, of: requests, latencies },
             GateSignal::Restarts => Mark { hits, of: self.ready.get(&side.pool).copied().unwrap_or_default(), latencies },
-            GateSignal::Errors | GateSignal::P50 | GateSignal::P95 | GateSignal::P99 => Mark { hits, of: requests, latencies },
+            GateSignal::Errors | GateSignal::P50 | GateSignal::P95 | GateSignal::P99 | GateSignal::Alerts => {
+                Mark { hits, of: requests, latencies }
+            }
         }
     }
 

@@ -16,10 +16,11 @@ use super::{
 use crate::model::{
     gate::{Arm, Evidence, GateState, Verdict},
     ident::{GateId, RunId},
-    interval::{Interval, Query, Sensor},
+    interval::{Interval, Query, Sensor, SensorState},
     ratio::Weight,
     signal::{Sample, SignalId},
-    spec::{GateSpec, OnFail},
+    spec::{GateSignal, GateSpec, OnFail},
+    text::Text,
     time::{Time, elapsed},
 };
 use serde::{Deserialize, Serialize};
@@ -52,6 +53,8 @@ pub struct Look {
     pub sensors: Vec<Sensor>,
     /// What was asked of a metrics backend.
     pub queries: Vec<Query>,
+    /// For a gate over alerts: those that fire, a line each.
+    pub alerts: Vec<Text>,
 }
 
 impl Ledger {
@@ -102,9 +105,25 @@ impl Ledger {
     /// Takes in an interval of a gate. Without a run it only adds to what is known of stable. A version
     /// that bakes is stable: how its errors come must be known when the next run begins.
     pub fn feed(&mut self, gate: &GateSpec, interval: &Interval) -> Fed {
+        self.add(gate, interval, false)
+    }
+
+    /// The same for what was measured elsewhere and comes later than it was: what began before the weight
+    /// converged counts for the run and not for this weight, and not at all for a version that stands
+    /// alone since.
+    pub fn feed_measured(&mut self, gate: &GateSpec, interval: &Interval) -> Fed {
+        let run = self.gates.get(&gate.name);
+        let late = run.and_then(GateRun::step_since).is_some_and(|since| interval.start < since);
+        if late && self.alone { Fed::Shown } else { self.add(gate, interval, late) }
+    }
+
+    fn add(&mut self, gate: &GateSpec, interval: &Interval, late: bool) -> Fed {
         let errors = self.errors.entry(gate.name.clone()).or_default();
         let fed = match &self.run {
-            Some(_) => self.gates.entry(gate.name.clone()).or_default().feed(gate, interval, errors.phi()),
+            Some(_) => {
+                let run = self.gates.entry(gate.name.clone()).or_default();
+                if late { run.feed_late(gate, interval, errors.phi()) } else { run.feed(gate, interval, errors.phi()) }
+            }
             None => Fed::Shown,
         };
         let (stable, instances) =
@@ -133,7 +152,7 @@ impl Ledger {
     /// it first; `before` is what was said last.
     #[must_use]
     pub fn judge(&self, gates: &[GateSpec], look: impl Fn(&GateSpec) -> Look, before: &[GateState], now: Time) -> Vec<GateState> {
-        let reverting = gates.iter().filter(|g| g.on_fail() == OnFail::Revert).count();
+        let reverting = gates.iter().filter(|g| g.on_fail() == OnFail::Revert && g.signal != GateSignal::Alerts).count();
         let known = |id: &GateId| before.iter().find(|b| b.id == *id);
         // They were told in the same order the last time, unless the gates are others.
         let same = |i: usize, id: &GateId| before.get(i).filter(|b| b.id == *id).or_else(|| known(id));
@@ -150,6 +169,9 @@ impl Ledger {
     }
 
     fn state(&self, gate: &GateSpec, reverting: usize, look: Look, before: Option<&GateState>, now: Time) -> GateState {
+        if gate.signal == GateSignal::Alerts {
+            return alerts_state(gate, look, before, now);
+        }
         let nothing = GateRun::default();
         let run = self.gates.get(&gate.name).unwrap_or(&nothing);
         let lines = lines(gate, reverting);
@@ -169,6 +191,27 @@ impl Ledger {
 
 fn since(before: Option<&GateState>, verdict: &Verdict, now: Time) -> Time {
     before.filter(|b| b.verdict.word() == verdict.word()).map_or(now, |b| b.since)
+}
+
+/// No statistics: somebody else has decided that what fires is bad.
+fn alerts_state(gate: &GateSpec, look: Look, before: Option<&GateState>, now: Time) -> GateState {
+    let lacks = look.sensors.iter().find(|s| s.required && s.state != SensorState::Fresh);
+    let verdict = match (look.sensors.is_empty(), lacks, look.alerts.as_slice()) {
+        (true, ..) => Verdict::Blind { why: "nobody tells which alerts fire".into() },
+        (_, Some(sensor), _) => Verdict::Blind { why: format!("{} {}", sensor.name, sensor.state.word()).into() },
+        (_, None, []) => Verdict::Pass { why: "no alert fires that began after the run did".into() },
+        (_, None, [only]) => Verdict::Fail { who: Arm::Candidate, why: only.clone() },
+        (_, None, [first, more @ ..]) => Verdict::Fail { who: Arm::Candidate, why: format!("{first} +{} more", more.len()).into() },
+    };
+    GateState {
+        id: gate.name.clone(),
+        signal: gate.signal.measured(),
+        rule: rule_text(gate),
+        on_fail: gate.on_fail(),
+        since: since(before, &verdict, now),
+        verdict,
+        evidence: Some(Evidence { since: now, run_since: now, sensors: look.sensors, queries: look.queries, ..Evidence::default() }),
+    }
 }
 
 /// A bad split stops what gives the candidate more, and never goes back by itself: it may be the router's fault.

@@ -142,6 +142,27 @@ impl GateRun {
         self.step.since = since;
     }
 
+    /// When the last interval ended: whoever measures goes on from there.
+    #[must_use]
+    pub const fn last(&self) -> Option<Time> {
+        self.last
+    }
+
+    /// Takes in an interval that began before the weight converged: it belongs to the run, and says
+    /// nothing of this weight.
+    pub fn feed_late(&mut self, gate: &GateSpec, interval: &Interval, phi: Phi) -> Fed {
+        let step = std::mem::take(&mut self.step);
+        let fed = self.feed(gate, interval, phi);
+        self.step = step;
+        fed
+    }
+
+    /// Since when what belongs to this weight is counted.
+    #[must_use]
+    pub const fn step_since(&self) -> Option<Time> {
+        self.step.since
+    }
+
     /// Whether the version has nothing beside it.
     #[must_use]
     pub const fn is_alone(&self) -> bool {
@@ -226,7 +247,7 @@ pub(super) fn per_one(gate: &GateSpec) -> Option<f64> {
     match gate.signal {
         GateSignal::Errors | GateSignal::Slow | GateSignal::Timeouts => Some(limit / 100.0),
         GateSignal::Restarts => Some(limit / 3_600.0),
-        GateSignal::P50 | GateSignal::P95 | GateSignal::P99 => None,
+        GateSignal::P50 | GateSignal::P95 | GateSignal::P99 | GateSignal::Alerts => None,
     }
 }
 

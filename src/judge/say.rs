@@ -32,6 +32,9 @@ pub(super) struct Missing {
 /// A gate's rule in words: `not 3x stable, or under 5 %`.
 #[must_use]
 pub fn rule_text(gate: &GateSpec) -> Text {
+    if gate.signal == GateSignal::Alerts {
+        return "no alert that began after the run".into();
+    }
     let limit = gate.limit().map(|limit| format!("{}{}", words::plain(limit), unit(gate)));
     if gate.signal.quantile().is_some() {
         let limit = limit.map(|limit| format!(", under {limit}")).unwrap_or_default();
@@ -302,6 +305,7 @@ const fn unit(gate: &GateSpec) -> &'static str {
         GateSignal::Restarts => "/h",
         GateSignal::P50 | GateSignal::P95 | GateSignal::P99 => " ms",
         GateSignal::Errors | GateSignal::Slow | GateSignal::Timeouts => " %",
+        GateSignal::Alerts => "",
     }
 }
 

@@ -44,7 +44,7 @@ fn interval(k: usize, i: usize) -> Interval {
 fn told(gate: &GateSpec) {
     let gates: Vec<GateSpec> = (0..SIGNALS).map(|i| GateSpec { name: GateId::new(format!("g{i}")), ..gate.clone() }).collect();
     let sensors = [Sensor { name: "requests".into(), arm: Arm::Both, state: SensorState::Fresh, age: None, required: true }];
-    let look = |_: &GateSpec| Look { sensors: sensors.to_vec(), queries: Vec::new() };
+    let look = |_: &GateSpec| Look { sensors: sensors.to_vec(), queries: Vec::new(), alerts: Vec::new() };
     let mut ledger = Ledger::default();
     ledger.follow(Some(&RunId::new("1")), Some(at(0)), &gates);
     let (mut said, mut looks) = (Vec::new(), [Vec::new(), Vec::new(), Vec::new()]);
@@ -86,7 +86,7 @@ fn main() {
 
     told(&gate);
 
-    let look = |_: &GateSpec| Look { sensors: sensors.to_vec(), queries: Vec::new() };
+    let look = |_: &GateSpec| Look { sensors: sensors.to_vec(), queries: Vec::new(), alerts: Vec::new() };
     let gates = [gate.clone()];
     let mut ledger = Ledger::default();
     ledger.follow(Some(&RunId::new("1")), Some(at(0)), &gates);

@@ -4,7 +4,7 @@
 //! again goes on where it was: the odds of a run are never begun anew. It is written with every
 //! transition, and every ten seconds of a run besides.
 
-use super::{Engine, service::Service};
+use super::{Engine, measured::Subject, service::Service};
 use crate::{
     conductor::{
         Judged,
@@ -51,6 +51,7 @@ impl Engine {
                     meter.count_as_errors(codes);
                 }
             }
+            service.be_measured(name, self.backend.as_ref(), &self.clock);
             service.judge(state, pools, (now, uptime), everything);
         }
     }
@@ -109,7 +110,9 @@ impl Service {
         let programmed = compared.map(|_| self.proxy.programmed().1);
         let mut fed = cut;
         self.tally.look([candidate, stable], uptime);
-        for gate in gates {
+        // A backend's intervals come later; these counters are not asked then.
+        let counted = if self.measured.is_none() { gates } else { &[] };
+        for gate in counted {
             if !cut && !self.tally.is_due(gate, uptime) {
                 continue;
             }
@@ -130,6 +133,8 @@ impl Service {
             self.ledger.bakes(baking);
             self.followed = follows;
         }
+        let about = Subject { judged: judged.as_ref(), beside, gates, programmed };
+        let fed = self.take_measured(state, &about, now) || fed;
         if everything && let (Some(run), Some(candidate), Some(stable)) = (compared, candidate, stable) {
             // Without a ready instance its share goes to stable, which the instances tell.
             let routed = candidate.status.is_some_and(|s| !s.ready.is_empty()) && programmed == Some(run.weight);
@@ -147,8 +152,11 @@ impl Service {
             None => self.gates.clear(),
             Some(_) if fed || everything => {
                 let look = |gate: &GateSpec| {
+                    if let Some(measured) = &self.measured {
+                        return measured.look(gate, now);
+                    }
                     let age = self.tally.age(gate, uptime);
-                    Look { sensors: sensors(gate, [candidate, stable], state.slow_from, age), queries: Vec::new() }
+                    Look { sensors: sensors(gate, [candidate, stable], state.slow_from, age), queries: Vec::new(), alerts: Vec::new() }
                 };
                 self.gates = self.ledger.judge(gates, look, &self.gates, now);
             }
@@ -208,6 +216,11 @@ fn sensors(gate: &GateSpec, sides: [Option<&Side<'_>>; 2], slow_from: Option<Dur
 pub(super) fn freeze_threshold(service: &Service, state: &mut ServiceState) {
     let in_progress = state.life.run.as_ref().is_some_and(|r| matches!(r.state, RunState::Starting | RunState::Stepping));
     if !in_progress || state.slow_from.is_some() {
+        return;
+    }
+    if service.measured.is_some() {
+        // Edges of other buckets than the proxy's.
+        state.slow_from = state.life.run.as_ref().and_then(|run| service.slow_measured(&run.id));
         return;
     }
     let Some(stable) = &state.life.stable else { return };

@@ -24,13 +24,17 @@ use crate::{
         instance::Pool,
         ratio::{Ratio, Weight},
         rollout::{Bad, Rollout, Seen},
+        signal::{Signal, SignalId},
         spec::Strategy,
         text::Text,
         time::Time,
         version::{About, Share, Track, Version},
     },
 };
-use std::{collections::VecDeque, time::Duration};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    time::Duration,
+};
 
 /// The expected interval between two pictures.
 const FRESH_FOR: Duration = Duration::from_secs(1);
@@ -246,13 +250,23 @@ fn tracks(service: &Service, state: &ServiceState, wanted: &Wanted, lamp: &lamp:
                     seen: (all > 0).then_some(Ratio { parts: *requests, whole: all }),
                     basis: "requests".into(),
                 },
-                signals: measure::signals(window, &service.proxy.meter(&pool).totals()),
+                signals: signals(service, deployed, window, lamp.now),
                 about,
             };
             content::enter(&mut track, deployed, lamp);
             track
         })
         .collect()
+}
+
+/// What a version's requests look like. The proxy's own counts are exact and of this second; where the
+/// backend's series are others than those, such as the service's own, they are what gates look at too.
+fn signals(service: &Service, deployed: &Deployed, window: &Window, now: Time) -> BTreeMap<SignalId, Signal> {
+    let mut signals = measure::signals(window, &service.proxy.meter(&deployed.pool()).totals());
+    if let Some(measured) = service.measured.as_ref().filter(|m| m.backend().sees_more()) {
+        signals.extend(measured.signals(deployed.id.as_str(), now));
+    }
+    signals
 }
 
 /// Where a version is attached, where the strategy attaches.

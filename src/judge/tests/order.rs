@@ -30,9 +30,9 @@ fn a_required_sensor_that_is_not_fresh_blinds_whatever_was_seen() {
         (SensorState::ZeroTraffic, "BLIND: requests of canary no traffic, 41 s old"),
         (SensorState::Contradictory, "BLIND: requests of canary contradictory, 41 s old"),
     ] {
-        let look = |_: &GateSpec| Look { sensors: vec![sensor(state, true)], queries: Vec::new() };
+        let look = |_: &GateSpec| Look { sensors: vec![sensor(state, true)], queries: Vec::new(), alerts: Vec::new() };
         assert_eq!(say(&w.ledger.judge(&w.gates, look, &[], at(w.secs))[0]), said);
-        let idle = |_: &GateSpec| Look { sensors: vec![sensor(state, false)], queries: Vec::new() };
+        let idle = |_: &GateSpec| Look { sensors: vec![sensor(state, false)], queries: Vec::new(), alerts: Vec::new() };
         assert_eq!(w.ledger.judge(&w.gates, idle, &[], at(w.secs))[0].verdict.word(), "FAIL");
     }
 }
@@ -496,4 +496,25 @@ fn harm_after_healthy_hours_fails_although_the_hours_were_fine() {
     assert!(n <= 3, "{n} minutes at five times");
     assert!(w.say().starts_with("FAIL Candidate: ") && w.say().contains(" became worse "), "{}", w.say());
     assert!(w.evidence().safe > 20.0 && w.evidence().odds < 20.0);
+}
+
+#[test]
+fn a_gate_over_alerts_fails_while_one_fires_and_spends_nothing() {
+    let gates: Vec<GateSpec> = ["errors", "alerts"]
+        .map(|signal| toml::from_str(&format!("name = \"{signal}\"\nsignal = \"{signal}\"\non_fail = \"revert\"")).unwrap())
+        .to_vec();
+    let now = Time::UNIX_EPOCH;
+    let words = |state, alerts: &[&str]| {
+        let look = |_: &GateSpec| Look {
+            sensors: vec![sensor(state, true)],
+            queries: Vec::new(),
+            alerts: alerts.iter().map(|a| (*a).into()).collect(),
+        };
+        let states = Ledger::default().judge(&gates, look, &[], now);
+        assert_eq!(states[0].evidence.as_ref().unwrap().lines.fail, 100.0, "one gate of odds reverts");
+        (states[1].verdict.word(), states[1].verdict.reason().to_string())
+    };
+    assert_eq!(words(SensorState::Fresh, &[]).0, "pass");
+    assert_eq!(words(SensorState::Fresh, &["alert A fires", "alert B fires"]), ("FAIL", "alert A fires +1 more".into()));
+    assert_eq!(words(SensorState::Stale, &["alert A fires"]).0, "BLIND");
 }
