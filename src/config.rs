@@ -27,7 +27,10 @@ pub use print::render;
 pub use read::{read, shown};
 pub use schema::schema;
 
-use crate::model::{spec::ServiceSpec, text::Text};
+use crate::model::{
+    spec::{GateSpec, ServiceSpec},
+    text::Text,
+};
 use serde::{Deserialize, Serialize};
 use std::{
     collections::BTreeMap,
@@ -136,7 +139,7 @@ pub enum Isolation {
 }
 
 /// `[[target]]`: a place where rollouts run.
-#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TargetConfig {
     /// What it is called on the screen and for `--target`.
@@ -168,6 +171,9 @@ pub struct TargetConfig {
     /// Where signals of its rollouts come from; nowhere when absent. For `argo`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metrics: Option<MetricsConfig>,
+    /// Rules over them; errors and slow requests when there are none. They advise. For `argo`.
+    #[serde(default, rename = "gate", skip_serializing_if = "Vec::is_empty")]
+    pub gates: Vec<GateSpec>,
 }
 
 /// The colour of a target's name.

@@ -32,6 +32,7 @@ pub mod journal;
 pub mod judge;
 pub mod metrics;
 pub mod model;
+pub mod observe;
 pub mod panel;
 pub mod run;
 pub mod runtime;

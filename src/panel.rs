@@ -1,8 +1,12 @@
 //! What can be opened below a rollout: one file per panel, one line in `all`.
 
+pub mod analyses;
 pub mod artifact;
 pub mod events;
+pub mod evidence;
 pub mod failed;
+pub mod findings;
+pub mod health;
 pub mod instances;
 pub mod logs;
 pub mod ownlog;
@@ -65,10 +69,14 @@ pub trait Panel: Send {
 pub fn all() -> Vec<Box<dyn Panel>> {
     vec![
         Box::new(failed::Failed::default()),
+        Box::new(health::Health::default()),
         Box::new(instances::Instances::default()),
-        Box::new(logs::Logs::default()),
-        Box::new(events::Events::default()),
+        Box::new(evidence::Evidence::default()),
+        Box::new(findings::Findings::default()),
+        Box::new(analyses::Analyses::default()),
         Box::new(artifact::Artifact::default()),
+        Box::new(events::Events::default()),
+        Box::new(logs::Logs::default()),
         Box::new(versions::Versions::default()),
         Box::new(ownlog::OwnLog::default()),
     ]

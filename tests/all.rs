@@ -14,6 +14,7 @@ mod architecture;
 mod argo;
 mod artifact;
 mod console;
+mod contract;
 mod docs;
 mod engine;
 mod fixtures;

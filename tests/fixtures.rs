@@ -237,6 +237,8 @@ pub fn healthy() -> (Rollout, Pasts) {
         present: Vec::new(),
         analyses: Vec::new(),
         owner: None,
+        marks: Vec::new(),
+        names: BTreeMap::new(),
         seen: seen(),
     };
     (rollout, pasts)
@@ -721,6 +723,7 @@ fn shared() -> Shared {
     Shared {
         now: now(),
         uptime: Duration::from_secs(60),
+        skews: BTreeMap::new(),
         links: BTreeMap::new(),
         rollouts: BTreeMap::new(),
         open: None,

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use std::{process::Command, time::Duration};
 
 /// What is promised of one rollout.
-const PROMISED: [&str; 70] = [
+const PROMISED: [&str; 71] = [
     "/target",
     "/scope",
     "/service",
@@ -57,6 +57,7 @@ const PROMISED: [&str; 70] = [
     "/gates/0/evidence/odds",
     "/gates/0/evidence/lines/fail",
     "/gates/0/evidence/peers",
+    "/marks",
     "/verdict",
     "/next/what",
     "/next/at",
@@ -138,6 +139,7 @@ fn crowded() -> Rollout {
     r.tracks[0].pools[0].instances = vec![serde_json::from_value(instance).unwrap()];
     r.tracks[0].version.back_unsafe = Some("migration 0042".into());
     r.gates[0].evidence = Some(evidence(at));
+    r.marks = serde_json::from_value(json!([{ "at": at, "weight": 12.5 }])).unwrap();
     r
 }
 
@@ -253,6 +255,7 @@ fn the_schema_refuses_what_is_not_so() {
         ("/rollouts/0/tracks/0/instances/each/0/state", "sleepy".into()),
         ("/rollouts/0/tracks/0/signals/errors/state", "ok".into()),
         ("/rollouts/0/gates/0/verdict", "PASS".into()),
+        ("/rollouts/0/marks/0/weight", "10 %".into()),
         ("/rollouts/0/gates/0/evidence/odds", "38:1".into()),
         ("/rollouts/0/gates/0/evidence/sensors/0/state", "fine".into()),
         ("/rollouts/0/gates/0/evidence/peers/0/word", Value::Null),

@@ -1,6 +1,7 @@
 //! Whole screens with their styles, and what must hold of every screen.
 
 mod fleet;
+mod panels;
 mod stories;
 
 use crate::fixtures::{self as fx, ago, empty, key, now, state};

@@ -29,9 +29,13 @@ pub const COMMANDS: &[Command] = &[
     look("next-panel", "give the keyboard to the panel, then to the next one", &["tab"]),
     look("previous-panel", "the same backwards", &["backtab"]),
     look("failed", "failed requests of both versions", &["f"]),
+    look("health", "the course of each signal, both versions in one chart", &["h"]),
     look("instances", "instances of both versions", &["i"]),
+    look("evidence", "what each gate's verdict rests on", &["e"]),
     look("logs", "logs by version", &["l"]),
     look("events", "what happened", &["v"]),
+    look("findings", "what is wrong and no figure says, and what heals it", &["F"]),
+    look("analyses", "what the runtime measures by itself", &["A"]),
     look("artifact", "what runs: digests, size, store, how long proven", &["a"]),
     look("versions", "every version that is remembered", &["V"]),
     look("own-log", "the console's own log", &["o"]),
@@ -56,7 +60,8 @@ pub const COMMANDS: &[Command] = &[
 ];
 
 /// Commands that open a panel, by the panel's id.
-pub const PANELS: &[&str] = &["failed", "instances", "logs", "events", "artifact", "versions", "own-log"];
+pub const PANELS: &[&str] =
+    &["failed", "health", "instances", "evidence", "findings", "analyses", "artifact", "events", "logs", "versions", "own-log"];
 
 /// Commands that move inside whatever has the keyboard; panels get them by name.
 pub const MOVES: &[&str] = &["down", "up", "page-down", "page-up", "top", "bottom"];

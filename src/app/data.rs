@@ -13,10 +13,11 @@ use crate::{
         ident::{Key, TargetId, VersionId},
         rollout::{Rollout, Seen},
         text::Text,
-        time::{elapsed, span},
+        time::{Time, elapsed, span},
     },
     runtime::Link,
 };
+use chrono::TimeDelta;
 use std::{
     collections::{BTreeMap, VecDeque},
     time::Duration,
@@ -24,6 +25,8 @@ use std::{
 
 /// How long after a rollout opened by itself another one may still bring up the fleet.
 const AT_THE_START: Duration = Duration::from_secs(2);
+/// Two clocks that are so far apart are the same: servers say full seconds, and answers are under way.
+const SAME_CLOCK: TimeDelta = TimeDelta::seconds(2);
 /// How many events of a service are kept.
 const EVENTS: usize = 500;
 /// How many versions' pasts are kept beside those that have a track.
@@ -32,6 +35,11 @@ const PASTS: usize = 8;
 impl State {
     /// Takes in a change; says which rollouts it touched.
     pub(super) fn take(&mut self, target: &TargetId, delta: Delta) -> Vec<Key> {
+        match &delta {
+            Delta::Init { server_time, .. } | Delta::Heartbeat { server_time, .. } => self.set_clock(target, *server_time),
+            Delta::Apply { rollout } => self.set_clock(target, rollout.seen.server_time),
+            _ => {}
+        }
         match delta {
             Delta::Init { epoch, .. } => {
                 self.desk.staging.insert(target.clone(), Staging { epoch, rollouts: BTreeMap::new() });
@@ -57,6 +65,20 @@ impl State {
             Delta::Failed { key, version, requests } => self.touch(target, key, |w| {
                 w.failed.insert(version, requests);
             }),
+        }
+    }
+
+    /// Takes note of a target's clock. What it says takes a moment to get here, so a small difference is none.
+    fn set_clock(&mut self, target: &TargetId, says: Time) {
+        let known = self.shared.skews.get(target).copied().unwrap_or_default();
+        let skew = says - self.shared.now;
+        if (skew - known).abs() <= SAME_CLOCK {
+            return;
+        }
+        if skew.abs() <= SAME_CLOCK {
+            self.shared.skews.remove(target);
+        } else {
+            self.shared.skews.insert(target.clone(), skew);
         }
     }
 
@@ -248,7 +270,7 @@ fn replace_history(histories: &mut BTreeMap<VersionId, History>, version: Versio
     }
 }
 
-/// A source sends the last 30 minutes; what is known of the time before stays.
+/// A source that was started again knows less than was sent before; the time before stays.
 fn keep_coarse(new: &mut History, old: History) {
     if new.seconds.is_empty() && new.tens.is_empty() {
         *new = old;

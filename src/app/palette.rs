@@ -280,7 +280,7 @@ impl State {
             "freeze" if first.starts_with(|c: char| c.is_ascii_digit()) => {
                 let span =
                     humantime::parse_duration(first).map_err(|_| format!("`{}` is no time: write 30m, 2h or 1d", Text::clean(first)))?;
-                (Action::Freeze { until: Some(after(self.shared.now, span)) }, Some(reason(others)?))
+                (Action::Freeze { until: Some(after(self.shared.there_now(), span)) }, Some(reason(others)?))
             }
             "freeze" => (Action::Freeze { until: None }, Some(reason(rest)?)),
             _ if !rest.is_empty() => return Err(format!("`{verb}` stands alone; a reason is asked for where one is needed")),

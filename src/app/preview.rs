@@ -16,7 +16,7 @@ use crate::{
         spec::OnFail,
         text::Text,
         time::{Time, elapsed, span},
-        version::{Artifact, Version},
+        version::Version,
     },
     runtime::Ask,
 };
@@ -30,7 +30,7 @@ impl State {
         let key = rollout.key.clone();
         let confirm = self.confirm_for(&plan, &also, &ask, rollout);
         let meanwhile = self.meanwhile(rollout);
-        let said = meanwhile.as_ref().map(|m| sentence(m, self.shared.now));
+        let said = meanwhile.as_ref().map(|m| sentence(m, self.shared.there_now()));
         self.desk.draft = Some(Draft { ask, opened_by, since: self.shared.uptime, waiting: None, meanwhile });
         let mut preview = Preview { key, plan, also, confirm, withdrawn: None, meanwhile: said, painted: None, hint: None };
         self.dress(&mut preview);
@@ -245,7 +245,7 @@ impl State {
 
     /// Ages in the second line move on.
     pub(super) fn age_preview(&mut self) {
-        let now = self.shared.now;
+        let now = self.shared.there_now();
         if let (Overlay::Preview(p), Some(m)) = (&mut self.overlay, self.desk.draft.as_ref().and_then(|d| d.meanwhile.as_ref())) {
             p.meanwhile = Some(sentence(m, now));
         }
@@ -338,10 +338,5 @@ fn confirm_for(plan: &Plan, also: &[Also], ask: &Ask, rollout: &Rollout) -> Conf
 /// The first four characters of the candidate's digest, or of its hash where it is not sealed.
 fn first_four(rollout: &Rollout) -> String {
     let Some(version) = rollout.candidate().map(|t| &t.version) else { return String::new() };
-    let digest = version.parts.iter().find_map(|p| match &p.declared {
-        Artifact::Digest(d) => Some(d.short()),
-        Artifact::Tag(_) | Artifact::Opaque(_) => None,
-    });
-    let hash = digest.unwrap_or_else(|| version.id.text().to_string());
-    hash.trim_start_matches("sha256:").chars().filter(char::is_ascii_alphanumeric).take(4).collect::<String>().to_ascii_lowercase()
+    version.short_id().as_str().chars().filter(char::is_ascii_alphanumeric).take(4).collect::<String>().to_ascii_lowercase()
 }

@@ -19,6 +19,7 @@ use crate::{
     runtime::Link,
     ui::look::{Look, Paint},
 };
+use chrono::TimeDelta;
 use std::{
     collections::{BTreeMap, VecDeque},
     time::Duration,
@@ -65,6 +66,7 @@ impl State {
                 now,
                 uptime: Duration::ZERO,
                 links: BTreeMap::new(),
+                skews: BTreeMap::new(),
                 rollouts: BTreeMap::new(),
                 open: None,
                 logs: VecDeque::new(),
@@ -120,6 +122,8 @@ pub struct Shared {
     pub uptime: Duration,
     /// How each target is connected.
     pub links: BTreeMap<TargetId, Link>,
+    /// How far a target's clock is ahead of ours, where that is more than the seconds of a header can tell.
+    pub skews: BTreeMap<TargetId, TimeDelta>,
     /// Each rollout that is known.
     pub rollouts: BTreeMap<Key, Watched>,
     /// The rollout that is open; among all of them the one that the cursor is on.
@@ -161,6 +165,19 @@ impl Shared {
     #[must_use]
     pub fn watched(&self) -> Option<&Watched> {
         self.rollouts.get(self.open.as_ref()?)
+    }
+
+    /// Now, by a target's own clock: what it says of times is measured by that.
+    #[must_use]
+    pub fn there(&self, target: &TargetId) -> Time {
+        let skew = self.skews.get(target).copied().unwrap_or_default();
+        self.now.checked_add_signed(skew).unwrap_or(self.now)
+    }
+
+    /// Now, by the clock of the target whose rollout is open.
+    #[must_use]
+    pub fn there_now(&self) -> Time {
+        self.open.as_ref().map_or(self.now, |open| self.there(&open.target))
     }
 
     /// How old the picture of a rollout is, if it is too old to be believed.

@@ -351,7 +351,7 @@ fn agree(how: &HowArgs, rollout: &Rollout, plan: &Plan, out: &mut impl Write) ->
         print_plan(Output::Text, rollout, plan, out)?;
     }
     let digits = match plan.action {
-        Action::Promote => rollout.candidate().map(|t| t.version.short_digest().as_str().chars().take(4).collect::<String>()),
+        Action::Promote => rollout.candidate().map(|t| t.version.short_id().as_str().chars().take(4).collect::<String>()),
         _ => None,
     };
     match digits {

@@ -5,6 +5,7 @@ use crate::{
     clock::{Clock, SystemClock},
     config::{self, Env, Loaded, TargetConfig, TargetKind},
     helper,
+    metrics::prometheus::{self, Prometheus},
     model::{
         action::{Observation, Outcome, Plan, Refusal},
         delta::Delta,
@@ -15,6 +16,7 @@ use crate::{
         time::Time,
         wire::ActionRecord,
     },
+    observe::{How, Observed},
     runtime::{
         Ask, Fault, Runtime,
         argo::{
@@ -46,8 +48,15 @@ pub struct Target {
 enum At {
     /// A host on this socket.
     Host(PathBuf),
-    /// A cluster.
-    Argo(Box<Settings>),
+    /// A cluster, and where its rollouts are measured.
+    Argo(Box<Settings>, Option<Box<Measured>>),
+}
+
+/// Where the rollouts of a cluster are measured, and how they are judged.
+#[derive(Clone, Debug)]
+struct Measured {
+    server: prometheus::Settings,
+    how: How,
 }
 
 impl Target {
@@ -62,7 +71,7 @@ impl Target {
     pub fn socket(&self) -> Option<&Path> {
         match &self.at {
             At::Host(socket) => Some(socket),
-            At::Argo(_) => None,
+            At::Argo(..) => None,
         }
     }
 
@@ -79,7 +88,17 @@ impl Target {
     pub fn client(&self) -> Result<Client, Exit> {
         match &self.at {
             At::Host(_) => self.host().map(|host| Client::Host(Box::new(host))),
-            At::Argo(settings) => Ok(Client::Argo(Box::new(ArgoRuntime::new((**settings).clone(), Arc::new(SystemClock::start()))))),
+            At::Argo(settings, measured) => {
+                let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
+                let argo = ArgoRuntime::new((**settings).clone(), Arc::clone(&clock));
+                Ok(match measured {
+                    None => Client::Argo(Box::new(argo)),
+                    Some(measured) => {
+                        let server = Prometheus::new(measured.server.clone(), Arc::clone(&clock));
+                        Client::Judged(Box::new(Observed::new(argo, server, measured.how.clone(), clock)))
+                    }
+                })
+            }
         }
     }
 
@@ -90,7 +109,7 @@ impl Target {
     pub fn host(&self) -> Result<HostRuntime, Exit> {
         match &self.at {
             At::Host(socket) => HostRuntime::new(self.id.clone(), socket.clone(), Arc::new(SystemClock::start())).map_err(|e| fault(&e)),
-            At::Argo(_) => Err(Exit::usage(format!("{} is a cluster: what it runs is deployed with kubectl or from Git", self.id.text()))),
+            At::Argo(..) => Err(Exit::usage(format!("{} is a cluster: what it runs is deployed with kubectl or from Git", self.id.text()))),
         }
     }
 }
@@ -101,6 +120,8 @@ pub enum Client {
     Host(Box<HostRuntime>),
     /// A cluster with Argo Rollouts.
     Argo(Box<ArgoRuntime>),
+    /// The same, judged from what a metrics backend measures.
+    Judged(Box<Observed<ArgoRuntime, Prometheus>>),
 }
 
 impl Client {
@@ -110,6 +131,7 @@ impl Client {
         match self {
             Self::Host(host) => host.place(),
             Self::Argo(argo) => argo.place(),
+            Self::Judged(judged) => judged.inner().place(),
         }
     }
 
@@ -121,6 +143,7 @@ impl Client {
         match self {
             Self::Host(host) => host.rollouts().await,
             Self::Argo(argo) => argo.rollouts().await,
+            Self::Judged(judged) => Ok(judged.judge(judged.inner().rollouts().await?).await),
         }
     }
 }
@@ -130,6 +153,7 @@ impl Runtime for Client {
         match self {
             Self::Host(host) => host.watch().boxed(),
             Self::Argo(argo) => argo.watch().boxed(),
+            Self::Judged(judged) => judged.watch().boxed(),
         }
     }
 
@@ -137,6 +161,7 @@ impl Runtime for Client {
         match self {
             Self::Host(host) => host.plan(rollout, ask),
             Self::Argo(argo) => argo.plan(rollout, ask),
+            Self::Judged(judged) => judged.plan(rollout, ask),
         }
     }
 
@@ -144,6 +169,7 @@ impl Runtime for Client {
         match self {
             Self::Host(host) => host.apply(plan).await,
             Self::Argo(argo) => argo.apply(plan).await,
+            Self::Judged(judged) => judged.apply(plan).await,
         }
     }
 
@@ -151,6 +177,7 @@ impl Runtime for Client {
         match self {
             Self::Host(host) => host.resolve(id).await,
             Self::Argo(argo) => argo.resolve(id).await,
+            Self::Judged(judged) => judged.resolve(id).await,
         }
     }
 
@@ -158,6 +185,7 @@ impl Runtime for Client {
         match self {
             Self::Host(host) => host.confirm(plan, rollout),
             Self::Argo(argo) => argo.confirm(plan, rollout),
+            Self::Judged(judged) => judged.confirm(plan, rollout),
         }
     }
 
@@ -165,6 +193,7 @@ impl Runtime for Client {
         match self {
             Self::Host(host) => host.policy(),
             Self::Argo(argo) => argo.policy(),
+            Self::Judged(judged) => judged.policy(),
         }
     }
 
@@ -172,6 +201,7 @@ impl Runtime for Client {
         match self {
             Self::Host(host) => host.focus(key),
             Self::Argo(argo) => argo.focus(key),
+            Self::Judged(judged) => judged.focus(key),
         }
     }
 
@@ -179,6 +209,7 @@ impl Runtime for Client {
         match self {
             Self::Host(host) => host.logs(key, after).boxed(),
             Self::Argo(argo) => argo.logs(key, after).boxed(),
+            Self::Judged(judged) => judged.logs(key, after).boxed(),
         }
     }
 }
@@ -199,6 +230,11 @@ pub fn targets(cx: &Context) -> Result<Vec<Target>, Exit> {
     {
         // Chosen by us: whoever made it could pretend to be the host.
         config::check_private(dir, cx.env.uid).map_err(Exit::unreachable)?;
+    }
+    let blind = loaded.config.targets.iter().position(|t| !t.gates.is_empty() && t.metrics.is_none());
+    if let Some(i) = blind {
+        let what = "its gates have nothing to look at: add [target.metrics] with kind = \"prometheus\" and its `url`";
+        return Err(Exit::usage(loaded.wrong(&format!("target.{i}.gate.0.name"), what)));
     }
     let target = |t: &TargetConfig| match t.kind {
         TargetKind::Host => {
@@ -247,7 +283,16 @@ fn cluster(cx: &Context, target: &TargetConfig) -> Target {
         proxies: Proxies { https: env.https_proxy.clone(), http: env.http_proxy.clone(), except: env.no_proxy.clone() },
         launcher: helper::launcher(),
     };
-    Target { id, read_only: true, at: At::Argo(Box::new(settings)) }
+    Target { id, read_only: true, at: At::Argo(Box::new(settings), measured(target)) }
+}
+
+/// What a configuration that was checked says of it.
+fn measured(target: &TargetConfig) -> Option<Box<Measured>> {
+    let metrics = target.metrics.as_ref()?;
+    let (server, queries) = (metrics.prometheus()?, metrics.queries().ok()?);
+    let gates = if target.gates.is_empty() { How::usual_gates(&queries) } else { target.gates.clone() };
+    let how = How { gates, queries, pace: metrics.pace(), variables: metrics.variables.clone() };
+    Some(Box::new(Measured { server, how }))
 }
 
 fn kubeconfig(env: &Env, target: &TargetConfig) -> Vec<PathBuf> {

@@ -74,7 +74,7 @@ fn called<'a>(rollout: &'a Rollout, name: &str) -> Result<&'a Known, Exit> {
     match rollout.version_called(name) {
         Ok(known) => Ok(known),
         Err(NoVersion::Several(several)) => {
-            let digests: Vec<String> = several.iter().map(|k| k.version.short_digest().to_string()).collect();
+            let digests: Vec<String> = several.iter().map(|k| k.version.short_id().to_string()).collect();
             Err(Exit::usage(format!(
                 "`{shown}` names {} versions of {service}; say which by digest: {}",
                 several.len(),

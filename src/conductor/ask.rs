@@ -1,6 +1,6 @@
 //! An action as it is asked for, and what it would be answered.
 
-use super::life::{Life, Observed, Run};
+use super::life::{Deployed, Life, Observed, Run};
 use crate::model::{
     action::{Action, Belief, Refusal},
     gate::GateState,
@@ -46,8 +46,16 @@ impl Life {
             rev: Rev(self.rev),
             at: run.and_then(Run::at),
             stable: self.stable.as_ref().map(|s| s.id.clone()),
-            candidate: run.map(|r| r.candidate.id.clone()),
+            candidate: self.shown_candidate().cloned(),
         }
+    }
+
+    /// The version that a picture shows as the candidate: none once it is stable, or is what was left.
+    pub(super) fn shown_candidate(&self) -> Option<&VersionId> {
+        let candidate = self.run.as_ref().map(|r| &r.candidate)?;
+        let is = |other: &Deployed| other.pool() == candidate.pool();
+        let elsewhere = self.stable.as_ref().is_some_and(is) || self.warm.as_ref().is_some_and(|w| is(&w.deployed));
+        (!elsewhere).then_some(&candidate.id)
     }
 
     /// What an action would be answered now; `None` if it would be carried out. Where `force` is set

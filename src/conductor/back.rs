@@ -226,7 +226,7 @@ impl Life {
         // Old instances that a rolling replacement took away are started again: until then the candidate
         // keeps what the others cannot carry.
         let keeps = run.pair().zip(run.bounds()).map_or(Weight::ZERO, |(pair, bounds)| bounds.left_behind(pair.old));
-        run.weight = if start || !run.is_moving() { Weight::ZERO } else { run.weight.min(keeps) };
+        run.share(if start || !run.is_moving() { Weight::ZERO } else { run.weight.min(keeps) }, now);
         let asked = match &run.state {
             RunState::Reverting { asked, .. } => *asked,
             _ => now,

@@ -36,7 +36,7 @@ impl Life {
         let stable = self.stable.as_ref();
         let at = run.and_then(super::life::Run::at);
         let same = belief.stable.as_ref() == stable.map(|s| &s.id)
-            && belief.candidate.as_ref() == run.map(|r| &r.candidate.id)
+            && belief.candidate.as_ref() == self.shown_candidate()
             && belief.at == at
             && belief.rev.0 >= self.moved;
         if same {

@@ -6,7 +6,7 @@ use crate::model::{
     ratio::Weight,
     rollout::{Freeze, LastAction, Started},
     spec::ServiceSpec,
-    step::StepSpec,
+    step::{Mark, StepSpec},
     text::Text,
     time::Time,
 };
@@ -123,6 +123,9 @@ pub struct Run {
     pub step_since: Time,
     /// The candidate's declared share.
     pub weight: Weight,
+    /// When the declared share changed, oldest first, the newest 64.
+    #[serde(default)]
+    pub marks: Vec<Mark>,
     /// Since when the router does what is declared; evidence is counted from here.
     pub converged: Option<Time>,
     /// Since when the candidate has been given traffic in this run; gates count from here.

@@ -12,9 +12,13 @@ use crate::model::{
     ident::GateId,
     ratio::Weight,
     spec::Strategy,
+    step::Mark,
     text::Text,
     time::{Time, after},
 };
+
+/// Changes of the share that are kept of a run: a rolling replacement makes one for each batch.
+const MARKS: usize = 64;
 
 impl Life {
     /// A fact moved.
@@ -81,7 +85,7 @@ impl Life {
     pub(super) fn complete(&mut self, now: Time) -> Option<Note> {
         let run = self.run.as_mut()?;
         run.state = RunState::Completed { at: now };
-        run.weight = Weight::FULL;
+        run.share(Weight::FULL, now);
         run.forget_troubles();
         // Where the old instances are gone there is nothing to keep warm.
         let warms = matches!(run.strategy(), Strategy::Canary | Strategy::BlueGreen);
@@ -132,13 +136,24 @@ impl Run {
     /// Sets the declared share. Evidence and convergence count anew when it changes.
     pub(super) fn declare(&mut self, weight: Weight, now: Time) {
         if weight != self.weight {
-            self.weight = weight;
+            self.share(weight, now);
             self.converged = None;
             self.short = None;
         }
         if weight > Weight::ZERO && self.traffic.is_none() {
             self.traffic = Some(now);
         }
+    }
+
+    /// Sets the declared share and keeps when that was.
+    pub(super) fn share(&mut self, weight: Weight, now: Time) {
+        if weight == self.weight {
+            return;
+        }
+        self.weight = weight;
+        self.marks.push(Mark { at: now, weight });
+        let surplus = self.marks.len().saturating_sub(MARKS);
+        self.marks.drain(..surplus);
     }
 
     pub(super) fn enter(&mut self, step: usize, now: Time) {

@@ -222,6 +222,7 @@ impl Life {
             step: 0,
             step_since: now,
             weight: Weight::ZERO,
+            marks: Vec::new(),
             converged: None,
             traffic: None,
             short: None,

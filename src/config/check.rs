@@ -300,6 +300,7 @@ impl Check<'_> {
         if let Some(metrics) = &target.metrics {
             self.target_metrics(&format!("{at}.metrics"), target.kind == TargetKind::Host, metrics);
         }
+        self.target_gates(at, target);
         let names = [("context", &target.context), ("as", &target.acts_as)];
         let names = names.into_iter().filter_map(|(key, name)| Some((key.to_owned(), name.as_deref()?)));
         let namespaces = target.namespace.iter().enumerate().map(|(i, name)| (format!("namespace.{i}"), name.as_str()));

@@ -70,7 +70,7 @@ impl Bus {
             let Some(rollout) = &watched.rollout else { continue };
             picture.push(Delta::Apply { rollout: Box::new(rollout.clone()) });
             for (version, history) in &watched.history {
-                picture.push(Delta::History { key: key.clone(), version: version.clone(), history: history.recent() });
+                picture.push(Delta::History { key: key.clone(), version: version.clone(), history: history.clone() });
             }
             for (version, requests) in &watched.failed {
                 picture.push(Delta::Failed { key: key.clone(), version: version.clone(), requests: requests.clone() });

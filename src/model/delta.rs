@@ -44,7 +44,7 @@ pub enum Delta {
         key: Key,
         /// Of which version.
         version: VersionId,
-        /// The last 30 minutes.
+        /// All of it.
         history: History,
     },
     /// The second that just ended.

@@ -129,3 +129,97 @@ pub const VERSIONS: &[Figure] = &[
     figure("errors", "its requests that failed in that time", "% of requests", "while it had all the traffic"),
     figure("available", "whether its artifact is still in the store", "", "as of the last check"),
 ];
+
+/// The figures of health.
+pub const HEALTH: &[Figure] = &[
+    figure(
+        "the charts",
+        "what was counted where requests are routed: stable is the dotted line, the candidate is filled; both share a scale from 0",
+        "as at the ends of the scale",
+        "2 min second by second, 30 min by 10 s, 24 h by 5 min; a cell covers as many of them as fit",
+    ),
+    figure("a gap", "nothing was measured then, or a share of no requests; never a zero", "", ""),
+    figure(
+        "upright lines",
+        "the candidate's declared share became what stands below: by the plan, a person or the way back",
+        "",
+        "this run",
+    ),
+    figure("the line across", "the limit of the gate that looks at the signal", "", ""),
+    figure("value beside the name", "the signal now; dim where it is old, absent or without traffic", "", "1 min; requests 10 s"),
+    figure("slow", "requests slower than stable's p99 when the run started", "% of requests", "1 min"),
+    figure("p50, p99", "in a cell of several intervals the highest of them, so that a spike stays seen", "ms", "the cell"),
+    figure("unavailable", "requests meant for the version while it had no ready instance", "requests", "since its instances were started"),
+];
+
+/// The figures of evidence.
+pub const EVIDENCE: &[Figure] = &[
+    figure(
+        "worse, the bar",
+        "odds that the candidate is worse than stable, by errors and requests of both; the bar is full at the line that fails the gate. \
+         With a healthy candidate the chance of ever reaching 100:1 is at most 1 %, however often one looks",
+        "parts to one",
+        "the whole run, never begun anew",
+    ),
+    figure("this step", "the same odds of this weight alone: shown, and decides nothing", "parts to one", "since this weight converged"),
+    figure(
+        "change",
+        "a detector that forgets: it sees harm that begins late. A false alarm in n intervals has a chance of at most n/line",
+        "parts to one",
+        "since the odds were last below 1:1",
+    ),
+    figure(
+        "safe",
+        "odds that the candidate is not r_max times as bad as stable; at its line the gate passes",
+        "parts to one",
+        "since this weight converged",
+    ),
+    figure(
+        "under",
+        "odds that the candidate's share is under the limit; at its line the gate passes",
+        "parts to one",
+        "since this weight converged",
+    ),
+    figure(
+        "over",
+        "odds that a version's share is over the limit; both over it: going back does not help",
+        "parts to one",
+        "the whole run",
+    ),
+    figure(
+        "bursts (phi)",
+        "how much more stable's errors scatter than independent ones would (Pearson); the logarithm of all odds is divided by it. \
+         10 also means: too few errors to know",
+        "1 is independent",
+        "what is known of stable",
+    ),
+    figure("between", "where the candidate's share lies, right at all times at once in 95 of 100 runs", "%", "since this weight converged"),
+    figure("missing", "what a healthy candidate lacks to pass, and when it is there", "requests", "at the traffic of now"),
+    figure(
+        "power",
+        "the smallest ratio to stable that would have failed the gate by now, a smaller one and when it is seen, the weight that decides",
+        "times stable's share",
+        "expected at the traffic of now",
+    ),
+    figure(
+        "burn",
+        "how fast the error budget of the slo is spent: 1 spends it in 30 days; spent counts only the candidate's errors above stable's share",
+        "times; % of the month's budget",
+        "1 h; alerts as they say; spent since the run began",
+    ),
+    figure(
+        "quantile",
+        "edges of the buckets that it lies between for certain; in the last bucket only a floor is known",
+        "ms",
+        "since this weight converged",
+    ),
+    figure(
+        "sensors",
+        "each series the gate needs: fresh, stale, absent, no traffic, contradictory; one that is needed and not fresh is BLIND",
+        "",
+        "now",
+    ),
+    figure("intervals", "pieces of time with counts of both versions that were judged; age is the newest sample's", "", "this run"),
+    figure("query", "what was asked of the metrics backend, when it was evaluated, what it warned of", "", ""),
+    figure("peers", "what another tool's rule would say of the same numbers; decides nothing", "", ""),
+];

@@ -299,8 +299,7 @@ impl Evidence {
     /// How full the bar of `worse ######---- 38:1` is, 0 to 1: 1:1 and less is empty, the line is full.
     #[must_use]
     pub fn worse_part(&self) -> f64 {
-        let part = |odds: f64, line: f64| if odds > 1.0 && line > 1.0 { odds.ln() / line.ln() } else { 0.0 };
-        part(self.odds, self.lines.fail).max(part(self.change, self.lines.change)).clamp(0.0, 1.0)
+        way(self.odds, self.lines.fail).max(way(self.change, self.lines.change))
     }
 
     /// Whether the candidate is shown to be worse than stable: a line is crossed.
@@ -396,6 +395,12 @@ impl Verdict {
             Self::Pass { .. } => 3,
         }
     }
+}
+
+/// How far odds are on the way to their line, 0 to 1: 1:1 and less is nothing, the line is all of it.
+#[must_use]
+pub fn way(odds: f64, line: f64) -> f64 {
+    if odds > 1.0 && line > 1.0 { (odds.ln() / line.ln()).clamp(0.0, 1.0) } else { 0.0 }
 }
 
 const fn nothing() -> Sample {

@@ -35,8 +35,52 @@ pub struct History {
     pub fives: VecDeque<Point>,
 }
 
-/// How many points each resolution keeps.
-const KEEP: (usize, usize, usize) = (120, 180, 288);
+/// How far back one looks: each span has a resolution of its own.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
+pub enum Span {
+    /// 2 min, second by second.
+    Minutes,
+    /// 30 min in intervals of 10 s.
+    #[default]
+    HalfHour,
+    /// 24 h in intervals of 5 min.
+    Day,
+}
+
+impl Span {
+    /// Each of them, the shortest first.
+    pub const ALL: [Self; 3] = [Self::Minutes, Self::HalfHour, Self::Day];
+
+    /// Seconds that one point covers.
+    #[must_use]
+    pub const fn interval(self) -> u32 {
+        match self {
+            Self::Minutes => 1,
+            Self::HalfHour => 10,
+            Self::Day => 300,
+        }
+    }
+
+    /// Points that are kept at most.
+    #[must_use]
+    pub const fn points(self) -> usize {
+        match self {
+            Self::Minutes => 120,
+            Self::HalfHour => 180,
+            Self::Day => 288,
+        }
+    }
+
+    /// In words: `2 min`, `30 min`, `24 h`.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Minutes => "2 min",
+            Self::HalfHour => "30 min",
+            Self::Day => "24 h",
+        }
+    }
+}
 
 impl History {
     /// Adds a one-second point and folds full intervals into the coarser resolutions. Points may come
@@ -50,22 +94,26 @@ impl History {
         }
         let before = self.seconds.back().map(|p| p.at.timestamp());
         self.seconds.push_back(point);
-        trim(&mut self.seconds, KEEP.0);
+        trim(&mut self.seconds, Span::Minutes.points());
         if let Some(ten) = fold(&self.seconds, before, at.timestamp(), 10) {
             let before = self.tens.back().map(|p| p.at.timestamp());
             self.tens.push_back(ten);
-            trim(&mut self.tens, KEEP.1);
+            trim(&mut self.tens, Span::HalfHour.points());
             if let Some(five) = fold(&self.tens, before, at.timestamp(), 300) {
                 self.fives.push_back(five);
-                trim(&mut self.fives, KEEP.2);
+                trim(&mut self.fives, Span::Day.points());
             }
         }
     }
 
-    /// Only what a console needs to draw the last 30 minutes.
+    /// The points of one span.
     #[must_use]
-    pub fn recent(&self) -> Self {
-        Self { seconds: self.seconds.clone(), tens: self.tens.clone(), fives: VecDeque::new() }
+    pub const fn of(&self, span: Span) -> &VecDeque<Point> {
+        match span {
+            Span::Minutes => &self.seconds,
+            Span::HalfHour => &self.tens,
+            Span::Day => &self.fives,
+        }
     }
 }
 

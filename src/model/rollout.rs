@@ -7,13 +7,13 @@ use super::{
     ident::{GateId, Key, Rev, Role, RunId},
     ratio::Weight,
     spec::Strategy,
-    step::{Step, StepAt},
-    text::Text,
+    step::{Mark, Step, StepAt},
+    text::{Raw, Text},
     time::{Time, millis},
     version::{Track, Version},
 };
 use serde::{Deserialize, Serialize};
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 /// A rollout as it is seen.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -44,6 +44,9 @@ pub struct Rollout {
     /// Where in the plan it is.
     #[serde(default)]
     pub at: Option<StepAt>,
+    /// When the candidate's share changed in this run, oldest first; empty where the runtime does not tell.
+    #[serde(default)]
+    pub marks: Vec<Mark>,
     /// What happens next.
     pub next: Next,
     /// Its gates, in the order of the configuration.
@@ -80,6 +83,10 @@ pub struct Rollout {
     /// Who else writes it, and would write it back: `Argo CD application shop`.
     #[serde(default)]
     pub owner: Option<Text>,
+    /// What belongs to it is called so, for queries of a metrics backend: `stable_service`, `canary_service`,
+    /// `ingress`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub names: BTreeMap<String, Raw>,
     /// Where this picture comes from.
     pub seen: Seen,
 }
@@ -212,6 +219,12 @@ pub struct MetricCounts {
     /// More failed ones than this end it; `None` never.
     #[serde(default)]
     pub failure_limit: Option<u32>,
+    /// More that said neither than this end it undecided; `None` never.
+    #[serde(default)]
+    pub inconclusive_limit: Option<u32>,
+    /// More in a row that could not be made than this end it; `None` never.
+    #[serde(default)]
+    pub error_limit: Option<u32>,
     /// How many are to be made; `None` until it is stopped.
     #[serde(default)]
     pub count: Option<u32>,

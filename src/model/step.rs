@@ -107,6 +107,15 @@ pub struct StepAt {
     pub ends: Option<Time>,
 }
 
+/// The candidate's declared share became this: a step of the plan, a person, or the way back.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Mark {
+    /// When it was declared.
+    pub at: Time,
+    /// The candidate's share from then on.
+    pub weight: Weight,
+}
+
 impl StepSpec {
     /// Its key in the configuration.
     #[must_use]

@@ -70,6 +70,22 @@ impl Version {
             None => Text::default(),
         }
     }
+
+    /// What a person tells it by: the first 12 hex digits of its digest; where it was not asked for by one, what the
+    /// runtime calls it: a pod hash.
+    #[must_use]
+    pub fn short_id(&self) -> Text {
+        match self.parts.first().map(|p| &p.declared) {
+            Some(Artifact::Digest(d)) => d.short().into(),
+            _ => self.id.text(),
+        }
+    }
+
+    /// Whether it was asked for by a tag, which can be another artifact tomorrow.
+    #[must_use]
+    pub fn is_tag(&self) -> bool {
+        matches!(self.parts.first().map(|p| &p.declared), Some(Artifact::Tag(_)))
+    }
 }
 
 /// One version's place in a rollout.

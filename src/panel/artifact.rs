@@ -64,12 +64,12 @@ fn lines(shared: &Shared) -> Vec<Line> {
         let role = if track.role == Role::Candidate { Tone::Candidate } else { Tone::Stable };
         let slot = track.slot.as_ref().map(|s| format!(", {s}")).unwrap_or_default();
         say(true, &format!("{}{slot}", track.role), track.version.label.to_string(), role);
-        about(track, known, &mut say);
+        about(track, known, rows::unseen(shared, "pods"), &mut say);
     }
     all
 }
 
-fn about(track: &Track, known: Option<&Known>, say: &mut dyn FnMut(bool, &str, String, Tone)) {
+fn about(track: &Track, known: Option<&Known>, unseen: Option<&str>, say: &mut dyn FnMut(bool, &str, String, Tone)) {
     if let Some(why) = &track.version.back_unsafe {
         say(false, "UNSAFE", format!("going back from it: {why}"), Tone::Warn);
     }
@@ -112,7 +112,7 @@ fn about(track: &Track, known: Option<&Known>, say: &mut dyn FnMut(bool, &str, S
     let on = if nodes.is_empty() { String::new() } else { format!(" on {}", nodes.join(", ")) };
     let names: Vec<String> = instances.iter().map(|i| i.id.text().to_string()).collect();
     match names.len() {
-        0 => say(false, "runs", "no instance".into(), Tone::Dim),
+        0 => say(false, "runs", unseen.unwrap_or("no instance").to_owned(), Tone::Dim),
         1 => say(false, "runs", format!("1 instance{on}: {}", names.concat()), Tone::Plain),
         n => say(false, "runs", format!("{n} instances{on}: {}", names.join(" ")), Tone::Plain),
     }
@@ -134,7 +134,9 @@ fn running(part: &Part) -> Option<(String, Tone)> {
     match (&part.declared, &part.running) {
         _ if part.differs => Some(("instances DIFFER: not all of them run the same digest".into(), Tone::Bad)),
         (Sealed::Digest(wanted), Some(runs)) if wanted == runs => Some(("verified: exactly this".into(), Tone::Good)),
-        (_, Some(runs)) => Some((format!("{runs}"), Tone::Bad)),
+        (Sealed::Digest(_), Some(runs)) => Some((format!("{runs}, which is ANOTHER one"), Tone::Bad)),
+        // Of a tag nobody knows what was meant: this is what it was when the instances were started.
+        (_, Some(runs)) => Some((format!("{runs}"), Tone::Plain)),
         (_, None) => None,
     }
 }

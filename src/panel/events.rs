@@ -99,7 +99,7 @@ impl Panel for Events {
     fn draw(&self, shared: &Shared, look: &Look, area: Rect, buf: &mut Buffer) {
         let rows = self.rows(shared);
         if rows.is_empty() {
-            return rows::empty(buf, area, look, "nothing happened yet that fits");
+            return rows::empty(buf, area, look, rows::unseen(shared, "events").unwrap_or("nothing happened yet that fits"));
         }
         let at = self.at(&rows);
         // The marked line has all of its text below the others: what a check printed is evidence.

@@ -74,7 +74,7 @@ fn memory(usage: &Usage) -> String {
 
 /// How much the memory of an instance grew since it is in its state, as the product says it: `512 MB in 3 h`.
 fn grew(usage: &Usage, shared: &Shared, instance: &Instance) -> Option<String> {
-    let age = elapsed(shared.now, instance.since);
+    let age = elapsed(shared.there_now(), instance.since);
     let slope = usage.memory_slope.filter(|s| s.is_finite() && *s > 0.0)?;
     #[expect(clippy::cast_precision_loss, reason = "compared, not shown")]
     let leaks = slope >= usage.memory as f64 / 100.0;
@@ -151,7 +151,7 @@ impl Panel for Instances {
     fn draw(&self, shared: &Shared, look: &Look, area: Rect, buf: &mut Buffer) {
         let (len, height) = (all(shared).count(), usize::from(area.height));
         if len == 0 || height == 0 {
-            return rows::empty(buf, area, look, "no instance runs");
+            return rows::empty(buf, area, look, rows::unseen(shared, "pods").unwrap_or("no instance runs"));
         }
         let (plain, dim) = (look.style(Tone::Plain), look.style(Tone::Dim));
         let wide = area.width >= 100;
@@ -183,8 +183,10 @@ impl Panel for Instances {
             let (sign, tone) = glyph(i.state, look.ascii);
             let (word, style) = track(Some(t.role), look);
             let number = |n: Option<u64>| n.map_or_else(|| "-".to_owned(), |n| n.to_string());
-            let (id, state) = (i.id.text().to_string(), format!("{sign} {}", i.state.word()));
-            let since = span(elapsed(shared.now, i.since));
+            // Pods of one version begin alike, and end otherwise.
+            let id = crate::ui::text::cut_middle(&look.plain(i.id.text().as_str()), id_width, look).into_owned();
+            let (id, state) = (id, format!("{sign} {}", i.state.word()));
+            let since = span(elapsed(shared.there_now(), i.since));
             let (restarts, open) = (i.restarts.to_string(), i.in_flight.to_string());
             let (pid, port) = (number(i.pid.map(u64::from)), number(i.port.map(u64::from)));
             let usage = i.usage.as_ref();

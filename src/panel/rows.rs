@@ -2,8 +2,8 @@
 //! The marked line is remembered by what it is, never by its number.
 
 use crate::{
-    app::state::{Code, Input},
-    model::time::Time,
+    app::state::{Code, Input, Shared},
+    model::{rollout::Finding, time::Time},
     ui::look::{Look, Tone},
 };
 use ratatui::{buffer::Buffer, layout::Rect, style::Style};
@@ -153,6 +153,13 @@ pub fn cut(text: &str, width: usize, ascii: bool) -> String {
         out.push_str(sign);
     }
     out
+}
+
+/// Why things of a kind (`pods`) are not seen, if that is so: what is not known is not said to be none.
+pub fn unseen<'a>(shared: &'a Shared, kind: &str) -> Option<&'a str> {
+    let findings = &shared.watched()?.rollout.findings;
+    let about = |f: &&Finding| f.kind.as_str() == "access" && f.what.as_str().strip_prefix(kind).is_some_and(|r| r.starts_with(" are not"));
+    findings.iter().find(about).map(|f| f.what.as_str())
 }
 
 /// Draws one dim line: why there is nothing to see.

@@ -1,6 +1,8 @@
 //! What the panels show, and where one is in them.
 
-use super::{Panel, events::Events, failed::Failed, instances::Instances, logs::Logs, ownlog::OwnLog};
+use super::{
+    Panel, analyses::Analyses, events::Events, failed::Failed, findings::Findings, instances::Instances, logs::Logs, ownlog::OwnLog,
+};
 use crate::{
     app::{
         state::{Code, Input, KeyPress, Shared, Watched},
@@ -9,6 +11,7 @@ use crate::{
     model::{
         event::{Event, FailedRequest, Level, LogLine, LogStream},
         ident::{InstanceId, Role, VersionId},
+        rollout::{Analysis, Finding, Metric, MetricCounts},
         time::{Time, after},
     },
     ui::look::Look,
@@ -51,6 +54,7 @@ fn shared() -> Shared {
         now: at(20),
         uptime: Duration::ZERO,
         links: BTreeMap::new(),
+        skews: BTreeMap::new(),
         rollouts: BTreeMap::from([(key("checkout"), watched)]),
         open: Some(key("checkout")),
         logs: VecDeque::from([
@@ -240,4 +244,70 @@ fn the_marked_event_has_all_of_its_text() {
     assert!(!text(&panel).contains("3 tries"));
     panel.run("up", &shared);
     assert!(text(&panel).contains("3 tries") && text(&panel).contains("gate errors"), "{}", text(&panel));
+}
+
+#[test]
+fn findings_are_shown_in_full_and_what_may_not_be_seen_is_not_none() {
+    let mut shared = shared();
+    assert_eq!(show(&Findings::default(), &shared), ["nothing was found beside what stands above"]);
+    let finding = |kind: &str, what: &str| Finding { kind: kind.into(), what: what.into(), since: at(8) };
+    let long = "promote sent 12 s ago by ana: not noticed by the controller; any other change of the object wakes it";
+    let rollout = &mut shared.rollouts.get_mut(&key("checkout")).unwrap().rollout;
+    rollout.findings = vec![finding("lost", long), finding("access", "pods are not seen: pods is forbidden")];
+    for track in &mut rollout.tracks {
+        track.pools.iter_mut().for_each(|pool| pool.instances.clear());
+    }
+    let shown = show(&Findings::default(), &shared);
+    assert!(shown[0].starts_with("lost             12 s promote sent") && shown[1].trim_start().starts_with("controller;"), "{shown:?}");
+    let all = shown.iter().map(|line| line.trim()).collect::<Vec<_>>().join(" ");
+    assert!(all.contains("wakes it access") && all.ends_with("pods are not seen: pods is forbidden"), "{all}");
+    assert_eq!(show(&Instances::default(), &shared), ["pods are not seen: pods is forbidden"]);
+    // Three minutes ahead over there: its own clock tells how long ago it was.
+    shared.skews.insert(key("checkout").target, chrono::TimeDelta::minutes(3));
+    assert!(show(&Findings::default(), &shared)[0].starts_with("lost            3 min "), "{:?}", show(&Findings::default(), &shared));
+}
+
+#[test]
+fn an_analysis_shows_its_values_its_condition_and_what_ends_it() {
+    let mut shared = shared();
+    assert!(show(&Analyses::default(), &shared)[0].starts_with("no analysis"));
+    let metric = Metric {
+        name: "errors".into(),
+        phase: "Running".into(),
+        values: ["0.01", "0.4", "0.02"].map(Into::into).to_vec(),
+        condition: "result <= 0.05".into(),
+        counts: MetricCounts {
+            successful: 2,
+            failed: 1,
+            error: 1,
+            failure_limit: Some(1),
+            error_limit: Some(4),
+            count: Some(10),
+            ..MetricCounts::default()
+        },
+        dry_run: false,
+        message: Some("no route to host".into()),
+    };
+    let dry = Metric { name: "extra".into(), dry_run: true, values: Vec::new(), message: None, ..metric.clone() };
+    let analysis = Analysis {
+        name: "web-2".into(),
+        place: "step".into(),
+        phase: "Running".into(),
+        message: None,
+        started: Some(at(10)),
+        metrics: vec![metric, dry],
+    };
+    shared.rollouts.get_mut(&key("checkout")).unwrap().rollout.analyses = vec![analysis];
+    let shown = lines(&Analyses::default(), &shared, Look::FULL, 110, 8);
+    assert_eq!(shown[0], "step         Running, begun 10 s ago  web-2");
+    assert_eq!(shown[1], "  errors     Running  0.02  must be result <= 0.05");
+    assert_eq!(shown[2].trim(), "4 of 10 measured: 2 ok, 1 failed (2 end it), 1 errors (5 in a row end it)  before: 0.4 0.01");
+    assert_eq!(shown[3].trim(), "no route to host");
+    assert!(shown[4].ends_with("dry run: without consequences"), "{shown:?}");
+    let mut panel = Analyses::default();
+    panel.run("down", &shared);
+    assert!(lines(&panel, &shared, Look::FULL, 110, 8)[1].starts_with("> "));
+    shared.rollouts.get_mut(&key("checkout")).unwrap().rollout.analyses.clear();
+    panel.changed(&shared);
+    assert_eq!(panel.copy(&shared), None);
 }

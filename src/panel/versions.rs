@@ -41,7 +41,7 @@ fn standing(known: &Known, shared: &Shared, ascii: bool) -> (String, Tone) {
     let (good, bad) = if ascii { ("+", "x") } else { ("✓", "✗") };
     match &known.standing {
         Standing::Good => (format!("{good} good"), Tone::Good),
-        Standing::Baking { until: end } => (format!("~ baking {}", span(until(shared.now, *end))), Tone::Plain),
+        Standing::Baking { until: end } => (format!("~ baking {}", span(until(shared.there_now(), *end))), Tone::Plain),
         Standing::Unproven => ("? unproven".into(), Tone::Dim),
         Standing::Left { .. } => (format!("{bad} left"), Tone::Warn),
         Standing::Tainted { .. } => (format!("{bad} TAINTED"), Tone::Bad),
@@ -102,7 +102,8 @@ impl Panel for Versions {
         let all = all(shared);
         let height = usize::from(area.height);
         if all.is_empty() || height == 0 {
-            return rows::empty(buf, area, look, "this target remembers no versions");
+            let why = rows::unseen(shared, "replicasets").unwrap_or("this target remembers no versions");
+            return rows::empty(buf, area, look, why);
         }
         let wide = area.width >= 100;
         let (label, now) = (if wide { 28 } else { 14 }, 9);
@@ -126,11 +127,11 @@ impl Panel for Versions {
                 Some(Role::Stable) => ("stable".to_owned(), Tone::Stable),
                 Some(Role::Candidate) => ("candidate".to_owned(), Tone::Candidate),
                 Some(_) => ("warm".to_owned(), Tone::Plain),
-                None => (k.until.map(|at| format!("{} ago", span(elapsed(shared.now, at)))).unwrap_or_default(), Tone::Dim),
+                None => (k.until.map(|at| format!("{} ago", span(elapsed(shared.there_now(), at)))).unwrap_or_default(), Tone::Dim),
             };
             let (standing, standing_tone) = standing(k, shared, look.ascii);
             let (proven, errors) = (span(k.proven), k.error_ratio.map_or_else(|| look.glyphs().unknown.to_owned(), percent));
-            let (name, digest, notes) = (look.plain(k.version.label.as_str()), k.version.short_digest(), notes(k));
+            let (name, digest, notes) = (look.plain(k.version.label.as_str()), k.version.short_id(), notes(k));
             let (digest, notes) = (look.plain(if wide { digest.as_str() } else { "" }), look.plain(&notes));
             let name = crate::ui::text::cut_middle(&name, label, look);
             let cells = [

@@ -1,16 +1,9 @@
 //! The line of gates: the worst by name, the others counted.
 
-use super::{
-    scene::Scene,
-    verdict::{broken, tone},
-};
+use super::{scene::Scene, verdict::broken};
 use crate::{
     model::gate::{GateState, Verdict},
-    ui::{
-        figure::short,
-        look::{Glyphs, Tone},
-        row::Row,
-    },
+    ui::{figure::short, look::Tone, row::Row},
 };
 
 /// The line.
@@ -54,10 +47,10 @@ fn line(scene: &Scene<'_>, start: &Row, worst: &GateState, detail: bool, names: 
             1 if names && !first.verdict.passed() => {
                 row.join(named(scene, first, scene.cut(&first.id.text(), 40))).plain(eta(&first.verdict))
             }
-            n if names => {
-                row.add(tone(&first.verdict), glyph(scene.look.glyphs(), &first.verdict)).plain(format!(" {n} {}", first.verdict.word()))
-            }
-            n => row.plain(format!("{n} ")).add(tone(&first.verdict), first.verdict.word()).plain(if n == 1 {
+            n if names => row
+                .add(Tone::of(&first.verdict), scene.look.glyphs().verdict(&first.verdict))
+                .plain(format!(" {n} {}", first.verdict.word())),
+            n => row.plain(format!("{n} ")).add(Tone::of(&first.verdict), first.verdict.word()).plain(if n == 1 {
                 eta(&first.verdict)
             } else {
                 String::new()
@@ -69,18 +62,8 @@ fn line(scene: &Scene<'_>, start: &Row, worst: &GateState, detail: bool, names: 
 
 /// `✗ FAIL errors`.
 fn named(scene: &Scene<'_>, gate: &GateState, name: String) -> Row {
-    let sign = glyph(scene.look.glyphs(), &gate.verdict);
-    scene.row().add(tone(&gate.verdict), format!("{sign} {}", gate.verdict.word())).plain(" ").plain(name)
-}
-
-/// The sign of a verdict.
-pub(super) const fn glyph(glyphs: &Glyphs, verdict: &Verdict) -> &'static str {
-    match verdict {
-        Verdict::Pass { .. } => glyphs.pass,
-        Verdict::Fail { .. } => glyphs.fail,
-        Verdict::Wait { .. } => glyphs.wait,
-        Verdict::Blind { .. } => glyphs.blind,
-    }
+    let sign = scene.look.glyphs().verdict(&gate.verdict);
+    scene.row().add(Tone::of(&gate.verdict), format!("{sign} {}", gate.verdict.word())).plain(" ").plain(name)
 }
 
 /// The numbers of a failure; the reason of everything else.

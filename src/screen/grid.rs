@@ -77,7 +77,8 @@ fn text(scene: &Scene<'_>, line: Line, track: Option<&Track>, side: Side) -> Row
             row.plain(" ").name(Tone::Strong, track.version.label.as_str(), if wide { room } else { 4 })
         }
         Line::Digests => {
-            let row = scene.row().name(Tone::Plain, track.version.short_digest().as_str(), 12);
+            let row = scene.row().name(Tone::Plain, track.version.short_id().as_str(), if track.version.is_tag() { 11 } else { 12 });
+            let row = if track.version.is_tag() && wide { row.add(Tone::Warn, " unsealed") } else { row };
             let differs = scene.other_config() && scene.right.is_some_and(|r| std::ptr::eq(r, track));
             if differs && wide { row.add(Tone::Warn, format!(" cfg{}", scene.look.glyphs().differs)) } else { row }
         }

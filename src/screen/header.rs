@@ -12,7 +12,11 @@ use crate::{
         text,
     },
 };
+use chrono::TimeDelta;
 use ratatui::{buffer::Buffer, layout::Rect};
+
+/// Clocks that are further apart than this confuse people who compare times.
+const APART: TimeDelta = TimeDelta::seconds(30);
 
 /// Draws identity and link.
 pub(super) fn draw(scene: &Scene<'_>, area: Rect, buf: &mut Buffer) {
@@ -60,6 +64,12 @@ fn link(scene: &Scene<'_>) -> Row {
         n => row.add(Tone::Warn, format!("+{n} down ")),
     };
     let clock = format!(" {}Z", figure::clock(scene.now));
+    // All times here are the target's; that its clock is not ours is said where there is room, and in the connections.
+    let skew = scene.state.shared.skews.get(own).filter(|by| scene.roomy && by.abs() > APART);
+    let row = match skew {
+        Some(by) => row.add(Tone::Warn, format!("clock {} off ours  ", figure::long(by.abs().to_std().unwrap_or_default()))),
+        None => row,
+    };
     let Some(age) = scene.stale else {
         return row.add(Tone::Good, "live").plain(clock);
     };

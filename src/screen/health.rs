@@ -9,7 +9,7 @@ use crate::{
         gate::{Arm, Verdict},
         ident::Role,
         instance::Instance,
-        signal::{Reading, Sample, SignalId, Unit},
+        signal::{Reading, Sample, SignalId},
         version::Track,
     },
     ui::{
@@ -57,14 +57,7 @@ pub(super) fn value(scene: &Scene<'_>, track: &Track, id: SignalId) -> (String, 
     let Some(signal) = track.signals.get(&id) else { return unknown() };
     let written = |sample: Sample| {
         let limit = verdict::gate(scene, id).filter(|g| g.signal == id).and_then(|g| g.evidence.as_ref()?.limit);
-        sample.value().map(|v| match signal.unit {
-            Unit::PerSecond => figure::rate(v),
-            Unit::Ratio => figure::percent_beside(v, limit),
-            Unit::Millis => figure::millis(v),
-            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count; saturates")]
-            Unit::Count | Unit::Bytes => compact(v as u64),
-            Unit::Cores => format!("{v:.2}"),
-        })
+        sample.value().map(|v| figure::in_unit(v, signal.unit, limit))
     };
     match &signal.reading {
         Reading::Fresh(sample) => match written(*sample) {

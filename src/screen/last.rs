@@ -85,7 +85,7 @@ fn follow(scene: &Scene<'_>, following: &Following) -> Option<Row> {
     if following.key != scene.rollout.key {
         return None;
     }
-    let age = elapsed(scene.now, following.sent);
+    let age = elapsed(scene.state.shared.now, following.sent);
     let glyphs = scene.look.glyphs();
     let (sign, tone, word, more) = match (&following.outcome, &following.seen) {
         (_, Some(Observation::Confirmed)) if age > CONFIRMED_FOR || overtaken(scene, following) => return None,

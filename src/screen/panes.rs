@@ -89,7 +89,8 @@ fn frame(scene: &Scene<'_>, track: Option<&Track>, missing: &str, area: Rect, bu
         Some(track) => {
             let weight = share_percent(track.share.declared);
             let end = scene.row().add(Tone::Dim, " ").add(Tone::Strong, weight).add(Tone::Dim, format!(" {top_right}"));
-            let digest = scene.row().plain(" ").name(Tone::Plain, track.version.short_digest().as_str(), 12);
+            let digest = scene.row().plain(" ").name(Tone::Plain, track.version.short_id().as_str(), 12);
+            let digest = if track.version.is_tag() { digest.add(Tone::Warn, " unsealed") } else { digest };
             let differs = scene.other_config() && scene.right.is_some_and(|r| std::ptr::eq(r, track));
             let digest = if differs { digest.add(Tone::Warn, format!(" cfg{}", glyphs.differs)) } else { digest };
             let start = scene.row().add(Tone::Dim, format!("{top_left} ")).add(Scene::tone(track), scene.place(track)).plain("  ");

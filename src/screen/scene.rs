@@ -30,6 +30,7 @@ pub(super) const CONTENT: usize = 8;
 pub(super) struct Scene<'a> {
     pub state: &'a State,
     pub look: Look,
+    /// By the clock of the target.
     pub now: Time,
     pub watched: &'a Watched,
     pub rollout: &'a Rollout,
@@ -58,7 +59,7 @@ impl<'a> Scene<'a> {
         Self {
             state,
             look: state.look,
-            now: state.shared.now,
+            now: state.shared.there(&rollout.key.target),
             watched,
             rollout,
             left,

@@ -141,14 +141,20 @@ fn hold(scene: &Scene<'_>, hold: &Hold) -> Row {
             let row = row.plain(if held { " gate " } else { " waits for gate " });
             row.name(Tone::Plain, gate.text().as_str(), if scene.roomy { 40 } else { 21 })
         }
-        Hold::Manual { by, since, .. } => row.plain(format!(" by {} since {}", scene.cut(by, 24), figure::since(scene.now, *since))),
+        Hold::Manual { by, since, .. } => {
+            let row = row.plain(format!(" by {} since {}", scene.cut(by, 24), figure::since(scene.now, *since)));
+            // Under it the plan may wait for a person too, who is then asked twice.
+            let asked = scene.rollout.holds.iter().any(|h| matches!(h, Hold::Step { until: None, .. }));
+            if asked && held { row.plain(", at a pause") } else { row }
+        }
+        Hold::Step { until: Some(end), .. } if *end <= scene.now => row.plain(" pause is over: due"),
         Hold::Step { until: Some(end), .. } => row.plain(format!(" pause, {} left", short(figure::left(until(scene.now, *end))))),
         Hold::Step { until: None, .. } => row.plain(" pause until a person steps"),
         Hold::Freeze { reason, until: Some(end), .. } => {
             row.plain(format!(" frozen until {}: {}", figure::since(scene.now, *end), scene.cut(reason, 24)))
         }
         Hold::Freeze { reason, until: None, .. } => row.plain(format!(" frozen: {}", scene.cut(reason, 24))),
-        Hold::Inconclusive { reason, .. } => row.plain(format!(" inconclusive: {}", scene.cut(reason, 24))),
+        Hold::Inconclusive { reason, .. } => row.plain(format!(" inconclusive: {}", scene.cut(reason, if scene.roomy { 80 } else { 40 }))),
         Hold::Stopped { reason, .. } => row.plain(format!(" after {}", scene.cut(reason, 30))),
         Hold::Backend { reason, .. } => row.plain(format!(" {reason}")),
     }

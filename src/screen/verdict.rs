@@ -42,7 +42,7 @@ pub(super) fn note(scene: &Scene<'_>, row: SignalId, max: usize) -> Row {
     };
     let Some(gate) = gate(scene, row) else { return start.cut(max) };
     let space = if start.is_empty() { "" } else { " " };
-    let forms = words(gate).map(|text| start.clone().plain(space).add(tone(&gate.verdict), text));
+    let forms = words(gate).map(|text| start.clone().plain(space).add(Tone::of(&gate.verdict), text));
     // The number of requests stands in a row of its own where there is room.
     let skip = usize::from(scene.roomy);
     Row::fit(scene.look, max, forms.into_iter().skip(skip))
@@ -66,15 +66,6 @@ fn words(gate: &GateState) -> [String; 3] {
             [text.clone(), text, "WAIT".into()]
         }
         Verdict::Blind { .. } => ["BLIND".into(), "BLIND".into(), "BLIND".into()],
-    }
-}
-
-/// Its colour.
-pub(super) const fn tone(verdict: &Verdict) -> Tone {
-    match verdict {
-        Verdict::Pass { .. } => Tone::Good,
-        Verdict::Fail { .. } => Tone::Bad,
-        Verdict::Wait { .. } | Verdict::Blind { .. } => Tone::Warn,
     }
 }
 

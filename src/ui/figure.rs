@@ -1,7 +1,7 @@
 //! Numbers as people read them. Never rounded to zero, never rounded across a limit, never wider
 //! than the 11 columns of a figure; what is not known is not written as a number at all.
 
-use crate::model::time::Time;
+use crate::model::{signal::Unit, time::Time};
 use std::time::Duration;
 
 /// What stands for a number that is not known, before the look has its say.
@@ -143,6 +143,51 @@ fn trim_to(value: f64, digits: usize) -> String {
     format!("{value:.digits$}").trim_end_matches('0').into()
 }
 
+/// A value in its unit; a ratio stands on its side of a limit in percent. At most 11 columns.
+#[must_use]
+pub fn in_unit(value: f64, unit: Unit, limit: Option<f64>) -> String {
+    match unit {
+        Unit::PerSecond => rate(value),
+        Unit::Ratio => percent_beside(value, limit),
+        Unit::Millis => millis(value),
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count; saturates")]
+        Unit::Count | Unit::Bytes => shown(value).map_or_else(|| UNKNOWN.into(), |v| compact(v as u64)),
+        Unit::Cores => shown(value).map_or_else(|| UNKNOWN.into(), |v| format!("{v:.2}")),
+    }
+}
+
+/// The end of a scale, without needless digits: `50 %`, `200k/s`, `5 s`. At most 9 columns.
+#[must_use]
+pub fn scale_end(value: f64, unit: Unit) -> String {
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "not negative; saturates")]
+    let whole = value.round().max(0.0) as u64;
+    match unit {
+        Unit::PerSecond if value >= 10_000.0 => format!("{}/s", compact(whole)),
+        Unit::Millis if value >= 10_000.0 => quantity(value / 1_000.0, " s"),
+        // Two decimals would round 0.005 % to twice as much.
+        Unit::Ratio if (0.000_001..0.000_1).contains(&value) => format!("{} %", trim_to(value * 100.0, 4)),
+        Unit::Ratio => match percent(value).strip_suffix(" %") {
+            Some(digits) if digits.contains('.') => format!("{} %", digits.trim_end_matches('0').trim_end_matches('.')),
+            _ => percent(value),
+        },
+        unit => in_unit(value, unit, None),
+    }
+}
+
+/// Odds, rounded down, so that no line looks crossed that is not: `38:1`, `0.4:1`, `>1e9:1`. At most
+/// 13 columns.
+#[must_use]
+pub fn odds(odds: f64) -> String {
+    match shown(odds) {
+        None => UNKNOWN.into(),
+        Some(v) if v >= 1e9 => ">1e9:1".into(),
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "below 1e9 and not negative")]
+        Some(v) if v >= 10.0 => format!("{}:1", grouped(v as u64)),
+        Some(v) if v > 0.0 && v < 0.1 => "<0.1:1".into(),
+        Some(v) => format!("{}:1", (v * 10.0).floor() / 10.0),
+    }
+}
+
 /// How a figure differs from a base: `+35 %`, `-8 %`, `x12`, `same` within 2 %. `None` without a base.
 #[must_use]
 pub fn change(base: f64, value: f64) -> Option<String> {
@@ -167,10 +212,10 @@ pub fn short(span: Duration) -> String {
     format!(
         "{n}{}",
         match unit {
-            Unit::Seconds => "s",
-            Unit::Minutes => "m",
-            Unit::Hours => "h",
-            Unit::Days => "d",
+            TimeUnit::Seconds => "s",
+            TimeUnit::Minutes => "m",
+            TimeUnit::Hours => "h",
+            TimeUnit::Days => "d",
         }
     )
 }
@@ -182,10 +227,10 @@ pub fn long(span: Duration) -> String {
     format!(
         "{n} {}",
         match unit {
-            Unit::Seconds => "s",
-            Unit::Minutes => "min",
-            Unit::Hours => "h",
-            Unit::Days => "d",
+            TimeUnit::Seconds => "s",
+            TimeUnit::Minutes => "min",
+            TimeUnit::Hours => "h",
+            TimeUnit::Days => "d",
         }
     )
 }
@@ -209,20 +254,20 @@ pub fn left(span: Duration) -> Duration {
     Duration::from_secs(span.as_secs().saturating_add(u64::from(span.subsec_nanos() > 0)))
 }
 
-enum Unit {
+enum TimeUnit {
     Seconds,
     Minutes,
     Hours,
     Days,
 }
 
-fn largest(span: Duration) -> (u64, Unit) {
+fn largest(span: Duration) -> (u64, TimeUnit) {
     let s = span.as_secs();
     match s {
-        s if s < 120 => (s, Unit::Seconds),
-        s if s < 120 * 60 => (s / 60, Unit::Minutes),
-        s if s < 48 * 3_600 => (s / 3_600, Unit::Hours),
-        s => ((s / 86_400).min(9_999), Unit::Days),
+        s if s < 120 => (s, TimeUnit::Seconds),
+        s if s < 120 * 60 => (s / 60, TimeUnit::Minutes),
+        s if s < 48 * 3_600 => (s / 3_600, TimeUnit::Hours),
+        s => ((s / 86_400).min(9_999), TimeUnit::Days),
     }
 }
 
@@ -247,8 +292,10 @@ pub fn since(now: Time, at: Time) -> String {
 #[cfg(test)]
 mod tests {
     use super::{
-        change, clock_tenths, compact, compact_spaced, grouped, left, long, measured, millis, percent, percent_beside, rate, short, since,
+        change, clock_tenths, compact, compact_spaced, grouped, in_unit, left, long, measured, millis, odds, percent, percent_beside, rate,
+        scale_end, short, since,
     };
+    use crate::model::signal::Unit;
     use chrono::DateTime;
     use proptest::prelude::*;
     use std::time::Duration;
@@ -268,6 +315,16 @@ mod tests {
         assert_eq!((long(Duration::from_secs(485)).as_str(), long(Duration::from_secs(20)).as_str()), ("8 min", "20 s"));
         assert_eq!((measured(Duration::from_millis(1_000)).as_str(), measured(Duration::from_micros(39_100)).as_str()), ("1 s", "40 ms"));
         assert_eq!(left(Duration::from_millis(26_200)), Duration::from_secs(27));
+    }
+
+    #[test]
+    fn odds_are_cut_off_and_ends_of_scales_are_short() {
+        let said = [99.99, 38.4, 9.99, 1.0, 0.05, 0.0, 12_345.6, 1e300, f64::NAN].map(odds);
+        assert_eq!(said, ["99:1", "38:1", "9.9:1", "1:1", "<0.1:1", "0:1", "12,345:1", ">1e9:1", "–"]);
+        let ends =
+            [(0.5, Unit::Ratio), (0.000_05, Unit::Ratio), (200_000.0, Unit::PerSecond), (50.0, Unit::Millis), (20_000.0, Unit::Millis)];
+        assert_eq!(ends.map(|(v, unit)| scale_end(v, unit)), ["50 %", "0.005 %", "200k/s", "50 ms", "20 s"]);
+        assert_eq!([in_unit(0.25, Unit::Cores, None), in_unit(3.0, Unit::Count, None)], ["0.25", "3"]);
     }
 
     #[test]

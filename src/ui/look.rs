@@ -1,5 +1,6 @@
 //! How things look: glyphs and styles by meaning. State is always glyph, word and colour.
 
+use crate::model::gate::Verdict;
 use ratatui::style::{Color, Modifier, Style};
 use std::borrow::Cow;
 
@@ -100,6 +101,14 @@ pub struct Glyphs {
     pub corners: [&'static str; 4],
     /// The levels of a spark, lowest first. No full block: it would touch the row above.
     pub ladder: [&'static str; 7],
+    /// A part of a bar that is there, and one that is not.
+    pub bar: [&'static str; 2],
+    /// The levels of what fills a chart's cell from below; the last one is the whole cell.
+    pub fill: [&'static str; 8],
+    /// The levels of a dotted line in a chart's cell, lowest first. No shape of it is one of `fill`.
+    pub line: [&'static str; 4],
+    /// A limit across a chart.
+    pub limit: &'static str,
 }
 
 const UNICODE: Glyphs = Glyphs {
@@ -117,6 +126,10 @@ const UNICODE: Glyphs = Glyphs {
     down: "│",
     corners: ["┌", "┐", "└", "┘"],
     ladder: ["▁", "▂", "▃", "▄", "▅", "▆", "▇"],
+    bar: ["█", "░"],
+    fill: ["▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"],
+    line: ["⣀", "⠤", "⠒", "⠉"],
+    limit: "╌",
 };
 
 const ASCII: Glyphs = Glyphs {
@@ -134,7 +147,36 @@ const ASCII: Glyphs = Glyphs {
     down: "|",
     corners: ["+", "+", "+", "+"],
     ladder: [".", ":", "-", "=", "+", "*", "#"],
+    bar: ["#", "-"],
+    fill: [".", ".", ":", ":", "+", "+", "#", "#"],
+    line: ["_", "_", "-", "'"],
+    limit: "=",
 };
+
+impl Glyphs {
+    /// The sign of a verdict.
+    #[must_use]
+    pub const fn verdict(&self, verdict: &Verdict) -> &'static str {
+        match verdict {
+            Verdict::Pass { .. } => self.pass,
+            Verdict::Fail { .. } => self.fail,
+            Verdict::Wait { .. } => self.wait,
+            Verdict::Blind { .. } => self.blind,
+        }
+    }
+}
+
+impl Tone {
+    /// What a verdict means.
+    #[must_use]
+    pub const fn of(verdict: &Verdict) -> Self {
+        match verdict {
+            Verdict::Pass { .. } => Self::Good,
+            Verdict::Fail { .. } => Self::Bad,
+            Verdict::Wait { .. } | Verdict::Blind { .. } => Self::Warn,
+        }
+    }
+}
 
 impl Look {
     /// Unicode and colours.

@@ -3,21 +3,23 @@
 
 use super::look::Look;
 use crate::model::{
-    history::{History, Point},
+    history::{History, Point, Span},
     signal::SignalId,
     time::Time,
 };
-
-/// Seconds that one cell stands for, if a spark has no more cells than are kept in that resolution.
-const STEP: i64 = 10;
-const COARSE: i64 = 300;
-const TENS: usize = 180;
 
 /// The last `cells` intervals of a figure, oldest first, up to the one that `now` is in. `None`
 /// where nothing was measured.
 #[must_use]
 pub fn course(history: &History, signal: SignalId, now: Time, cells: usize) -> Vec<Option<f64>> {
-    let (step, points) = if cells <= TENS { (STEP, &history.tens) } else { (COARSE, &history.fives) };
+    let span = if cells <= Span::HalfHour.points() { Span::HalfHour } else { Span::Day };
+    over(history, signal, now, span, 1, cells)
+}
+
+/// The same in one of the resolutions that are kept, so many points to a cell.
+#[must_use]
+pub fn over(history: &History, signal: SignalId, now: Time, span: Span, points: u32, cells: usize) -> Vec<Option<f64>> {
+    let step = i64::from(span.interval()) * i64::from(points.max(1));
     let current = now.timestamp().div_euclid(step);
     let mut sums: Vec<Sum> = vec![Sum::default(); cells];
     let place = |point: &Point| {
@@ -25,23 +27,18 @@ pub fn course(history: &History, signal: SignalId, now: Time, cells: usize) -> V
         let interval = (point.at.timestamp() - 1).div_euclid(step);
         usize::try_from(current - interval).ok().and_then(|back| cells.checked_sub(back + 1))
     };
-    for point in points.iter().rev() {
-        match place(point) {
-            Some(cell) => {
-                if let Some(sum) = sums.get_mut(cell) {
-                    sum.coarse = true;
+    // Finer points fill what no full interval covers: the current one, and those before a first full one.
+    for finer in Span::ALL.into_iter().rev().filter(|s| *s <= span) {
+        for point in history.of(finer).iter().rev() {
+            match place(point).and_then(|cell| sums.get_mut(cell)) {
+                Some(sum) if sum.from.is_none_or(|from| from == finer) => {
+                    sum.from = Some(finer);
                     sum.add(point);
                 }
+                Some(_) => {}
+                None if point.at > now => {}
+                None => break,
             }
-            None if point.at > now => {}
-            None => break,
-        }
-    }
-    // Seconds fill what no full interval covers: the current one, and those before a first full one.
-    for point in history.seconds.iter().rev() {
-        match place(point).and_then(|cell| sums.get_mut(cell)) {
-            Some(sum) if !sum.coarse => sum.add(point),
-            _ => {}
         }
     }
     sums.iter().map(|sum| sum.value(signal)).collect()
@@ -50,7 +47,8 @@ pub fn course(history: &History, signal: SignalId, now: Time, cells: usize) -> V
 /// What was counted in one cell's interval.
 #[derive(Clone, Default)]
 struct Sum {
-    coarse: bool,
+    /// In which resolution.
+    from: Option<Span>,
     secs: u64,
     requests: u64,
     errors: u64,

@@ -125,6 +125,34 @@ fn get_shows_a_context_that_nobody_configured() {
 }
 
 #[test]
+fn get_looks_again_before_it_says_that_a_promote_was_lost() {
+    let mut recording = story();
+    let promoted = |rev: u64, handled: bool| {
+        let mut object = json!({
+            "metadata": { "name": "web", "namespace": NAMESPACE, "uid": "uid-web", "resourceVersion": rev.to_string(), "generation": 2 },
+            "spec": { "strategy": { "canary": { "steps": [{ "setWeight": 20 }, { "pause": {} }] } },
+                      "template": { "spec": { "containers": [{ "name": "app", "image": "web:v2" }] } } },
+            "status": { "observedGeneration": "2", "phase": "Paused", "currentPodHash": "bbb222", "stableRS": "aaa111", "currentStepIndex": 1 },
+        });
+        if !handled {
+            object["status"]["controllerPause"] = json!(true);
+        }
+        object
+    };
+    recording.add("rollouts", 20.0, "MODIFIED", promoted(1200, false));
+    recording.add("rollouts", 22.0, "MODIFIED", promoted(1300, true));
+    recording.settle();
+    let lost = |options: Options| {
+        let home = Home::new(recording.clone(), options);
+        let rollout = home.json(&["get", "--context", "shop"])["rollouts"][0].clone();
+        let findings = rollout["findings"].as_array().unwrap().clone();
+        findings.iter().any(|f| f["kind"] == json!("lost") && f["what"].as_str().unwrap().starts_with("promote sent 3 s ago: not noticed"))
+    };
+    assert!(lost(Options { at: 21.0, ..still() }));
+    assert!(!lost(Options { at: 21.0, speed: 1.0, ..still() }), "it was only under way");
+}
+
+#[test]
 fn a_context_is_never_written_to() {
     let home = Home::new(story(), still());
     for verb in [&["pause"][..], &["promote", "--yes"], &["step", "--yes"], &["resume", "--yes"], &["retry", "--yes"], &["revert"]] {
@@ -133,7 +161,7 @@ fn a_context_is_never_written_to() {
     }
     let output = home.run(&["revert", "web", "--context", "shop", "--plan"]);
     let plan = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(output.status.success() && plan.contains("BACK by abort") && plan.contains("bbb222: 20 % -> 0 %"), "{plan}");
+    assert!(output.status.success() && plan.contains("BACK by abort") && plan.contains("v2: 20 % -> 0 %"), "{plan}");
     let methods = home.server.log().into_iter().filter(|r| r.method != "GET").count();
     assert_eq!(methods, 0);
 }

@@ -36,7 +36,9 @@ fn panels_help_and_actions() {
     pty.shows("STEP");
     pty.presses("x");
     pty.shows("NOTHING SENT");
-    for title in ["failed requests", "instances", "logs", "events", "artifact", "versions", "own log"] {
+    for title in
+        ["failed requests", "health", "instances", "evidence", "findings", "analyses", "artifact", "events", "logs", "versions", "own log"]
+    {
         pty.presses("\t");
         pty.until(title, |p| p.screen().lines().any(|l| l.contains('─') && l.contains(title)));
     }

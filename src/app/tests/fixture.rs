@@ -108,6 +108,8 @@ pub fn rollout() -> Rollout {
         present: Vec::new(),
         analyses: Vec::new(),
         owner: None,
+        marks: Vec::new(),
+        names: BTreeMap::new(),
         seen: Seen { epoch: 1, rev: Rev(1), server_time: t0(), fresh_for: Duration::from_secs(1) },
     }
 }

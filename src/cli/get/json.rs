@@ -15,7 +15,7 @@ use crate::model::{
     time::Time,
     urgency::urgency,
 };
-use parts::{Action, Analysis, Bad, By, Finding, Freeze, Gate, KnownVersion, Next, Present, Proof, Verdict, Version};
+use parts::{Action, Analysis, Bad, By, Finding, Freeze, Gate, KnownVersion, Mark, Next, Present, Proof, Verdict, Version};
 use schemars::{JsonSchema, Schema, SchemaGenerator, generate::SchemaSettings};
 use serde::Serialize;
 use serde_json::Value;
@@ -117,6 +117,8 @@ struct One {
     step: Option<Step>,
     /// The plan.
     steps: Vec<Planned>,
+    /// When the candidate's share changed in this run, oldest first.
+    marks: Vec<Mark>,
     /// What happens next.
     next: Next,
     /// Its versions in this rollout, stable first.
@@ -165,6 +167,7 @@ impl From<&Rollout> for One {
             frozen: r.frozen.as_ref().map(Freeze::from),
             step: Step::of(r),
             steps: r.steps.iter().map(|s| Planned { kind: s.spec.kind(), label: s.label.to_string() }).collect(),
+            marks: r.marks.iter().map(Mark::from).collect(),
             next: Next::from(&r.next),
             tracks: r.tracks.iter().map(Track::from).collect(),
             gates: r.gates.iter().map(Gate::from).collect(),

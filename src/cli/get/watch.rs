@@ -12,7 +12,7 @@ use crate::{
         delta::Delta,
         ident::{Key, TargetId},
         rollout::Rollout,
-        time::Time,
+        time::{Time, after, elapsed},
         urgency::urgency,
     },
     runtime::{Fault, Runtime},
@@ -31,7 +31,7 @@ const AGAIN: Duration = Duration::from_secs(2);
 const TOGETHER: Duration = Duration::from_millis(50);
 /// Without any change, ages are looked at this often.
 const AGES: Duration = Duration::from_secs(10);
-/// A target that says nothing for this long is stale: it says something every second.
+/// A target is not stale before it said nothing for this long, however often it says something.
 const SILENT: Duration = Duration::from_secs(5);
 
 enum News {
@@ -105,6 +105,8 @@ struct View<'a> {
     /// Targets whose list was complete once.
     known: BTreeSet<TargetId>,
     heard: BTreeMap<TargetId, Time>,
+    /// What each target's clock said when it was heard last.
+    clocks: BTreeMap<TargetId, Time>,
     away: BTreeMap<TargetId, Fault>,
     shown: Vec<String>,
     /// What each line said that was printed last, without what grows by itself.
@@ -123,6 +125,7 @@ impl<'a> View<'a> {
             coming: BTreeMap::new(),
             known: BTreeSet::new(),
             heard: BTreeMap::new(),
+            clocks: BTreeMap::new(),
             away: BTreeMap::new(),
             shown: Vec::new(),
             said: BTreeMap::new(),
@@ -143,7 +146,16 @@ impl<'a> View<'a> {
                 }
             }
             News::Delta(target, delta) => {
-                self.heard.insert(target.clone(), clock.now());
+                let told = match &*delta {
+                    Delta::Init { server_time, .. } | Delta::Heartbeat { server_time, .. } => Some(*server_time),
+                    Delta::Apply { rollout } => Some(rollout.seen.server_time),
+                    _ => None,
+                };
+                let now = clock.now();
+                // What tells no time leaves the clock where it went meanwhile.
+                let told = told.unwrap_or_else(|| self.there(&target, now));
+                self.clocks.insert(target.clone(), told);
+                self.heard.insert(target.clone(), now);
                 self.away.remove(&target);
                 self.apply(target, *delta)?;
             }
@@ -182,6 +194,12 @@ impl<'a> View<'a> {
         connect::pick(connect::Seen { rollouts, silent: Vec::new(), answered: self.known.len() }, named).map(drop)
     }
 
+    /// Now, by a target's own clock, in which it tells times: as it said last, and what has passed since.
+    fn there(&self, target: &TargetId, now: Time) -> Time {
+        let told = self.heard.get(target).zip(self.clocks.get(target));
+        told.map_or(now, |(heard, told)| after(*told, elapsed(now, *heard)))
+    }
+
     fn chosen(&self) -> Vec<Rollout> {
         let wanted = |r: &&Rollout| self.args.rollout.as_ref().is_none_or(|named: &Named| named.service == r.key.service.as_str());
         let mut all: Vec<Rollout> = self.rollouts.values().filter(wanted).cloned().collect();
@@ -198,9 +216,10 @@ impl<'a> View<'a> {
         let all = self.chosen();
         let stale = |r: &Rollout| {
             self.away.contains_key(&r.key.target)
-                || self.heard.get(&r.key.target).is_none_or(|heard| crate::model::time::elapsed(now, *heard) > SILENT)
+                || self.heard.get(&r.key.target).is_none_or(|heard| elapsed(now, *heard) > (r.seen.fresh_for * 2).max(SILENT))
         };
-        let rows: Vec<(Key, table::Row)> = all.iter().map(|r| (r.key.clone(), table::row(r, stale(r), now))).collect();
+        let rows: Vec<(Key, table::Row)> =
+            all.iter().map(|r| (r.key.clone(), table::row(r, stale(r), self.there(&r.key.target, now)))).collect();
         match self.args.output {
             Output::Json => {
                 let line = json::document(&all).to_string();

@@ -86,6 +86,31 @@ fn a_version_is_good_after_it_served_for_long_enough() {
 }
 
 #[test]
+fn a_clock_that_is_set_back_neither_loses_a_bake_nor_fakes_one() {
+    let mut w = baking("hold");
+    serve(&mut w, "v42", 60);
+    // Three hours back, before it was deployed at all: what was served stays served.
+    w.now -= chrono::Duration::hours(3);
+    w.settle();
+    let at = w.now;
+    w.life.served(&version("v42"), 1, 0, Duration::from_secs(60), at);
+    assert_eq!(w.life.standing(&version("v42")), Standing::Baking { until: at + chrono::Duration::minutes(59) });
+    assert_eq!((w.run().word(), w.serving()), ("completed", Some("v42")));
+    serve(&mut w, "v42", 58);
+    assert!(matches!(w.life.standing(&version("v42")), Standing::Baking { .. }), "not before its time");
+    serve(&mut w, "v42", 1);
+    assert_eq!(w.life.standing(&version("v42")), Standing::Good, "nor after it");
+    // And a leap of days fakes none.
+    let mut w = baking("hold");
+    w.now += chrono::Duration::days(3);
+    w.settle();
+    let at = w.now;
+    w.life.served(&version("v42"), 1, 0, Duration::from_secs(1), at);
+    assert!(matches!(w.life.standing(&version("v42")), Standing::Baking { .. }));
+    assert_eq!(w.life.record(&version("v42")).proven, Duration::from_secs(1));
+}
+
+#[test]
 fn a_gate_that_fails_starts_the_baking_anew_and_moves_nothing() {
     for on_fail in ["hold", "revert"] {
         let mut w = baking(on_fail);

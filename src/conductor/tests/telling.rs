@@ -109,3 +109,18 @@ fn the_way_back_is_named() {
     says(&w, &Phase::Reverted, None, "nothing by itself; t retries v42 [a person]", &[]);
     assert_eq!(how(&w), (How::Already { since: w.now }, Some("v41".into())));
 }
+
+#[test]
+fn a_run_remembers_when_its_share_changed() {
+    let mut w = World::canary(PLAN);
+    assert!(w.run().marks.is_empty(), "no share before instances are ready");
+    w.ready("v42", 2);
+    let first = w.now;
+    w.pass(7);
+    w.weight(12.5).unwrap();
+    let second = w.now;
+    w.pass(3);
+    w.back("v41").unwrap();
+    let marks: Vec<_> = w.run().marks.iter().map(|m| (m.at, m.weight.percent())).collect();
+    assert_eq!(marks, [(first, 5.0), (second, 12.5), (w.now, 0.0)]);
+}

@@ -2,12 +2,12 @@
 
 use super::Check;
 use crate::{
-    config::{AuthConfig, HeaderConfig, MetricsConfig, MetricsKind, TlsConfig, nearest},
+    config::{AuthConfig, HeaderConfig, MetricsConfig, MetricsKind, TargetConfig, TargetKind, TlsConfig, nearest},
     metrics::{
         preset::{self, Queries},
         template::{LABEL, NAMES},
     },
-    model::spec::{GateSignal, GateSpec, ServiceSpec},
+    model::spec::{GateSignal, GateSpec, OnFail, ServiceSpec},
 };
 use reqwest::{Url, header::HeaderName};
 use std::{collections::BTreeSet, time::Duration};
@@ -180,6 +180,31 @@ impl Check<'_> {
             self.say(at, "a cluster has no counters of its own: add kind = \"prometheus\" and its `url`");
         } else {
             self.metrics(at, metrics);
+        }
+    }
+
+    /// Gates over a target's metrics: they only advise.
+    pub(super) fn target_gates(&mut self, at: &str, target: &TargetConfig) {
+        if target.gates.is_empty() {
+            return;
+        }
+        self.gates(at, &target.gates);
+        if target.kind == TargetKind::Host {
+            return self.say(&format!("{at}.gate.0"), "gates of a host's services stand below each [[service]]");
+        }
+        for (i, _) in target.gates.iter().enumerate().filter(|(_, gate)| gate.on_fail == OnFail::Revert) {
+            self.say(&format!("{at}.gate.{i}.on_fail"), "nothing goes back by itself on a cluster: leave `on_fail` out, its gates advise");
+        }
+        for (i, _) in target.gates.iter().enumerate().filter(|(_, gate)| gate.signal == GateSignal::Alerts) {
+            self.say(&format!("{at}.gate.{i}.signal"), "alerts are a gate of a host's services only: remove it");
+        }
+        let Some(metrics) = &target.metrics else { return };
+        // What is wrong with the queries is said where they stand.
+        let Ok(queries) = metrics.queries() else { return };
+        for (i, gate) in target.gates.iter().enumerate() {
+            if let Err(why) = queries.can_judge(gate) {
+                self.say(&format!("{at}.gate.{i}.signal"), &why);
+            }
         }
     }
 

@@ -189,6 +189,8 @@ fn picture(
         present: Vec::new(),
         analyses: Vec::new(),
         owner: None,
+        marks: life.run.as_ref().map(|r| r.marks.clone()).unwrap_or_default(),
+        names: std::collections::BTreeMap::new(),
         seen,
     }
 }

@@ -135,8 +135,9 @@ impl Recent {
         self.points.drain(..surplus);
         let pointed = self.pointed;
         if let Some((newest, _)) = self.beats.last_key_value() {
-            let from = before(*newest, WINDOW.max(every * 4));
-            self.beats.retain(|at, _| *at > from || *at > pointed);
+            // The last one before the window tells where the first one in it begins.
+            let from = self.anchor(before(*newest, WINDOW.max(every * 4)));
+            self.beats.retain(|at, _| from.is_none_or(|from| *at >= from) || *at > pointed);
         }
         while self.beats.len() > KEPT {
             self.beats.pop_first();
@@ -154,9 +155,14 @@ impl Recent {
         let from = before(newest, window);
         let mut sum = Beat::default();
         self.beats.range(..=newest).filter(|(at, _)| **at > from).for_each(|(_, beat)| sum.add(beat));
-        // The first sample has nothing before it: what came until it is not known.
-        let covered = self.beats.first_key_value().map_or(Duration::ZERO, |(first, _)| elapsed(newest, *first));
-        (sum, covered.min(window))
+        // The very first sample has nothing before it: what came until it is not known.
+        let began = self.anchor(from).or_else(|| self.beats.first_key_value().map(|(first, _)| *first));
+        (sum, began.map_or(Duration::ZERO, |began| elapsed(newest, began)))
+    }
+
+    /// The last moment something came at or before this.
+    fn anchor(&self, from: Time) -> Option<Time> {
+        self.beats.range(..=from).next_back().map(|(at, _)| *at)
     }
 
     /// Signals of the version.

@@ -38,6 +38,17 @@ impl View<'_> {
         if hits != of {
             all.push(self.of_query(hits, arm, now));
         }
+        if gate.signal == GateSignal::Errors
+            && hits == of
+            && let Some(source) = self.source(of, arm)
+            && source.is_there()
+            && !source.is_coded()
+        {
+            let name = format!("status of {}", who(arm));
+            let label = self.queries.code_label.as_deref().or(self.queries.grpc_label.as_deref()).unwrap_or_default();
+            let why = format!("requests have no readable label {label}").into();
+            all.push(Sensor { name: noted(&name, Some(&why)), arm: arm_of(arm), state: SensorState::Absent, age: None, required: true });
+        }
         if gate.signal == GateSignal::Errors && self.source(What::ServiceErrors, arm).is_some_and(Source::is_there) {
             all.push(self.second(arm, now));
         }

@@ -64,6 +64,8 @@ pub struct Source {
     newest: Option<Time>,
     /// Whether the last answer had a series.
     there: bool,
+    /// Whether a sample said what became of a request.
+    coded: bool,
     value: Option<(Time, f64)>,
     trouble: Option<Text>,
     asked: Option<Query>,
@@ -97,6 +99,7 @@ impl Source {
             counted: None,
             newest: None,
             there: false,
+            coded: false,
             value: None,
             trouble: None,
             asked: None,
@@ -186,6 +189,7 @@ impl Source {
         match came {
             Ok(came) => {
                 self.trouble = None;
+                self.coded |= came.iter().any(|i| i.class.outcome.is_some() || i.class.grpc.is_some());
                 came
             }
             Err(why) => {
@@ -291,6 +295,11 @@ impl Source {
     /// Whether there is such a series, or was one lately.
     pub fn is_there(&self) -> bool {
         self.there || self.counter.series() > 0
+    }
+
+    /// Whether what became of a request can be told; without, none would look failed.
+    pub const fn is_coded(&self) -> bool {
+        self.coded
     }
 
     /// The value of now, and when it was asked.

@@ -56,6 +56,8 @@ fn rollout(phase: Phase) -> Rollout {
         present: vec![],
         analyses: vec![],
         owner: None,
+        marks: Vec::new(),
+        names: BTreeMap::new(),
         seen: Seen { epoch: 1, rev: Rev(1), server_time: at("14:30"), fresh_for: Duration::from_secs(1) },
     }
 }

@@ -6,7 +6,7 @@
 
 use super::{
     kind::Kind,
-    objects::step::Step,
+    objects::{Manager, step::Step},
     project::{controller::Word, holds, images, shares, steps, tracks, view::View},
     store::memory::Unanswered,
 };
@@ -48,8 +48,7 @@ fn finding(kind: &str, what: impl Into<Text>, since: Time) -> Finding {
 fn lost(view: &View<'_>, found: &mut Vec<Finding>) {
     let Some(memory) = view.memory else { return };
     for (write, seen) in memory.open() {
-        let status = !matches!(write, Unanswered::Spec | Unanswered::Workload);
-        let writer = view.writer(|m| (&*m.subresource == "status") == status).filter(|_| write != Unanswered::Workload);
+        let writer = view.writer(|m| wrote(m, write));
         // Who opens a console later learns from the object when it was written.
         let since = writer.and_then(|w| w.time).map_or(seen, |wrote| wrote.min(seen));
         if elapsed(view.now, since) < OVERLOOKED {
@@ -68,9 +67,24 @@ fn lost(view: &View<'_>, found: &mut Vec<Finding>) {
         let ago = span(elapsed(view.now, since));
         let heals = match write {
             Unanswered::Spec if view.rollout.status.observed_generation.is_empty() => "is it running?",
+            // It has a queue of its own for what it cannot use.
+            _ if view.rollout.condition("InvalidSpec").is_some() => "while the spec is invalid it looks every 20 s only",
             _ => "the same again does nothing, any other change of the object (an annotation) wakes it",
         };
         found.push(finding("lost", format!("{what} {ago} ago{by}: not noticed by the controller; {heals}"), since));
+    }
+}
+
+/// Whether this is who wrote it. What somebody wrote of another field an hour ago says nothing of this one; a promote
+/// that only takes pauses away leaves no trace.
+fn wrote(manager: &Manager, write: Unanswered) -> bool {
+    let status = |wanted: &[&str]| &*manager.subresource == "status" && manager.fields.status.iter().any(|f| wanted.contains(&&**f));
+    match write {
+        Unanswered::Abort | Unanswered::Retry => status(&["f:abort"]),
+        Unanswered::Full => status(&["f:promoteFull"]),
+        Unanswered::Promote => status(&["f:currentStepIndex", "f:pauseConditions", "f:controllerPause"]),
+        Unanswered::Spec => manager.subresource.is_empty() && !manager.fields.spec.is_empty(),
+        Unanswered::Workload => false,
     }
 }
 
@@ -115,7 +129,7 @@ fn experiments(view: &View<'_>, found: &mut Vec<Finding>) {
         e.metadata.hash() == Some(&*status.current_pod_hash) && e.metadata.revision() == view.revision()
     };
     let since = pause.start_time.unwrap_or(view.now);
-    if !matches!(view.rollout.current_step(), Some(Step::Experiment(..))) {
+    if holds::is_left_over(view) {
         found.push(finding(
             "pause",
             "a pause for an experiment was left over: the next pause of the plan will not wait for anybody",

@@ -112,6 +112,9 @@ pub struct Fields {
     /// Of the spec.
     #[serde(rename = "f:spec", deserialize_with = "keys")]
     pub spec: Vec<Str>,
+    /// Of the status.
+    #[serde(rename = "f:status", deserialize_with = "keys")]
+    pub status: Vec<Str>,
 }
 
 impl Manager {

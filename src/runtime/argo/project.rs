@@ -18,7 +18,7 @@ mod tests;
 pub mod tracks;
 pub mod view;
 
-use super::{findings, kind::Coverage, store::Store, watch::Name};
+use super::{findings, kind::Coverage, objects, store::Store, watch::Name};
 use crate::model::{
     ident::{Key, Rev, RunId, TargetId},
     rollout::{Rollout, Seen, Started},
@@ -26,7 +26,7 @@ use crate::model::{
     text::{Raw, Text},
     time::Time,
 };
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 use view::View;
 
 /// A rollout as it is by the server's clock; `None` if there is none of this name. Its target and where the
@@ -68,12 +68,26 @@ pub fn project(store: &Store, name: &Name, now: Time, coverage: &Coverage) -> Op
         present: Vec::new(),
         analyses: analyses::analyses(&view),
         owner: owner::owner(meta),
+        // The object does not keep when it set which weight.
+        marks: Vec::new(),
+        names: names(view.rollout),
         seen: Seen { epoch: 0, rev: Rev(0), server_time: now, fresh_for: Duration::from_secs(60) },
         phase,
         holds,
         tracks,
         steps,
     })
+}
+
+/// What its services and its ingress are called.
+fn names(rollout: &objects::rollout::Rollout) -> BTreeMap<String, Raw> {
+    let strategy = &rollout.spec.strategy;
+    let canary = strategy.canary.as_ref().map(|c| [("stable_service", &c.stable_service), ("canary_service", &c.canary_service)]);
+    let switch = strategy.blue_green.as_ref().map(|b| [("stable_service", &b.active_service), ("canary_service", &b.preview_service)]);
+    let routing = strategy.canary.as_ref().and_then(|c| c.traffic_routing.as_ref());
+    let ingress = routing.and_then(|r| r.nginx.as_ref()).map(|nginx| ("ingress", &nginx.stable_ingress));
+    let all = canary.into_iter().chain(switch).flatten().chain(ingress);
+    all.filter(|(_, name)| !name.is_empty()).map(|(key, name)| (key.to_owned(), Raw::new(&**name))).collect()
 }
 
 /// Who started the run: the program that wrote the pod template last, as far as the object says it.

@@ -292,6 +292,11 @@ impl Objects for Store {
         project::project(self, name, now, coverage)
     }
 
+    fn is_waiting(&self, name: &Name) -> bool {
+        let memory = self.rollout(name).and_then(|r| self.memory(&r.metadata.meta.uid));
+        memory.is_some_and(|memory| memory.open().next().is_some())
+    }
+
     fn events(&self, name: &Name, after: u64) -> Vec<model::event::Event> {
         self.rollout(name).map(|r| self.timelines.after(&r.metadata.meta.uid, after)).unwrap_or_default()
     }

@@ -49,6 +49,8 @@ const MOVING: Duration = Duration::from_secs(1);
 /// How long after its last change a rollout that does not move is looked at once more: by then the
 /// controller has noticed what was written, or has not.
 const SETTLED: Duration = Duration::from_secs(4);
+/// After so long a write that the controller has not looked at was overlooked.
+const OVERLOOKED: Duration = Duration::from_millis(3_100);
 /// The expected interval between two signs of life: bookmarks.
 const FRESH: Duration = Duration::from_secs(60);
 /// News that wait at most.
@@ -82,6 +84,10 @@ pub trait Objects: Default + Send + Sync + 'static {
     /// A rollout as it is by the server's clock `now`; `None` if there is none of this name. The target, the
     /// revision and gaps of the coverage are filled in by whoever asks.
     fn project(&self, name: &Name, now: Time, coverage: &Coverage) -> Option<Rollout>;
+    /// Whether a rollout was written to and nobody has looked at it yet: by itself that is the work of a moment.
+    fn is_waiting(&self, _name: &Name) -> bool {
+        false
+    }
     /// What happened to a rollout after the event with this number, oldest first.
     fn events(&self, name: &Name, after: u64) -> Vec<Event>;
 }
@@ -588,7 +594,20 @@ pub async fn once<O: Objects>(session: &Session) -> Result<Vec<Rollout>, Fault> 
             coverage.set(query.kind, cover);
         }
     }
-    let now = session.now();
+    let mut now = session.now();
+    let found = |name: &Name, objects: &O| {
+        let findings = objects.project(name, now, &coverage).map(|r| r.findings).unwrap_or_default();
+        findings.iter().any(|f| f.kind.as_str() == "lost")
+    };
+    if names.keys().any(|name| objects.is_waiting(name) && !found(name, &objects)) {
+        // Whether a write is under way or was overlooked only time tells.
+        tokio::time::sleep(OVERLOOKED).await;
+        now = session.now().max(now + OVERLOOKED);
+        objects.at(now);
+        for (namespace, listed) in &self::scope(session, &resolved).await?.1 {
+            objects.swap(Kind::Rollouts, namespace.as_deref(), &listed.objects);
+        }
+    }
     let seen = Seen { epoch: 0, rev: Rev(0), server_time: now, fresh_for: FRESH };
     let target = &session.settings().target;
     let shown = names.keys().filter_map(|name| objects.project(name, now, &coverage)).map(|mut rollout| {

@@ -43,13 +43,13 @@ pub(super) const fn tone(urgency: Urgency) -> Tone {
 
 /// The cell: `~ waiting for you since 14:02Z (32m): paused by ben`.
 pub(super) fn row(state: &State, watched: &Watched, max: usize) -> Row {
-    let (look, now) = (state.look, state.shared.now);
-    let start = || Row::new(look);
+    let start = || Row::new(state.look);
     let r = &watched.rollout;
+    let (look, now) = (state.look, state.shared.there(&r.key.target));
     if let Some(gone) = state.gone_since(&r.key) {
         return start()
             .add(Tone::Bad, format!("{} gone", look.glyphs().fail))
-            .plain(format!(" for {}", short(elapsed(now, gone))))
+            .plain(format!(" for {}", short(elapsed(state.shared.now, gone))))
             .cut(max);
     }
     let Some(rank) = state.fleet.rank(&r.key) else { return start() };
@@ -59,6 +59,8 @@ pub(super) fn row(state: &State, watched: &Watched, max: usize) -> Row {
         return Row::fit(look, max, [idle.clone().add(Tone::Dim, ": nothing was ever deployed"), idle]);
     }
     let urgency = rank.urgency;
+    // When it was heard last is known by our own clock.
+    let now = if urgency == Urgency::Stale { state.shared.now } else { now };
     let tone = tone(urgency);
     let age = rank.since.map(|at| short(elapsed(now, at)));
     let since = rank.since.map(|at| figure::since(now, at));

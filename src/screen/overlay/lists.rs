@@ -3,7 +3,10 @@
 use super::{Sheet, wrapped};
 use crate::{
     app::state::State,
-    model::time::{elapsed, until},
+    model::{
+        ident::TargetId,
+        time::{elapsed, until},
+    },
     runtime::Link,
     screen::Extras,
     ui::{
@@ -70,6 +73,13 @@ pub(super) fn actions(state: &State, extras: &Extras<'_>, chosen: usize, width: 
     Sheet { bar: "ACTIONS".into(), lines, keep: 1 }
 }
 
+/// `; its clock is 3 min ahead of ours`, where that is so: times on the screen are the target's.
+fn skew(state: &State, target: &TargetId) -> String {
+    let Some(by) = state.shared.skews.get(target) else { return String::new() };
+    let way = if by.num_milliseconds() > 0 { "ahead of" } else { "behind" };
+    format!("; its clock is {} {way} ours", long(by.abs().to_std().unwrap_or_default()))
+}
+
 /// How each source is connected, and since when.
 pub(super) fn connections(state: &State, width: usize) -> Sheet {
     let now = state.shared.now;
@@ -94,7 +104,7 @@ pub(super) fn connections(state: &State, width: usize) -> Sheet {
                 (Tone::Warn, glyphs.wait, format!("connecting, attempt {attempt}, next in {again}{why}"))
             }
         };
-        lines.extend(wrapped(state, tone, &format!("{sign} {} {what}", target.text()), 2, width));
+        lines.extend(wrapped(state, tone, &format!("{sign} {} {what}{}", target.text(), skew(state, target)), 2, width));
     }
     if lines.is_empty() {
         lines.push(Row::new(state.look).plain(" ").add(Tone::Warn, "no source is configured"));

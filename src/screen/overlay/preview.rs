@@ -93,7 +93,7 @@ fn bar(state: &State, preview: &Preview, rollout: Option<&Rollout>) -> String {
         }
         _ => (stable, candidate),
     };
-    let digest = |version: Option<&Version>| version.map(|v| v.short_digest().to_string()).unwrap_or_default();
+    let digest = |version: Option<&Version>| version.map(|v| v.short_id().to_string()).unwrap_or_default();
     match (digest(from), digest(to)) {
         (from, to) if to.is_empty() => format!("{name}   {from}"),
         (from, to) if from.is_empty() => format!("{name}   {} {to}", state.look.glyphs().to),

@@ -5,6 +5,7 @@ use crate::model::{
     back,
     gate::GateState,
     rollout::{self, Known, Standing},
+    step,
     version::{self, Artifact as Kind},
 };
 use schemars::JsonSchema;
@@ -155,6 +156,21 @@ impl From<&rollout::Next> for Next {
     }
 }
 
+/// When the candidate's declared share changed.
+#[derive(Serialize, JsonSchema)]
+pub struct Mark {
+    /// When it was declared.
+    at: At,
+    /// The candidate's share from then on, in percent.
+    weight: f64,
+}
+
+impl From<&step::Mark> for Mark {
+    fn from(m: &step::Mark) -> Self {
+        Self { at: At(m.at), weight: m.weight.percent() }
+    }
+}
+
 /// A gate as it stands.
 #[derive(Serialize, JsonSchema)]
 pub struct Gate {
@@ -262,6 +278,14 @@ struct Metric {
     inconclusive: u32,
     /// Ones that could not be made.
     error: u32,
+    /// More failed ones than this end it; null: never, or not known.
+    failure_limit: Option<u32>,
+    /// More that said neither than this end it undecided.
+    inconclusive_limit: Option<u32>,
+    /// More in a row that could not be made than this end it.
+    error_limit: Option<u32>,
+    /// How many are to be made; null: until it is stopped.
+    count: Option<u32>,
     /// Whether it is measured without consequences.
     dry_run: bool,
     /// Its line of reason.
@@ -279,6 +303,10 @@ impl From<&rollout::Analysis> for Analysis {
             failed: m.counts.failed,
             inconclusive: m.counts.inconclusive,
             error: m.counts.error,
+            failure_limit: m.counts.failure_limit,
+            inconclusive_limit: m.counts.inconclusive_limit,
+            error_limit: m.counts.error_limit,
+            count: m.counts.count,
             dry_run: m.dry_run,
             message: m.message.as_ref().map(ToString::to_string),
         };

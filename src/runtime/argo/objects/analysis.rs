@@ -68,6 +68,12 @@ pub struct MetricSpec {
     /// How many failures are too many, less one.
     #[serde(deserialize_with = "maybe_text")]
     pub failure_limit: Option<Str>,
+    /// How many measurements without a verdict are too many, less one.
+    #[serde(deserialize_with = "maybe_text")]
+    pub inconclusive_limit: Option<Str>,
+    /// How many errors in a row are too many, less one.
+    #[serde(deserialize_with = "maybe_text")]
+    pub consecutive_error_limit: Option<Str>,
 }
 
 /// What was measured.

@@ -107,6 +107,12 @@ pub struct Canary {
     /// The router, if there is one.
     #[serde(deserialize_with = "maybe")]
     pub traffic_routing: Option<Routing>,
+    /// The service of the version that was promoted last.
+    #[serde(deserialize_with = "text")]
+    pub stable_service: Str,
+    /// The service of the candidate.
+    #[serde(deserialize_with = "text")]
+    pub canary_service: Str,
     /// Whether stable shrinks while the candidate grows, with a router.
     #[serde(deserialize_with = "flag")]
     pub dynamic_stable_scale: bool,
@@ -119,6 +125,18 @@ pub struct Routing {
     /// What all of the traffic is in its units; 100 if it does not say.
     #[serde(deserialize_with = "whole")]
     pub max_traffic_weight: Option<i64>,
+    /// An ingress of ingress-nginx.
+    #[serde(deserialize_with = "maybe")]
+    pub nginx: Option<Nginx>,
+}
+
+/// An ingress of ingress-nginx.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct Nginx {
+    /// The ingress of the version that was promoted last.
+    #[serde(deserialize_with = "text")]
+    pub stable_ingress: Str,
 }
 
 /// A switch.
@@ -128,6 +146,12 @@ pub struct BlueGreen {
     /// Whether it switches by itself; yes if it does not say.
     #[serde(deserialize_with = "maybe_flag")]
     pub auto_promotion_enabled: Option<bool>,
+    /// The service that has the traffic.
+    #[serde(deserialize_with = "text")]
+    pub active_service: Str,
+    /// The service of the candidate, if there is one.
+    #[serde(deserialize_with = "text")]
+    pub preview_service: Str,
     /// How long it waits before.
     #[serde(deserialize_with = "whole")]
     pub auto_promotion_seconds: Option<i64>,

@@ -12,6 +12,8 @@ use crate::{
     },
 };
 
+/// How many errors in a row the controller bears where the metric does not say.
+const ERRORS: i64 = 4;
 /// Values that are kept of a metric; the controller keeps ten, usually.
 const VALUES: usize = 20;
 
@@ -109,7 +111,7 @@ fn values(result: &MetricResult) -> Vec<Text> {
 fn counts(spec: &MetricSpec, result: Option<&MetricResult>) -> MetricCounts {
     let whole = |text: &str| text.parse::<i64>().ok();
     // A template (`{{args.limit}}`) is not known; -1 is no limit.
-    let limit = spec.failure_limit.as_deref().map_or(Some(0), whole);
+    let limit = |text: Option<&str>, usual: i64| text.map_or(Some(usual), whole).and_then(|l| u32::try_from(l).ok());
     let count = match (&spec.count, &spec.interval) {
         (Some(count), _) => whole(count),
         (None, None) => Some(1),
@@ -120,7 +122,9 @@ fn counts(spec: &MetricSpec, result: Option<&MetricResult>) -> MetricCounts {
         failed: result.map_or(0, |r| r.failed),
         inconclusive: result.map_or(0, |r| r.inconclusive),
         error: result.map_or(0, |r| r.error),
-        failure_limit: limit.and_then(|l| u32::try_from(l).ok()),
+        failure_limit: limit(spec.failure_limit.as_deref(), 0),
+        inconclusive_limit: limit(spec.inconclusive_limit.as_deref(), 0),
+        error_limit: limit(spec.consecutive_error_limit.as_deref(), ERRORS),
         count: count.and_then(|c| u32::try_from(c).ok()).filter(|c| *c > 0),
     }
 }
@@ -145,6 +149,15 @@ fn briefs(view: &View<'_>) -> Vec<Analysis> {
         metrics: Vec::new(),
     })
     .collect()
+}
+
+/// Whether an analysis stands before the switch of the active service, or before the promotion after it; as the
+/// controller says, who goes by that.
+#[must_use]
+pub fn is_switch_judged(view: &View<'_>, switched: bool) -> bool {
+    let status = &view.rollout.status.blue_green;
+    let run = if switched { &status.post_promotion_analysis_run_status } else { &status.pre_promotion_analysis_run_status };
+    run.as_ref().is_some_and(|run| !run.name.is_empty() && !is_over(&run.status))
 }
 
 /// The metric that could not decide, for people: `success-rate 0.93 is neither good nor bad`.

@@ -75,22 +75,57 @@ fn is_within_window(view: &View<'_>, older: Time, newer: Time) -> bool {
     i64::try_from(between).is_ok_and(|between| between < window)
 }
 
+/// Where the way back leads when there is no update to give up.
+enum Target<'a> {
+    /// This one was stable before.
+    Older(&'a ReplicaSet),
+    /// It has led here already.
+    Gone,
+    /// Nowhere, and why.
+    Nowhere(String),
+}
+
+/// The version before stable, never one that is newer than it, nor one further when somebody has gone back.
+fn target<'a>(view: &View<'_>, sets: &[&'a ReplicaSet]) -> Target<'a> {
+    let stable = &*view.rollout.status.stable_hash;
+    let hash = |set: &ReplicaSet| set.metadata.hash().unwrap_or_default().to_owned();
+    let made = view.stable.and_then(|s| s.metadata.created);
+    let is_newer = |set: &ReplicaSet| matches!((set.metadata.created, made), (Some(its), Some(made)) if its > made);
+    let others: Vec<&ReplicaSet> =
+        sets.iter().copied().filter(|s| !s.is_of_experiment() && s.metadata.hash().is_some_and(|h| h != stable)).collect();
+    // What was seen to be stable is known better than any number says.
+    let before = view.memory.and_then(|m| m.stable_before(stable));
+    if let Some(set) = before.and_then(|before| others.iter().copied().find(|s| hash(s) == before)) {
+        return if is_newer(set) { Target::Gone } else { Target::Older(set) };
+    }
+    let given_up = |set: &ReplicaSet| view.memory.is_some_and(|m| m.was_aborted(&hash(set)) && !m.was_stable(&hash(set)));
+    // Going back gives an old version the next number: then it is older than one with a smaller number.
+    let number = view.stable.and_then(|s| s.metadata.revision());
+    let (newer, older): (Vec<&ReplicaSet>, Vec<&ReplicaSet>) = others.iter().partition(|s| is_newer(s));
+    let mut left = newer.iter().filter(|s| s.metadata.revision() < number);
+    if left.clone().any(|s| !given_up(s)) {
+        return Target::Gone;
+    }
+    match older.iter().find(|s| !given_up(s)) {
+        Some(set) => Target::Older(set),
+        None if left.next().is_some() => Target::Gone,
+        None if older.is_empty() => Target::Nowhere("first version: there is none to go back to".to_owned()),
+        None => Target::Nowhere(could(&older)),
+    }
+}
+
 /// After the promotion: the version before is deployed again. While its pods are kept, a switch is enough.
 fn undo(view: &View<'_>) -> WayBack {
     let Some(sets) = &view.sets else { return nowhere("older versions are not known: its ReplicaSets are not seen") };
-    let status = &view.rollout.status;
-    let older: Vec<&ReplicaSet> =
-        sets.iter().copied().filter(|s| !s.is_of_experiment() && s.metadata.hash().is_some_and(|h| h != &*status.stable_hash)).collect();
-    let hash = |set: &ReplicaSet| set.metadata.hash().unwrap_or_default().to_owned();
-    let was_stable = |set: &&&ReplicaSet| view.memory.is_some_and(|m| m.was_stable(&hash(set)));
-    let given_up = |set: &ReplicaSet| view.memory.is_some_and(|m| m.was_aborted(&hash(set)) && !m.was_stable(&hash(set)));
-    // The newest that was seen to be stable; else the newest that was not seen to be given up.
-    let target = older.iter().find(was_stable).or_else(|| older.iter().find(|s| !given_up(s))).copied();
-    let Some(target) = target else {
-        let why = if older.is_empty() { "first version: there is none to go back to".to_owned() } else { could(&older) };
-        return nowhere(&why);
+    let target = match target(view, sets) {
+        Target::Older(set) => set,
+        Target::Nowhere(why) => return nowhere(&why),
+        Target::Gone => {
+            let since = view.since(view.rollout.condition("Completed"));
+            return WayBack { to: Some(stable(view)), how: How::Already { since }, checks: Vec::new(), measured: None };
+        }
     };
-    let version = tracks::version(view, &hash(target), Some(target));
+    let version = tracks::version(view, target.metadata.hash().unwrap_or_default(), Some(target));
     let deadline = target.deadline().filter(|at| *at > view.now);
     let warm = view.rollout.is_blue_green() && deadline.is_some() && target.spec.replicas > 0;
     let mut checks = Vec::new();
@@ -135,10 +170,14 @@ fn could(older: &[&ReplicaSet]) -> String {
 
 /// Whether a version's pods are there, and enough of them.
 fn instances(view: &View<'_>, set: &ReplicaSet) -> Check {
-    let (ready, should, all) = (set.status.available_replicas, set.spec.replicas, view.rollout.replicas());
+    let (ready, all) = (set.status.available_replicas, view.rollout.replicas());
     let rest = all.saturating_sub(ready);
     let kept = set.deadline().filter(|at| *at > view.now).map(|at| format!(", kept until {}Z", at.format("%H:%M:%S"))).unwrap_or_default();
-    let starts = if rest > 0 { format!(", {rest} are started on the way") } else { String::new() };
-    let state = if should > 0 && ready >= should { CheckState::Ok } else { CheckState::Bad };
+    let starts = match rest {
+        0 => String::new(),
+        1 => ", 1 is started on the way".to_owned(),
+        _ => format!(", {rest} are started on the way"),
+    };
+    let state = if rest == 0 { CheckState::Ok } else { CheckState::Bad };
     check(view, "instances", state, format!("{ready} of {all} ready{starts}{kept}"))
 }

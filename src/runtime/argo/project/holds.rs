@@ -57,6 +57,15 @@ fn hold(view: &View<'_>, pause: &PauseCondition) -> Hold {
     }
 }
 
+/// Whether the pause for an experiment stands there after the plan went on: it holds nothing, and the next pause
+/// of the plan will take it for its own.
+#[must_use]
+pub fn is_left_over(view: &View<'_>) -> bool {
+    use crate::runtime::argo::objects::step::Step;
+    view.rollout.status.pause_conditions.iter().any(|p| &*p.reason == "InconclusiveExperiment")
+        && !matches!(view.rollout.current_step(), Some(Step::Experiment(..)))
+}
+
 /// What the cluster or the router lacks.
 fn backend(view: &View<'_>) -> Vec<Hold> {
     let mut holds = Vec::new();

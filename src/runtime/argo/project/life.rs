@@ -1,6 +1,6 @@
 //! Where a rollout is in its life, and what happens next.
 
-use super::{controller::Word, shares, steps, view::View};
+use super::{analyses, controller::Word, holds, shares, steps, view::View};
 use crate::{
     model::{
         rollout::{Hold, Next, Phase},
@@ -63,6 +63,7 @@ const NOBODY: &str = "nobody";
 pub fn next(view: &View<'_>, phase: &Phase, plan: &[Shown], holds: &[Hold]) -> Next {
     let restart = view.rollout.spec.restart_at.filter(|at| Some(*at) != view.rollout.status.restarted_at);
     match phase {
+        Phase::Held if !view.rollout.spec.paused && holds::is_left_over(view) => moving(view, plan, holds),
         Phase::Held => held(view, plan, holds),
         _ if !view.controller.is_current => next_of(view.controller.message.clone(), None, PLAN),
         Phase::Progressing => match restart.filter(|_| view.controller.message.as_str() == "rollout is restarting") {
@@ -129,15 +130,16 @@ fn moving(view: &View<'_>, plan: &[Shown], holds: &[Hold]) -> Next {
     }
     let (rollout, status) = (view.rollout, &view.rollout.status);
     let ready = view.current.map(|s| (s.status.available_replicas, s.spec.replicas)).filter(|(ready, all)| ready < all);
-    let pods = ready.map(|(ready, all)| format!(" when {ready} of {all} pods are ready"));
     if !view.is_updating() {
-        let what = format!("ready {}", if rollout.is_promoted() { "again" } else { "for the first time" });
-        return next_of(format!("{what}{}", pods.unwrap_or_default()), None, PLAN);
+        let are = ready.map(|(ready, all)| format!(": {ready} of {all} are")).unwrap_or_default();
+        return next_of(format!("all pods ready{are}"), None, PLAN);
     }
+    let pods = ready.map(|(ready, all)| format!(" when all pods are ready: {ready} of {all} are"));
     if rollout.is_blue_green() {
         let active = status.blue_green.active_selector == status.current_pod_hash;
         let what = if active { "promotion" } else { "switch of the active service" };
-        return next_of(format!("{what}{}", pods.unwrap_or_default()), None, PLAN);
+        let judged = analyses::is_switch_judged(view, active).then(|| " when its analysis is successful".to_owned());
+        return next_of(format!("{what}{}", pods.or(judged).unwrap_or_default()), None, PLAN);
     }
     let until = steps::at(view).and_then(|at| at.ends);
     let waits = match rollout.current_step() {

@@ -238,7 +238,8 @@ fn a_write_that_nobody_answers_is_told_after_three_seconds_with_who_and_what_hea
     cluster.put(|r| {
         r["metadata"]["managedFields"] = json!([
             { "manager": "rollouts-controller", "subresource": "status", "time": written(109), "fieldsV1": { "f:status": {} } },
-            { "manager": "kubectl-argo-rollouts", "subresource": "status", "time": written(95), "fieldsV1": { "f:status": {} } },
+            { "manager": "kubectl-argo-rollouts", "subresource": "status", "time": written(95), "fieldsV1": { "f:status": { "f:currentStepIndex": {} } } },
+            { "manager": "ben", "subresource": "status", "time": written(12), "fieldsV1": { "f:status": { "f:abort": {} } } },
             { "manager": "ana", "time": written(111), "fieldsV1": { "f:spec": { "f:paused": {}, "f:template": { "f:spec": {} } } } },
         ]);
         r["spec"]["paused"] = json!(true);

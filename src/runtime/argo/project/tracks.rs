@@ -35,7 +35,9 @@ pub fn tracks(view: &View<'_>) -> Vec<Track> {
         tracks.push(track(view, Role::Candidate, Of::Candidate(current), view.current));
     }
     let main = |set: &ReplicaSet| [view.stable, view.current].into_iter().flatten().any(|m| m.metadata.uid == set.metadata.uid);
-    for set in view.sets.iter().flatten().filter(|s| !main(s)) {
+    // Before the controller has named the first version, its ReplicaSet is there and superseded by nothing.
+    let named = !current.is_empty();
+    for set in view.sets.iter().flatten().filter(|s| named && !main(s)) {
         let there = set.spec.replicas > 0 || set.status.replicas > 0;
         if let Some(hash) = set.metadata.hash().filter(|_| there) {
             tracks.push(track(view, Role::Superseded, Of::Other(hash), Some(set)));

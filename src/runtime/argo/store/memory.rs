@@ -5,7 +5,7 @@ use crate::{
     model::time::Time,
     runtime::argo::objects::{rollout::Rollout, set::Deployment},
 };
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 /// Versions that are remembered of a rollout; revisions kept by a cluster are ten, usually.
 const VERSIONS: usize = 64;
@@ -54,19 +54,21 @@ pub struct Memory {
     /// Whether that was seen to begin.
     known: bool,
     begun: bool,
-    stable: BTreeSet<Box<str>>,
-    aborted: BTreeSet<Box<str>>,
+    /// Each by the newest state of the object that said so, so that what comes late changes no order.
+    stable: BTreeMap<Box<str>, u64>,
+    aborted: BTreeMap<Box<str>, u64>,
 }
 
 impl Memory {
     /// Takes note of the versions; also of a state that comes too late.
     pub fn learn(&mut self, rollout: &Rollout) {
         let status = &rollout.status;
-        if !status.stable_hash.is_empty() && self.stable.len() < VERSIONS {
-            self.stable.insert(status.stable_hash.clone());
+        let version = rollout.metadata.meta.version;
+        if !status.stable_hash.is_empty() {
+            note(&mut self.stable, &status.stable_hash, version);
         }
-        if status.abort && status.aborted_at.is_some() && !rollout.is_promoted() && self.aborted.len() < VERSIONS {
-            self.aborted.insert(status.current_pod_hash.clone());
+        if status.abort && status.aborted_at.is_some() && !rollout.is_promoted() {
+            note(&mut self.aborted, &status.current_pod_hash, version);
         }
     }
 
@@ -108,13 +110,32 @@ impl Memory {
     /// Whether a version was seen to be stable.
     #[must_use]
     pub fn was_stable(&self, hash: &str) -> bool {
-        self.stable.contains(hash)
+        self.stable.contains_key(hash)
+    }
+
+    /// The version that was stable before this one, as far as that was seen.
+    #[must_use]
+    pub fn stable_before(&self, hash: &str) -> Option<&str> {
+        self.stable.iter().filter(|(other, _)| &***other != hash).max_by_key(|(_, seen)| **seen).map(|(other, _)| &**other)
     }
 
     /// Whether a version was seen to be given up.
     #[must_use]
     pub fn was_aborted(&self, hash: &str) -> bool {
-        self.aborted.contains(hash)
+        self.aborted.contains_key(hash)
+    }
+}
+
+/// Notes a version; of too many, what was said longest ago is forgotten.
+fn note(versions: &mut BTreeMap<Box<str>, u64>, hash: &str, version: u64) {
+    match versions.get_mut(hash) {
+        Some(seen) => *seen = version.max(*seen),
+        None => drop(versions.insert(hash.into(), version)),
+    }
+    if versions.len() > VERSIONS
+        && let Some(oldest) = versions.iter().min_by_key(|(_, seen)| **seen).map(|(hash, _)| hash.clone())
+    {
+        versions.remove(&oldest);
     }
 }
 

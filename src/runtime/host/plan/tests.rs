@@ -85,6 +85,8 @@ pub fn rollout() -> Rollout {
         present: Vec::new(),
         analyses: Vec::new(),
         owner: None,
+        marks: Vec::new(),
+        names: BTreeMap::new(),
         seen: Seen { epoch: 1, rev: Rev(9), server_time: at("03:12:09"), fresh_for: Duration::from_secs(1) },
     }
 }

@@ -1,0 +1,168 @@
+//! Rollouts of a runtime that has no judge of ours, judged by it all the same: what a metrics backend
+//! measured of their versions becomes gates, a verdict, signals and a past.
+//!
+//! ```text
+//! runtime ─► deltas ─┬───────────────────────────────────────────────► deltas, with verdicts
+//!                    └► compared: which versions, since when              ▲
+//!                           └► metrics::feed ◄─► backend                  │
+//!                                   └► intervals ─► judge::Ledger ─► judged
+//! ```
+//!
+//! Whoever reads the stream drives all of it, and when nobody does nothing is asked. Nothing is kept
+//! between two lives of a console: a run is read from the backend's history and judged as it would have
+//! been live ([`feed`](crate::metrics::feed)), so the odds of a run are those of the whole run.
+//!
+//! It advises. Nothing here conducts a rollout, so no gate here holds it or goes back by itself.
+
+mod compared;
+mod judged;
+mod past;
+mod watch;
+
+use crate::{
+    clock::Clock,
+    metrics::{Metrics, feed::Pace, preset::Queries, template::Variables},
+    model::{
+        action::{Observation, Outcome, Plan, Refusal},
+        delta::Delta,
+        event::LogLine,
+        ident::{ActionId, Key},
+        rollout::Rollout,
+        spec::{GateSpec, OnFail},
+        wire::ActionRecord,
+    },
+    runtime::{Ask, Fault, Runtime, supervise::Policy},
+};
+use futures::{Stream, StreamExt, future::join_all, stream};
+use judged::Judged;
+use std::{sync::Arc, time::Duration};
+use tokio::{
+    sync::{mpsc, watch::Sender},
+    time::timeout,
+};
+use watch::Desk;
+
+/// Deltas that wait to be taken.
+const DELTAS: usize = 256;
+
+/// How long a picture for the command line waits for the backend.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// What is asked of a backend, and how it is judged.
+#[derive(Clone, Debug)]
+pub struct How {
+    /// What the series are called.
+    pub queries: Queries,
+    /// Rules over them.
+    pub gates: Vec<GateSpec>,
+    /// How often the open rollout is measured; the others in progress four times as seldom.
+    pub pace: Pace,
+    /// What the configuration fills into queries, before what a rollout itself says.
+    pub variables: Variables,
+}
+
+impl How {
+    /// The gates that are judged where none are configured: errors, and requests that are slower than
+    /// stable's were, as far as this stack can tell.
+    #[must_use]
+    pub fn usual_gates(queries: &Queries) -> Vec<GateSpec> {
+        let usual = ["errors", "slow", "restarts"].into_iter().filter_map(|signal| {
+            // Every other key has a default.
+            toml::from_str::<GateSpec>(&format!("name = \"{signal}\"\nsignal = \"{signal}\"\non_fail = \"advise\"")).ok()
+        });
+        usual.filter(|gate| queries.can_judge(gate).is_ok()).collect()
+    }
+
+    /// The same, with gates that advise: nothing here acts by itself.
+    #[must_use]
+    pub fn advising(mut self) -> Self {
+        for gate in &mut self.gates {
+            gate.on_fail = OnFail::Advise;
+        }
+        self
+    }
+}
+
+/// A runtime whose rollouts are judged from a metrics backend.
+pub struct Observed<R, M> {
+    inner: R,
+    backend: M,
+    how: Arc<How>,
+    clock: Arc<dyn Clock>,
+    open: Sender<Option<Key>>,
+}
+
+impl<R: Runtime, M: Metrics + Clone> Observed<R, M> {
+    /// Nothing is asked before somebody looks.
+    #[must_use]
+    pub fn new(inner: R, backend: M, how: How, clock: Arc<dyn Clock>) -> Self {
+        Self { inner, backend, how: Arc::new(how.advising()), clock, open: Sender::new(None) }
+    }
+
+    /// The runtime itself.
+    #[must_use]
+    pub const fn inner(&self) -> &R {
+        &self.inner
+    }
+
+    /// These rollouts of it with what can be said of those in progress now, from the backend's history.
+    /// A backend that does not answer in time delays nothing for longer, and its gates are blind.
+    pub async fn judge(&self, rollouts: Vec<Rollout>) -> Vec<Rollout> {
+        let judged = rollouts.into_iter().map(|rollout| async move {
+            let Some(pace) = judged::pace(&rollout, false, self.how.pace) else { return rollout };
+            let mut judged = Judged::new(&rollout, pace, &self.how, self.clock.now());
+            // Asked at once, so its age is the youngest there is: as one looks at an open rollout.
+            let _ = timeout(PATIENCE, judged.catch_up(&self.backend, &*self.clock)).await;
+            judged.judge(&self.how, self.clock.now());
+            judged.decorate(rollout, self.clock.now())
+        });
+        join_all(judged).await
+    }
+}
+
+impl<R: Runtime, M: Metrics + Clone> Runtime for Observed<R, M> {
+    fn watch(&self) -> impl Stream<Item = Result<Delta, Fault>> + Send + 'static {
+        let (out, deltas) = mpsc::channel(DELTAS);
+        let silent = self.inner.policy().stale;
+        let desk = Desk::new(self.backend.clone(), Arc::clone(&self.how), Arc::clone(&self.clock), self.open.subscribe(), silent);
+        let ended = stream::once(desk.run(self.inner.watch().boxed(), out)).map(Err);
+        let told = stream::unfold(deltas, |mut deltas| async move { deltas.recv().await.map(|delta| (Ok(delta), deltas)) });
+        stream::select(told, ended)
+    }
+
+    fn plan(&self, rollout: &Rollout, ask: &Ask) -> Result<Plan, Refusal> {
+        self.inner.plan(rollout, ask)
+    }
+
+    async fn apply(&self, plan: &Plan) -> Outcome {
+        self.inner.apply(plan).await
+    }
+
+    async fn resolve(&self, id: &ActionId) -> Result<Option<ActionRecord>, Fault> {
+        self.inner.resolve(id).await
+    }
+
+    fn confirm(&self, plan: &Plan, rollout: &Rollout) -> Observation {
+        self.inner.confirm(plan, rollout)
+    }
+
+    fn policy(&self) -> Policy {
+        self.inner.policy()
+    }
+
+    fn focus(&self, key: Option<&Key>) {
+        self.inner.focus(key);
+        self.open.send_if_modified(|open| {
+            let other = open.as_ref() != key;
+            *open = key.cloned();
+            other
+        });
+    }
+
+    fn logs(&self, key: &Key, after: Option<u64>) -> impl Stream<Item = Result<LogLine, Fault>> + Send + 'static {
+        self.inner.logs(key, after)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,76 @@
+//! Which versions of a rollout are compared, since when, and what is filled into queries for each.
+
+use crate::{
+    metrics::{feed::Subject, template::Variables},
+    model::{
+        ident::{Role, RunId, VersionId},
+        rollout::{Phase, Rollout},
+        time::Time,
+        version::Track,
+    },
+};
+
+/// Two versions, or stable alone where nothing is rolled out.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Compared {
+    /// The run; `None` where nothing is rolled out.
+    pub run: Option<RunId>,
+    /// The version that is to be replaced.
+    pub stable: VersionId,
+    /// The one that is to replace it.
+    pub candidate: Option<VersionId>,
+    /// When the run began, or now where that is not known.
+    began: Option<Time>,
+    values: [Variables; 2],
+}
+
+impl Compared {
+    /// `None` while no version is stable: there is nothing to compare with.
+    pub fn of(rollout: &Rollout, configured: &Variables) -> Option<Self> {
+        let stable = rollout.tracks.iter().find(|t| t.role == Role::Stable)?;
+        let candidate = rollout.tracks.iter().find(|t| t.role == Role::Candidate).filter(|_| is_moving(rollout));
+        Some(Self {
+            run: rollout.run.clone().filter(|_| candidate.is_some()),
+            stable: stable.version.id.clone(),
+            candidate: candidate.map(|t| t.version.id.clone()),
+            began: rollout.started.as_ref().map(|s| s.at).filter(|_| candidate.is_some()),
+            values: [values(rollout, stable, configured), candidate.map(|c| values(rollout, c, configured)).unwrap_or_default()],
+        })
+    }
+
+    /// As a feed follows it.
+    pub fn subject(&self, now: Time) -> Subject {
+        let [stable, candidate] = self.values.clone();
+        Subject {
+            since: self.began.map_or(now, |began| began.min(now)),
+            stable,
+            candidate: self.candidate.as_ref().map(|_| candidate),
+            slow_from: None,
+            judged: std::collections::BTreeMap::new(),
+        }
+    }
+
+    /// Whether what was counted for the one goes on for the other: the same versions of the same run.
+    pub fn goes_on(&self, other: &Self) -> bool {
+        (&self.run, &self.stable, &self.candidate, &self.values) == (&other.run, &other.stable, &other.candidate, &other.values)
+    }
+}
+
+/// Whether traffic of two versions is to be compared.
+pub const fn is_moving(rollout: &Rollout) -> bool {
+    matches!(rollout.phase, Phase::Progressing | Phase::Held | Phase::Reverting)
+}
+
+/// What is filled into the queries of one version. What a configuration says goes before what is known.
+fn values(rollout: &Rollout, track: &Track, configured: &Variables) -> Variables {
+    let key = &rollout.key;
+    let mut values = Variables::from([
+        ("service".to_owned(), key.service.as_str().to_owned()),
+        ("version".to_owned(), track.version.label.to_string()),
+        ("pod_hash".to_owned(), track.version.id.as_str().to_owned()),
+    ]);
+    values.extend(key.scope.last().map(|namespace| ("namespace".to_owned(), namespace.as_str().to_owned())));
+    values.extend(rollout.names.iter().map(|(name, value)| (name.clone(), value.as_str().to_owned())));
+    values.extend(configured.clone());
+    values
+}

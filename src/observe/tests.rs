@@ -1,0 +1,305 @@
+use super::{How, Observed};
+use crate::{
+    clock::Clock,
+    metrics::{Alert, Answer, Labels, Metrics, Point, Series, Trouble, Value, feed::Pace, preset::Queries, template::Variables},
+    model::{
+        action::{Observation, Outcome, Plan, Refusal},
+        delta::Delta,
+        gate::{Arm, Verdict},
+        ident::{ActionId, Key, Rev},
+        rollout::{Rollout, Seen},
+        signal::SignalId,
+        text::Text,
+        time::{Time, after},
+        wire::ActionRecord,
+    },
+    runtime::{Ask, Fault, Runtime},
+};
+use chrono::DateTime;
+use futures::{Stream, StreamExt, stream};
+use serde_json::json;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+use tokio::time::{Instant, sleep, timeout};
+
+fn start() -> Time {
+    DateTime::from_timestamp(1_767_225_600, 0).unwrap()
+}
+
+/// Follows tokio's paused time.
+struct Paused(Instant);
+
+impl Clock for Paused {
+    fn now(&self) -> Time {
+        after(start(), self.uptime())
+    }
+
+    fn uptime(&self) -> Duration {
+        self.0.elapsed()
+    }
+}
+
+/// Two versions that are scraped every 15 s: 90 and 10 requests a second, with so many errors in a thousand.
+#[derive(Clone)]
+struct Store {
+    errors: [f64; 2],
+    down: bool,
+    asked: Arc<AtomicUsize>,
+    /// Answers that were waited for to the end.
+    answered: Arc<AtomicUsize>,
+    slow: Duration,
+}
+
+impl Store {
+    fn new(stable: f64, candidate: f64) -> Self {
+        let none = || Arc::new(AtomicUsize::new(0));
+        Self { errors: [stable, candidate], down: false, asked: none(), answered: none(), slow: Duration::from_millis(5) }
+    }
+
+    fn answer(&self, query: &str, at: Time) -> Answer {
+        let which = usize::from(query.contains("\"v2\""));
+        let (rate, errors) = ([90.0, 10.0][which], self.errors[which] / 1_000.0);
+        let version = ["v1", "v2"][which];
+        if query.starts_with("count(") {
+            return one(Labels::default(), vec![(at, 2.0)]);
+        }
+        let Some((_, window)) = query.rsplit_once('[') else { return Answer::default() };
+        if !query.starts_with("req") {
+            return Answer::default();
+        }
+        let window: i64 = window.trim_end_matches("s]").parse().unwrap();
+        let times = |from: Time| {
+            let first = from.timestamp().div_euclid(15) * 15;
+            (0..).map(move |n| DateTime::from_timestamp(first + 15 * n, 0).unwrap()).skip_while(move |t| *t < from)
+        };
+        let from = at - chrono::Duration::seconds(window);
+        let series = [("200", 1.0 - errors), ("500", errors)].map(|(code, share)| {
+            let labels = [("__name__", "req"), ("job", "mesh"), ("instance", version), ("v", version), ("code", code)];
+            // It runs since long before anything here.
+            let since = |t: Time| (t - start()).num_seconds() as f64 + 100_000.0;
+            let points =
+                times(from).take_while(|t| *t <= at).map(|t| Point { at: t, value: Value::Number((since(t) * rate * share).floor()) });
+            Series { labels: Labels::new(labels.map(|(k, v)| (k.to_owned(), v.to_owned()))), points: points.collect() }
+        });
+        Answer { series: series.into(), ..Answer::default() }
+    }
+}
+
+fn one(labels: Labels, points: Vec<(Time, f64)>) -> Answer {
+    let points = points.into_iter().map(|(at, n)| Point { at, value: Value::Number(n) }).collect();
+    Answer { series: vec![Series { labels, points }], ..Answer::default() }
+}
+
+impl Metrics for Store {
+    async fn instant(&self, query: &str, at: Time) -> Result<Answer, Trouble> {
+        self.asked.fetch_add(1, Ordering::Relaxed);
+        sleep(self.slow).await;
+        self.answered.fetch_add(1, Ordering::Relaxed);
+        if self.down { Err(Trouble::Unreachable { place: "prom".into(), why: "refused".into() }) } else { Ok(self.answer(query, at)) }
+    }
+
+    async fn range(&self, _: &str, _: Time, _: Time, _: Duration) -> Result<Answer, Trouble> {
+        Ok(Answer::default())
+    }
+
+    async fn alerts(&self) -> Result<Vec<Alert>, Trouble> {
+        Ok(Vec::new())
+    }
+
+    fn place(&self) -> &Text {
+        static PLACE: std::sync::LazyLock<Text> = std::sync::LazyLock::new(|| "prom".into());
+        &PLACE
+    }
+}
+
+/// A cluster that says what it is told to say, at these seconds, and nothing else.
+struct Cluster(Vec<(u64, Delta)>);
+
+impl Runtime for Cluster {
+    fn watch(&self) -> impl Stream<Item = Result<Delta, Fault>> + Send + 'static {
+        let began = Instant::now();
+        stream::iter(self.0.clone())
+            .then(move |(second, delta)| async move {
+                tokio::time::sleep_until(began + Duration::from_secs(second)).await;
+                Ok(delta)
+            })
+            .chain(stream::pending())
+    }
+
+    fn plan(&self, _: &Rollout, _: &Ask) -> Result<Plan, Refusal> {
+        Err(Refusal::ReadOnly)
+    }
+
+    async fn apply(&self, _: &Plan) -> Outcome {
+        Outcome::Refused { refusal: Refusal::ReadOnly }
+    }
+
+    async fn resolve(&self, _: &ActionId) -> Result<Option<ActionRecord>, Fault> {
+        Ok(None)
+    }
+
+    fn confirm(&self, _: &Plan, _: &Rollout) -> Observation {
+        Observation::Pending { missing: "nothing is sent".into() }
+    }
+
+    fn policy(&self) -> crate::runtime::supervise::Policy {
+        crate::runtime::supervise::Policy { stale: Duration::from_secs(120), ..Default::default() }
+    }
+}
+
+/// `shop/web`: v1 to v2, at 10 % since it began so many seconds ago; only stable without a candidate.
+fn rollout(ago: i64, candidate: bool) -> Rollout {
+    let began = start() - chrono::Duration::seconds(ago);
+    let track = |role: &str, version: &str, parts: u64| {
+        json!({
+            "role": role,
+            "version": { "id": version, "label": version, "parts": [] },
+            "pools": [{ "name": "", "desired": 2, "ready": 2, "restarts": 0, "instances": [] }],
+            "share": { "declared": { "parts": parts, "whole": 100 }, "programmed": { "parts": parts, "whole": 100 } },
+        })
+    };
+    let mut tracks = vec![track("stable", "v1", 90)];
+    tracks.extend(candidate.then(|| track("candidate", "v2", 10)));
+    let mut rollout: Rollout = serde_json::from_value(json!({
+        "key": { "target": "prod", "scope": ["shop"], "service": "web", "uid": null },
+        "run": "2", "strategy": "canary", "phase": if candidate { "held" } else { "completed" },
+        "started": { "by": "ana", "at": began },
+        "holds": [], "tracks": tracks, "steps": [],
+        "next": { "what": "", "at": null, "by": "" }, "gates": [],
+        "back": { "to": null, "how": { "kind": "switch" }, "checks": [], "measured": null },
+        "seen": { "epoch": 1, "rev": 1, "server_time": start(), "fresh_for": 60_000 },
+    }))
+    .unwrap_or_else(|e| panic!("{e}"));
+    rollout.seen = Seen { epoch: 1, rev: Rev(1), server_time: start(), fresh_for: Duration::from_secs(60) };
+    rollout
+}
+
+fn how() -> How {
+    let written = "requests = 'req{v=\"{{version}}\"}'\ncode_label = \"code\"\ngrpc_label = \"\"\ninstance_label = \"\"";
+    let queries = Queries::of("istio", &toml::from_str(written).unwrap()).unwrap();
+    let mut gates = How::usual_gates(&queries);
+    gates.retain(|g| g.name.as_str() == "errors");
+    How { gates, queries, pace: Pace { every: Duration::from_secs(15), delay: Duration::ZERO }, variables: Variables::default() }
+}
+
+fn observed(store: &Store, said: Vec<(u64, Delta)>) -> Observed<Cluster, Store> {
+    Observed::new(Cluster(said), store.clone(), how(), Arc::new(Paused(Instant::now())))
+}
+
+fn apply(rollout: &Rollout) -> Delta {
+    Delta::Apply { rollout: Box::new(rollout.clone()) }
+}
+
+/// Everything that is told within so many seconds of paused time.
+async fn told(observed: &Observed<Cluster, Store>, seconds: u64) -> Vec<(f64, Delta)> {
+    let (began, mut all) = (Instant::now(), Vec::new());
+    let mut deltas = Box::pin(observed.watch());
+    let end = began + Duration::from_secs(seconds);
+    while let Ok(Some(delta)) = timeout(end.saturating_duration_since(Instant::now()), deltas.next()).await {
+        all.push((began.elapsed().as_secs_f64(), delta.unwrap()));
+    }
+    all
+}
+
+fn pictures(told: &[(f64, Delta)]) -> Vec<(f64, Rollout)> {
+    let apply = |(at, delta): &(f64, Delta)| if let Delta::Apply { rollout } = delta { Some((*at, (**rollout).clone())) } else { None };
+    told.iter().filter_map(apply).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_that_began_an_hour_ago_is_judged_at_once_and_goes_on() {
+    let store = Store::new(1.0, 50.0);
+    let watch = observed(&store, vec![(0, apply(&rollout(3_600, true)))]);
+    watch.focus(Some(&rollout(3_600, true).key));
+    let all = told(&watch, 60).await;
+    let pictures = pictures(&all);
+    assert!(pictures[0].1.gates.is_empty() && pictures[0].0 < 0.1, "what the cluster says waits for nothing");
+    let (at, first) = &pictures[1];
+    assert!(*at < 2.0, "{at}");
+    let gate = &first.gates[0];
+    assert!(matches!(gate.verdict, Verdict::Fail { who: Arm::Candidate, .. }), "{:?}", gate.verdict);
+    let evidence = gate.evidence.as_ref().unwrap();
+    assert!(evidence.run_candidate.samples() > 35_000 && evidence.run_stable.samples() > 315_000, "{evidence:?}");
+    assert!(!evidence.queries.is_empty() && evidence.sensors.iter().all(|s| s.required));
+    assert_eq!(first.verdict.as_ref().unwrap().word.as_str(), "fail");
+    // Every scrape brings another picture and its seconds, no more.
+    assert!((4..=6).contains(&pictures.len()), "{}", pictures.len());
+    let last = &pictures.last().unwrap().1;
+    let rate = last.tracks[1].signals[&SignalId::Requests].reading.fresh().and_then(|s| s.value()).unwrap();
+    assert!((rate - 10.0).abs() < 0.5, "{rate}");
+    let seen = last.tracks[1].share.seen.and_then(|s| s.percent()).unwrap();
+    assert!((seen - 10.0).abs() < 0.5 && last.tracks[1].share.basis.as_str() == "requests", "{seen}");
+    let points = all.iter().filter(|(_, d)| matches!(d, Delta::Point { version, .. } if version.as_str() == "v2")).count();
+    assert!(points > 3_000, "the past of a version that runs for an hour: {points}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_command_line_sees_the_same_as_the_console() {
+    let store = Store::new(1.0, 1.0);
+    let seen = observed(&store, Vec::new()).judge(vec![rollout(3_600, true), rollout(3_600, false)]).await;
+    assert!(matches!(seen[0].gates[0].verdict, Verdict::Pass { .. }), "{:?}", seen[0].gates[0].verdict);
+    assert!(seen[1].gates.is_empty() && seen[1].verdict.is_none(), "nothing is compared where nothing is rolled out");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_backend_that_is_away_makes_gates_blind_and_keeps_nothing_from_being_told() {
+    let store = Store { down: true, ..Store::new(1.0, 1.0) };
+    let watch = observed(&store, vec![(0, apply(&rollout(60, true))), (30, apply(&rollout(60, true)))]);
+    let pictures = pictures(&told(&watch, 70).await);
+    let last = &pictures.last().unwrap().1;
+    assert!(matches!(last.gates[0].verdict, Verdict::Blind { .. }), "{:?}", last.gates[0].verdict);
+    assert!(pictures.iter().any(|(at, _)| (29.9..30.1).contains(at)));
+    let asked = store.asked.load(Ordering::Relaxed);
+    assert!(asked < 30, "asked {asked} times in a minute");
+    let once = watch.judge(vec![rollout(60, true)]).await;
+    assert!(matches!(once[0].gates[0].verdict, Verdict::Blind { .. }), "{:?}", once[0].gates[0].verdict);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_looked_at_no_more_is_asked_no_more() {
+    let store = Store { slow: Duration::from_secs(3), ..Store::new(1.0, 1.0) };
+    let key = rollout(60, true).key;
+    let said = vec![(0, apply(&rollout(60, true))), (1, Delta::Delete { key })];
+    told(&observed(&store, said), 120).await;
+    let (asked, answered) = (store.asked.load(Ordering::Relaxed), store.answered.load(Ordering::Relaxed));
+    assert!(asked > 0 && answered == 0, "{answered} of {asked} were answered to nobody");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_completed_rollout_is_measured_only_while_it_is_open() {
+    let store = Store::new(1.0, 1.0);
+    let watch = observed(&store, vec![(0, apply(&rollout(60, false)))]);
+    told(&watch, 120).await;
+    assert_eq!(store.asked.load(Ordering::Relaxed), 0);
+    let key: Key = rollout(60, false).key;
+    watch.focus(Some(&key));
+    let pictures = pictures(&told(&watch, 120).await);
+    let last = &pictures.last().unwrap().1;
+    assert!(last.tracks[0].signals.contains_key(&SignalId::Requests) && last.gates.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn metrics_do_not_make_a_silent_cluster_look_alive() {
+    let store = Store::new(1.0, 1.0);
+    let watch = observed(&store, vec![(0, apply(&rollout(60, true)))]);
+    watch.focus(Some(&rollout(60, true).key));
+    let all = told(&watch, 600).await;
+    let last = all.last().unwrap().0;
+    assert!((100.0..=120.0).contains(&last), "{last}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_query_without_a_value_is_a_finding() {
+    let store = Store::new(1.0, 1.0);
+    let mut how = how();
+    how.queries = Queries::of("traefik", &Default::default()).unwrap();
+    let observed = Observed::new(Cluster(Vec::new()), store, how, Arc::new(Paused(Instant::now())));
+    let seen = observed.judge(vec![rollout(60, true)]).await;
+    let finding = seen[0].findings[0].what.to_string();
+    assert!(finding.contains("not judged") && finding.contains("_service}}` has no value here"), "{finding}");
+}

@@ -1,0 +1,266 @@
+//! The stream of one target: its runtime's deltas, with what the judge says of each rollout.
+//!
+//! Owns what is asked at this moment. A rollout that is no longer looked at takes its questions with it:
+//! dropping them ends them at the backend too. What the judge says is told only while the runtime speaks:
+//! a rollout must not look alive because its metrics are.
+
+use super::{
+    How,
+    judged::{Judged, pace},
+};
+use crate::{
+    clock::Clock,
+    metrics::{Answer, Metrics, Trouble, feed::Question},
+    model::{
+        delta::Delta,
+        ident::Key,
+        rollout::Rollout,
+        time::{Time, until},
+    },
+    runtime::Fault,
+};
+use futures::{
+    StreamExt,
+    future::{AbortHandle, Abortable, BoxFuture},
+    stream::{BoxStream, FuturesUnordered},
+};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
+use tokio::{
+    sync::{mpsc, watch::Receiver},
+    time::sleep,
+};
+
+/// Without anything to ask it wakes up this seldom.
+const IDLE: Duration = Duration::from_secs(3_600);
+
+/// An answer, to which question of which rollout in which of its lives here.
+type Came = Option<(Key, u64, Question, Result<Answer, Trouble>)>;
+
+/// See the [module](self).
+pub struct Desk<M> {
+    backend: M,
+    how: Arc<How>,
+    clock: Arc<dyn Clock>,
+    open: Receiver<Option<Key>>,
+    /// A runtime that was silent for longer is not to be spoken for.
+    silent: Duration,
+    /// When the runtime spoke last.
+    heard: Duration,
+    /// As the runtime told them.
+    rollouts: BTreeMap<Key, Rollout>,
+    /// What a list that is coming has named so far.
+    coming: Option<BTreeSet<Key>>,
+    watched: BTreeMap<Key, Watched>,
+    /// Counts lives of watched rollouts.
+    lives: u64,
+    asked: FuturesUnordered<BoxFuture<'static, Came>>,
+}
+
+/// A rollout that is looked at.
+struct Watched {
+    judged: Judged,
+    life: u64,
+    /// Questions that are not answered yet.
+    open: Vec<AbortHandle>,
+    waiting: usize,
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        self.open.iter().for_each(AbortHandle::abort);
+    }
+}
+
+impl<M: Metrics + Clone> Desk<M> {
+    /// Nothing is asked yet.
+    pub fn new(backend: M, how: Arc<How>, clock: Arc<dyn Clock>, open: Receiver<Option<Key>>, silent: Duration) -> Self {
+        let heard = clock.uptime();
+        Self {
+            backend,
+            how,
+            clock,
+            open,
+            silent,
+            heard,
+            rollouts: BTreeMap::new(),
+            coming: None,
+            watched: BTreeMap::new(),
+            lives: 0,
+            asked: FuturesUnordered::new(),
+        }
+    }
+
+    /// Tells everything until the runtime's own stream ends: why it did.
+    pub async fn run(mut self, mut inner: BoxStream<'static, Result<Delta, Fault>>, out: mpsc::Sender<Delta>) -> Fault {
+        // Its sender may be dropped with the runtime: then nothing is opened any more.
+        let mut opens = true;
+        loop {
+            self.ask();
+            let wake = self.wake();
+            let mut said = Vec::new();
+            tokio::select! {
+                delta = inner.next() => match delta {
+                    Some(Ok(delta)) => self.hear(delta, &mut said),
+                    Some(Err(fault)) => return fault,
+                    None => return Fault::Closed { place: self.backend.place().clone() },
+                },
+                Some(came) = self.asked.next() => self.answered(came, &mut said),
+                changed = self.open.changed(), if opens => {
+                    opens = changed.is_ok();
+                    self.look_again(&mut said);
+                }
+                () = sleep(wake) => {}
+            }
+            for delta in said {
+                if out.send(delta).await.is_err() {
+                    // Whoever read it is about to drop this too.
+                    std::future::pending::<()>().await;
+                }
+            }
+        }
+    }
+
+    fn hear(&mut self, delta: Delta, said: &mut Vec<Delta>) {
+        self.heard = self.clock.uptime();
+        match delta {
+            Delta::Apply { rollout } => {
+                let key = rollout.key.clone();
+                if let Some(coming) = &mut self.coming {
+                    coming.insert(key.clone());
+                }
+                self.rollouts.insert(key.clone(), *rollout);
+                self.look(&key);
+                said.extend(self.told(&key));
+            }
+            Delta::Delete { key } => {
+                self.rollouts.remove(&key);
+                self.watched.remove(&key);
+                said.push(Delta::Delete { key });
+            }
+            Delta::Init { .. } => {
+                self.coming = Some(BTreeSet::new());
+                said.push(delta);
+            }
+            Delta::InitDone { .. } => {
+                if let Some(named) = self.coming.take() {
+                    self.rollouts.retain(|key, _| named.contains(key));
+                    self.watched.retain(|key, _| named.contains(key));
+                }
+                said.push(delta);
+            }
+            other => said.push(other),
+        }
+    }
+
+    /// Another rollout is open: it is measured more often, and those that only were open no more.
+    fn look_again(&mut self, said: &mut Vec<Delta>) {
+        let keys: Vec<Key> = self.rollouts.keys().cloned().collect();
+        for key in keys {
+            if self.look(&key) {
+                said.extend(self.told(&key));
+            }
+        }
+    }
+
+    /// Begins, goes on or stops looking at a rollout. True when it began or stopped.
+    fn look(&mut self, key: &Key) -> bool {
+        let Some(rollout) = self.rollouts.get(key) else { return self.watched.remove(key).is_some() };
+        let is_open = self.open.borrow().as_ref().is_some_and(|open| is_same(open, key));
+        let Some(pace) = pace(rollout, is_open, self.how.pace) else { return self.watched.remove(key).is_some() };
+        let now = self.clock.now();
+        match self.watched.get_mut(key) {
+            Some(watched) => {
+                let anew = watched.judged.follow(rollout, pace, &self.how, now);
+                if anew {
+                    self.lives += 1;
+                    watched.renew(self.lives);
+                }
+                anew
+            }
+            None => {
+                self.lives += 1;
+                let judged = Judged::new(rollout, pace, &self.how, now);
+                self.watched.insert(key.clone(), Watched { judged, life: self.lives, open: Vec::new(), waiting: 0 });
+                true
+            }
+        }
+    }
+
+    /// Asks what is due of every rollout whose last questions are all answered.
+    fn ask(&mut self) {
+        let now = self.clock.now();
+        for (key, watched) in self.watched.iter_mut().filter(|(_, w)| w.waiting == 0) {
+            for question in watched.judged.due(now) {
+                let (backend, key, life) = (self.backend.clone(), key.clone(), watched.life);
+                let (handle, registration) = AbortHandle::new_pair();
+                let answer = async move {
+                    let answer = backend.instant(&question.text, question.at).await;
+                    (key, life, question, answer)
+                };
+                watched.open.push(handle);
+                watched.waiting += 1;
+                self.asked.push(Box::pin(async move { Abortable::new(answer, registration).await.ok() }));
+            }
+        }
+    }
+
+    fn answered(&mut self, came: Came, said: &mut Vec<Delta>) {
+        let Some((key, life, question, answer)) = came else { return };
+        let Some(watched) = self.watched.get_mut(&key).filter(|w| w.life == life) else { return };
+        watched.judged.take(&question, answer);
+        watched.waiting = watched.waiting.saturating_sub(1);
+        if watched.waiting > 0 {
+            return;
+        }
+        watched.open.clear();
+        let now = self.clock.now();
+        if watched.judged.is_behind(now) {
+            return;
+        }
+        watched.judged.judge(&self.how, now);
+        let points = watched.judged.points();
+        if self.clock.uptime().saturating_sub(self.heard) > self.silent {
+            return;
+        }
+        for (version, seconds) in points {
+            said.extend(seconds.into_iter().map(|point| Delta::Point { key: key.clone(), version: version.clone(), point }));
+        }
+        said.extend(self.told(&key));
+    }
+
+    /// The rollout as it is to be shown.
+    fn told(&self, key: &Key) -> Option<Delta> {
+        let rollout = self.rollouts.get(key)?.clone();
+        let rollout = match self.watched.get(key) {
+            Some(watched) => watched.judged.decorate(rollout, self.clock.now()),
+            None => rollout,
+        };
+        Some(Delta::Apply { rollout: Box::new(rollout) })
+    }
+
+    /// Until something must be asked.
+    fn wake(&self) -> Duration {
+        let now = self.clock.now();
+        let idle = self.watched.values().filter(|w| w.waiting == 0);
+        let next: Option<Time> = idle.filter_map(|w| w.judged.next(now)).min();
+        next.map_or(IDLE, |next| until(now, next))
+    }
+}
+
+impl Watched {
+    fn renew(&mut self, life: u64) {
+        self.open.drain(..).for_each(|handle| handle.abort());
+        self.life = life;
+        self.waiting = 0;
+    }
+}
+
+/// Whether both name the same: a person's choice may lack the uid.
+fn is_same(open: &Key, key: &Key) -> bool {
+    let uid = open.uid.is_none() || open.uid == key.uid;
+    open.target == key.target && open.scope == key.scope && open.service == key.service && uid
+}
