@@ -6,7 +6,7 @@ use std::{
 };
 
 /// What a room may `use` of the crate, besides itself. Rooms that are not named may use everything.
-const MAY_USE: [(&str, &[&str]); 14] = [
+const MAY_USE: [(&str, &[&str]); 15] = [
     ("model", &[]),
     ("helper", &["model"]),
     ("cause", &[]),
@@ -17,6 +17,7 @@ const MAY_USE: [(&str, &[&str]); 14] = [
     ("artifact", &["model"]),
     ("runtime", &["model", "clock", "tls", "helper", "cause"]),
     ("metrics", &["model", "clock", "tls", "helper", "cause"]),
+    ("observe", &["model", "judge", "metrics", "runtime", "clock"]),
     ("app", &["model", "judge", "journal", "runtime", "panel", "ui"]),
     ("panel", &["app", "model", "ui"]),
     ("screen", &["app", "panel", "ui", "model", "runtime"]),

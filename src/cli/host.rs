@@ -11,7 +11,7 @@ use crate::{
         measured::Backend,
         serve::{self, Settings},
     },
-    metrics::{alerts::Board, feed::Pace, prometheus::Prometheus},
+    metrics::{alerts::Board, prometheus::Prometheus},
     model::{digest::Digest, text::Text},
     tls,
 };
@@ -141,7 +141,7 @@ fn backend(loaded: &config::Loaded) -> Result<Option<Backend>, Exit> {
         client: Prometheus::new(settings, Arc::new(SystemClock::start())),
         queries: metrics.queries().map_err(Exit::usage)?,
         preset: metrics.preset.clone(),
-        pace: Pace { every: metrics.every, delay: metrics.delay },
+        pace: metrics.pace(),
         variables: metrics.variables.clone(),
         lines: metrics.query.keys().filter_map(line).collect(),
         board: Board::new(metrics.alert_labels.clone()),

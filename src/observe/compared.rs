@@ -76,6 +76,7 @@ fn values(rollout: &Rollout, track: &Track, configured: &Variables) -> Variables
     let mut values = Variables::from([
         ("service".to_owned(), key.service.as_str().to_owned()),
         ("version".to_owned(), track.version.label.to_string()),
+        ("label".to_owned(), track.version.label.to_string()),
         ("pod_hash".to_owned(), track.version.id.as_str().to_owned()),
     ]);
     values.extend(key.scope.last().map(|namespace| ("namespace".to_owned(), namespace.as_str().to_owned())));

@@ -63,6 +63,17 @@ impl Scene {
         Self { host, sent, stop }
     }
 
+    /// Kills the host and starts it again; its services may listen elsewhere then.
+    pub fn restart(&mut self) {
+        self.stop.store(true, SeqCst);
+        self.host.kill();
+        self.host.run();
+        self.stop = Arc::new(AtomicBool::new(false));
+        for address in self.host.addresses.values() {
+            send(format!("http://{address}/"), Arc::clone(&self.stop), Arc::clone(&self.sent));
+        }
+    }
+
     pub fn rollouts(&self) -> Vec<Rollout> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(self.host.client().rollouts()).unwrap()

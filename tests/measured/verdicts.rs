@@ -90,8 +90,7 @@ fn victoria_metrics_says_the_same_and_a_restart_of_the_host_forgets_nothing() {
     }
     // What was judged is on disk some seconds later.
     scene.until("errors", "older", |g| g.evidence.as_ref().is_some_and(|e| e.intervals >= before.intervals + 12));
-    scene.host.kill();
-    scene.host.run();
+    scene.restart();
     let sum = |g: &GateState| g.evidence.as_ref().map_or(0, |e| e.run_candidate.samples() + e.run_stable.samples());
     let first = sum(&gate);
     let (again, _) = scene.until("errors", "going on", |g| word(g) == "FAIL Candidate" && sum(g) > first + 1_000);
