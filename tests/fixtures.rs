@@ -53,7 +53,14 @@ pub fn version(label: &str, short: &str, config: u8) -> Version {
         id: VersionId::new(format!("{short}-{config}")),
         label: label.into(),
         revision: None,
-        parts: vec![Part { container: "".into(), declared: Artifact::Digest(digest(short)), running: Some(digest(short)), differs: false }],
+        parts: vec![Part {
+            container: "".into(),
+            declared: Artifact::Digest(digest(short)),
+            running: Some(digest(short)),
+            differs: false,
+            checked: None,
+            wrong: None,
+        }],
         config: Some(Digest::from_array([config; 32])),
         back_unsafe: None,
     }

@@ -23,7 +23,7 @@ use crate::{
             ArgoRuntime,
             connect::{Settings, proxy::Proxies},
         },
-        host::{HostRuntime, Refused},
+        host::{HostRuntime, Refused, seat::Seat},
         supervise::Policy,
     },
 };
@@ -100,6 +100,17 @@ impl Target {
                 })
             }
         }
+    }
+
+    /// A client that other consoles are told of, where the runtime knows consoles.
+    ///
+    /// # Errors
+    /// See [`Self::client`].
+    pub fn console(&self, console: &str, name: Option<&str>) -> Result<Client, Exit> {
+        Ok(match self.client()? {
+            Client::Host(host) => Client::Host(Box::new(host.seated(Seat::new(Raw::new(console), name.map(Text::clean))))),
+            other => other,
+        })
     }
 
     /// The host it is.
@@ -291,7 +302,8 @@ fn measured(target: &TargetConfig) -> Option<Box<Measured>> {
     let metrics = target.metrics.as_ref()?;
     let (server, queries) = (metrics.prometheus()?, metrics.queries().ok()?);
     let gates = if target.gates.is_empty() { How::usual_gates(&queries) } else { target.gates.clone() };
-    let how = How { gates, queries, pace: metrics.pace(), variables: metrics.variables.clone() };
+    let how =
+        How { gates, queries, pace: metrics.pace(), variables: metrics.variables.clone(), alert_labels: metrics.alert_labels.clone() };
     Some(Box::new(Measured { server, how }))
 }
 

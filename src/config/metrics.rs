@@ -174,18 +174,18 @@ impl QueryConfig {
 }
 
 impl MetricsConfig {
+    /// How often it is asked.
+    #[must_use]
+    pub const fn pace(&self) -> Pace {
+        Pace { every: self.every, delay: self.delay }
+    }
+
     /// What is asked: the preset's queries, and those that stand here instead.
     ///
     /// # Errors
     /// In one line, for what [`super::parse`] refuses.
     pub fn queries(&self) -> Result<Queries, String> {
         Queries::of(&self.preset, &self.query.iter().map(|(name, query)| (name.clone(), query.into())).collect())
-    }
-
-    /// How often it is asked.
-    #[must_use]
-    pub const fn pace(&self) -> Pace {
-        Pace { every: self.every, delay: self.delay }
     }
 
     /// What a client of the server is made of; `None` where no server is asked, and for a URL that

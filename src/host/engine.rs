@@ -7,6 +7,7 @@
 //! at most [`BACK_WAITS`](super::commit::BACK_WAITS), and what was pending is decided anew afterwards.
 
 mod acting;
+mod content;
 mod draining;
 mod judging;
 mod looking;
@@ -37,6 +38,7 @@ use super::{
 };
 use crate::{
     clock::Clock,
+    conductor::life::Deployed,
     journal::JournalHandle,
     model::{
         event::Level,
@@ -71,6 +73,14 @@ pub enum Command {
         by: Text,
         /// For the answer.
         reply: oneshot::Sender<Reply>,
+    },
+    /// Which version an action would start anew; nothing is done. `None` if it would start none, or be
+    /// refused or answered at once.
+    Starts {
+        /// What is about to be asked for.
+        request: ActionRequest,
+        /// For the answer.
+        reply: oneshot::Sender<Option<Box<Deployed>>>,
     },
     /// Start a rollout.
     Deploy {
@@ -276,6 +286,7 @@ impl Engine {
             Command::Subscribe { reply } => drop(reply.send(self.bus.subscribe(self.clock.now()))),
             Command::Rollouts { reply } => drop(reply.send(self.bus.rollouts().cloned().collect())),
             Command::Metrics { reply } => drop(reply.send(self.metrics())),
+            Command::Starts { request, reply } => drop(reply.send(self.would_start(&request).map(Box::new))),
             Command::Act { request, by, reply } => self.order(What::Act(request), by, reply),
             Command::Deploy { request, prepared, by, reply } => self.order(What::Deploy(request, prepared), by, reply),
         }

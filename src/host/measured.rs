@@ -10,15 +10,13 @@
 //! clock: gates become blind, and nothing else changes. Intervals wait in the mailbox until they are taken;
 //! while many wait, nothing more is asked, so nothing is lost and memory is bounded.
 
-mod alerts;
 mod task;
-
-pub use alerts::Board;
 
 use crate::{
     clock::Clock,
     judge::Look,
     metrics::{
+        alerts::Board,
         feed::{Course, Pace, Subject},
         preset::Queries,
         prometheus::Prometheus,

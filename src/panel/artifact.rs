@@ -15,10 +15,11 @@ use crate::{
         ident::Role,
         rollout::{Known, Standing},
         text::Text,
+        time::{Time, elapsed},
         version::{Artifact as Sealed, Part, Track},
     },
     ui::{
-        figure::{percent, size},
+        figure::{long, percent, size},
         look::{Look, Tone},
         text,
     },
@@ -64,12 +65,12 @@ fn lines(shared: &Shared) -> Vec<Line> {
         let role = if track.role == Role::Candidate { Tone::Candidate } else { Tone::Stable };
         let slot = track.slot.as_ref().map(|s| format!(", {s}")).unwrap_or_default();
         say(true, &format!("{}{slot}", track.role), track.version.label.to_string(), role);
-        about(track, known, rows::unseen(shared, "pods"), &mut say);
+        about(track, known, rows::unseen(shared, "pods"), shared.there_now(), &mut say);
     }
     all
 }
 
-fn about(track: &Track, known: Option<&Known>, unseen: Option<&str>, say: &mut dyn FnMut(bool, &str, String, Tone)) {
+fn about(track: &Track, known: Option<&Known>, unseen: Option<&str>, now: Time, say: &mut dyn FnMut(bool, &str, String, Tone)) {
     if let Some(why) = &track.version.back_unsafe {
         say(false, "UNSAFE", format!("going back from it: {why}"), Tone::Warn);
     }
@@ -79,7 +80,7 @@ fn about(track: &Track, known: Option<&Known>, unseen: Option<&str>, say: &mut d
     for part in &track.version.parts {
         let name = if part.container.is_empty() { "digest".to_owned() } else { part.container.to_string() };
         say(false, &name, sealed(&part.declared), if matches!(part.declared, Sealed::Digest(_)) { Tone::Plain } else { Tone::Warn });
-        if let Some((text, tone)) = running(part) {
+        if let Some((text, tone)) = running(part, now) {
             say(false, "running", text, tone);
         }
     }
@@ -130,10 +131,14 @@ fn sealed(artifact: &Sealed) -> String {
 }
 
 /// What was seen to run, where that says more than what was asked for.
-fn running(part: &Part) -> Option<(String, Tone)> {
+fn running(part: &Part, now: Time) -> Option<(String, Tone)> {
+    if let Some(wrong) = &part.wrong {
+        return Some((format!("NOT AS SEALED: {wrong}"), Tone::Bad));
+    }
+    let when = part.checked.map(|at| format!(", read {} ago", long(elapsed(now, at)))).unwrap_or_default();
     match (&part.declared, &part.running) {
         _ if part.differs => Some(("instances DIFFER: not all of them run the same digest".into(), Tone::Bad)),
-        (Sealed::Digest(wanted), Some(runs)) if wanted == runs => Some(("verified: exactly this".into(), Tone::Good)),
+        (Sealed::Digest(wanted), Some(runs)) if wanted == runs => Some((format!("verified: exactly this{when}"), Tone::Good)),
         (Sealed::Digest(_), Some(runs)) => Some((format!("{runs}, which is ANOTHER one"), Tone::Bad)),
         // Of a tag nobody knows what was meant: this is what it was when the instances were started.
         (_, Some(runs)) => Some((format!("{runs}"), Tone::Plain)),

@@ -38,7 +38,14 @@ pub fn key(service: &str) -> Key {
 
 pub fn version(label: &str) -> Version {
     let digest = Digest::of(label.as_bytes());
-    let part = Part { container: "".into(), declared: Artifact::Digest(digest), running: Some(digest), differs: false };
+    let part = Part {
+        container: "".into(),
+        declared: Artifact::Digest(digest),
+        running: Some(digest),
+        differs: false,
+        checked: None,
+        wrong: None,
+    };
     Version { id: VersionId::new(label), label: label.into(), revision: None, parts: vec![part], config: None, back_unsafe: None }
 }
 

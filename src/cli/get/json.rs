@@ -151,7 +151,7 @@ struct One {
 
 impl From<&Rollout> for One {
     fn from(r: &Rollout) -> Self {
-        let urgency = urgency(r, false);
+        let urgency = urgency(r, None);
         Self {
             target: exact(&r.key.target.0),
             scope: r.key.scope.iter().map(exact).collect(),

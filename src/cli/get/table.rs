@@ -55,7 +55,7 @@ pub fn row(r: &Rollout, stale: bool, now: Time) -> Row {
     let label = |track: Option<&Track>| track.map_or_else(dash, |t| t.version.label.to_string());
     let weight = r.candidate().and_then(|t| t.share.declared?.percent());
     [
-        sentence(&urgency(r, stale), now),
+        sentence(&urgency(r, stale.then_some(r.seen.server_time)), now),
         r.key.target.text().to_string(),
         service(r),
         r.phase.word().to_owned(),

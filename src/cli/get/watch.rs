@@ -266,7 +266,7 @@ impl<'a> View<'a> {
 fn facts(r: &Rollout, stale: bool, row: &table::Row) -> Vec<String> {
     let verdict = r.verdict.as_ref().map_or_else(String::new, |v| v.word.to_string());
     let why = r.reason.as_ref().map_or(verdict, ToString::to_string);
-    let state = urgency(r, stale).how.word().to_owned();
+    let state = urgency(r, stale.then_some(r.seen.server_time)).how.word().to_owned();
     row.iter().skip(1).take(row.len() - 2).cloned().chain([state, why, format!("{:?}", r.frozen)]).collect()
 }
 

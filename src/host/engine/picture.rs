@@ -1,7 +1,7 @@
 //! The rollout as it is told to watchers: the conductor's words, the proxy's counts, the lamp, the proof.
 
 use super::{
-    Engine,
+    Engine, content,
     looking::about,
     service::Service,
     turning::{observed, returning, role_of},
@@ -28,7 +28,7 @@ use crate::{
         spec::Strategy,
         text::Text,
         time::Time,
-        version::{About, Artifact, Part, Share, Track, Version},
+        version::{About, Share, Track, Version},
     },
 };
 use std::{
@@ -45,12 +45,7 @@ pub(super) fn version(deployed: &Deployed, about: Option<&About>) -> Version {
         id: deployed.id.clone(),
         label: deployed.label.clone(),
         revision: deployed.revision.clone(),
-        parts: vec![Part {
-            container: "".into(),
-            declared: Artifact::Digest(deployed.artifact),
-            running: Some(deployed.artifact),
-            differs: false,
-        }],
+        parts: vec![content::declared(deployed)],
         config: Some(deployed.spec.runtime().hash()),
         back_unsafe: about.and_then(|about| back_unsafe(&about.annotations)),
     }
@@ -244,7 +239,7 @@ fn tracks(service: &Service, state: &ServiceState, wanted: &Wanted, lamp: &lamp:
             let declared = share_of(wanted.candidate.as_ref(), wanted.stable.as_ref(), wanted.weight, &pool);
             let done = share_of(programmed_pool.as_ref(), wanted.stable.as_ref(), programmed, &pool);
             let about = about(state, lamp.found, &deployed.artifact);
-            Track {
+            let mut track = Track {
                 role: *role,
                 slot: slot(life, wanted, &pool),
                 version: version(deployed, about.as_ref()),
@@ -257,7 +252,9 @@ fn tracks(service: &Service, state: &ServiceState, wanted: &Wanted, lamp: &lamp:
                 },
                 signals: signals(service, deployed, window, lamp.now),
                 about,
-            }
+            };
+            content::enter(&mut track, deployed, lamp);
+            track
         })
         .collect()
 }

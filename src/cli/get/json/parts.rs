@@ -41,8 +41,14 @@ struct Artifact {
     /// A name that can move, or one that is no digest.
     #[serde(skip_serializing_if = "Option::is_none")]
     tag: Option<String>,
-    /// What was verified to run.
+    /// What was verified to run; `null` when nothing runs, when nobody looked, or when something is wrong.
     running: Option<String>,
+    /// Whether instances run different contents.
+    differs: bool,
+    /// When all its bytes were read last.
+    checked: Option<At>,
+    /// What was found that is not as it was sealed or started.
+    wrong: Option<String>,
 }
 
 impl From<&version::Version> for Version {
@@ -52,7 +58,15 @@ impl From<&version::Version> for Version {
                 Kind::Digest(digest) => (Some(digest.to_string()), None),
                 Kind::Tag(tag) | Kind::Opaque(tag) => (None, Some(tag.to_string())),
             };
-            Artifact { name: p.container.to_string(), digest, tag, running: p.running.map(|d| d.to_string()) }
+            Artifact {
+                name: p.container.to_string(),
+                digest,
+                tag,
+                running: p.running.map(|d| d.to_string()),
+                differs: p.differs,
+                checked: p.checked.map(At),
+                wrong: p.wrong.as_ref().map(ToString::to_string),
+            }
         };
         Self {
             id: exact(&v.id.0),

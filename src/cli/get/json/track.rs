@@ -74,6 +74,23 @@ struct Instance {
     in_flight: u64,
     /// Why it is the sick one among healthy ones.
     sick: Option<String>,
+    /// What it uses, where that is measured.
+    usage: Option<Usage>,
+}
+
+/// What an instance uses; `null` is what is not known.
+#[derive(Serialize, JsonSchema)]
+struct Usage {
+    /// Cores, over the last 10 s.
+    cpu: Option<f64>,
+    /// Resident bytes.
+    memory: Option<u64>,
+    /// By how many bytes an hour its memory grows, once that can be said.
+    memory_per_hour: Option<f64>,
+    /// Open file descriptors.
+    descriptors: Option<u32>,
+    /// Probes that failed since it was ready for the first time.
+    probe_failures: Option<u64>,
 }
 
 /// One series now.
@@ -128,6 +145,13 @@ fn one(pool: &instance::Pool, i: &instance::Instance) -> Instance {
         port: i.port,
         in_flight: i.in_flight,
         sick: i.sick.as_ref().map(ToString::to_string),
+        usage: i.usage.as_ref().map(|u| Usage {
+            cpu: u.cpu,
+            memory: u.memory,
+            memory_per_hour: u.memory_slope.filter(|slope| slope.is_finite()),
+            descriptors: u.descriptors,
+            probe_failures: u.probe_failures,
+        }),
     }
 }
 

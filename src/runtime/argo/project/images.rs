@@ -49,6 +49,8 @@ pub fn parts(spec: &PodSpec, pods: Option<&[&Pod]>) -> Vec<Part> {
             declared: artifact(&container.image),
             running: running.first().copied().filter(|_| running.len() == 1),
             differs: running.len() > 1,
+            checked: None,
+            wrong: None,
         }
     })
     .collect()

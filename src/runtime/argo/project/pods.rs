@@ -38,6 +38,8 @@ fn part(container: &ContainerStatus) -> Part {
         declared: images::artifact(&container.image),
         running: images::digest(&container.image_id),
         differs: false,
+        checked: None,
+        wrong: None,
     }
 }
 

@@ -1,9 +1,7 @@
-//! What fires: asked once for all services of a host, and told to each what is about it.
+//! What fires: asked once for all services of a place, and told to each what is about it.
 
-use crate::{
-    metrics::{Alert, Metrics, Trouble},
-    model::{text::Text, time::Time},
-};
+use super::{Alert, Metrics, Trouble};
+use crate::model::{text::Text, time::Time};
 use std::{sync::Arc, time::Duration};
 use tokio::sync::Mutex;
 
@@ -15,7 +13,8 @@ pub struct Board {
     last: Mutex<Option<(Duration, Said)>>,
 }
 
-type Said = Result<Arc<[Alert]>, Trouble>;
+/// What was said of all that fires.
+pub type Said = Result<Arc<[Alert]>, Trouble>;
 
 impl Board {
     /// Nothing was asked yet. An alert is about a service when one of these labels has its name.
