@@ -72,7 +72,11 @@ impl How {
             // Every other key has a default.
             toml::from_str::<GateSpec>(&format!("name = \"{signal}\"\nsignal = \"{signal}\"\non_fail = \"advise\"")).ok()
         });
-        usual.filter(|gate| queries.can_judge(gate).is_ok()).collect()
+        let has = |gate: &GateSpec| {
+            let (hits, of) = queries.needs(gate);
+            queries.get(hits).is_some() && queries.get(of).is_some() && queries.can_judge(gate).is_ok()
+        };
+        usual.filter(has).collect()
     }
 
     /// The same, with gates that advise: nothing here acts by itself.

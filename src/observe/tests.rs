@@ -201,6 +201,17 @@ fn how() -> How {
     }
 }
 
+#[test]
+fn without_configured_gates_each_stack_is_judged_by_what_it_has() {
+    let of = |preset: &str| {
+        let gates = How::usual_gates(&Queries::of(preset, &Default::default()).unwrap());
+        gates.iter().map(|g| g.name.as_str().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(of("istio"), ["errors", "slow"]);
+    assert_eq!(of("haproxy"), ["errors"]);
+    assert_eq!(of("kube-state-metrics"), ["restarts"]);
+}
+
 fn observed(store: &Store, said: Vec<(u64, Delta)>) -> Observed<Cluster, Store> {
     Observed::new(Cluster(said), store.clone(), how(), Arc::new(Paused(Instant::now())))
 }

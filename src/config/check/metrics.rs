@@ -195,16 +195,11 @@ impl Check<'_> {
         for (i, _) in target.gates.iter().enumerate().filter(|(_, gate)| gate.on_fail == OnFail::Revert) {
             self.say(&format!("{at}.gate.{i}.on_fail"), "nothing goes back by itself on a cluster: leave `on_fail` out, its gates advise");
         }
-        for (i, _) in target.gates.iter().enumerate().filter(|(_, gate)| gate.signal == GateSignal::Alerts) {
-            self.say(&format!("{at}.gate.{i}.signal"), "alerts are a gate of a host's services only: remove it");
-        }
         let Some(metrics) = &target.metrics else { return };
         // What is wrong with the queries is said where they stand.
         let Ok(queries) = metrics.queries() else { return };
         for (i, gate) in target.gates.iter().enumerate() {
-            if let Err(why) = queries.can_judge(gate) {
-                self.say(&format!("{at}.gate.{i}.signal"), &why);
-            }
+            self.measured(&format!("{at}.gate.{i}"), gate, &metrics.preset, &queries);
         }
     }
 
