@@ -159,6 +159,16 @@ fn checked(scene: &Scene<'_>) -> Row {
         return scene.fit([row.clone().plain(&said).plain(&end), row.clone().name(Tone::Plain, &said, room(end.len())).plain(&end)]);
     }
     let row = row.plain(if matches!(back.how, How::Redeploy { .. }) { " by re-deploy" } else { "" });
+    // What is made on the way costs time, and nothing else.
+    if let Some(partly) = back.checks.iter().find(|c| c.state == CheckState::Partly).filter(|_| scene.both_sick().is_none()) {
+        let time = estimate(back.measured, true);
+        let with = |row: Row| row.plain(", ").add(Tone::Warn, partly.detail.as_str());
+        return scene.fit([
+            with(row.clone().plain(&time)),
+            with(row.clone()),
+            row.plain(", ").name(Tone::Warn, partly.detail.as_str(), 20),
+        ]);
+    }
     if let Some(gate) = scene.both_sick() {
         return unhelpful(scene, &row, gate.signal);
     }
