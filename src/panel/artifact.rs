@@ -102,7 +102,9 @@ fn about(track: &Track, known: Option<&Known>, unseen: Option<&str>, now: Time, 
             say(false, "store", store.to_string(), Tone::Plain);
         }
     }
-    if let Some(k) = known {
+    // Stable has all the traffic: where nothing more is known of it, it is not "never".
+    let silent = |k: &&Known| track.role == Role::Stable && k.standing == Standing::Unproven && k.proven.is_zero();
+    if let Some(k) = known.filter(|k| !silent(k)) {
         let errors = k.error_ratio.map(|e| format!(", {} of its requests failed", percent(e))).unwrap_or_default();
         let tone = if k.standing == Standing::Good { Tone::Good } else { Tone::Plain };
         say(false, "proven", format!("{}{errors}", standing(k)), tone);

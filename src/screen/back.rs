@@ -9,6 +9,7 @@ use crate::{
     model::{
         action::Action,
         back::{Check, CheckState, How, Measured, Proof},
+        rollout::Phase,
         signal::SignalId,
         time::{elapsed, until},
     },
@@ -128,6 +129,10 @@ fn checked(scene: &Scene<'_>) -> Row {
         How::None { why } => return scene.fit([start.add(Tone::Warn, "NOWHERE").plain(format!(": {why}"))]),
         How::Already { since } => {
             let to = back.to.as_ref().map(|v| format!(" on {}", scene.label(v))).unwrap_or_default();
+            // It was asked for, and is not so yet: a pause by hand can keep it from ever being so.
+            if scene.rollout.phase == Phase::Reverting {
+                return scene.fit([start.add(Tone::Warn, "on its way back").plain(format!("{to} since {}", clock(*since)))]);
+            }
             return scene.fit([start.add(Tone::Good, "already back").plain(format!("{to} since {}", clock(*since)))]);
         }
         How::Switch | How::Redeploy { .. } => {}
