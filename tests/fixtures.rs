@@ -96,7 +96,7 @@ pub fn track(role: Role, version: Version, weight: Weight, ready: u32, desired: 
         role,
         slot: None,
         version,
-        pools: vec![Pool { name: "".into(), desired, ready, restarts: 0, instances: Vec::new() }],
+        pools: vec![Pool { desired, ready, ..Pool::default() }],
         share: Share {
             declared: Some(weight.into()),
             programmed: Some(weight.into()),
@@ -243,6 +243,7 @@ pub fn healthy() -> (Rollout, Pasts) {
         versions: Vec::new(),
         present: Vec::new(),
         analyses: Vec::new(),
+        experiments: Vec::new(),
         owner: None,
         marks: Vec::new(),
         names: BTreeMap::new(),

@@ -18,6 +18,28 @@ pub struct Pool {
     /// Each of them, oldest first.
     #[serde(default)]
     pub instances: Vec<Instance>,
+    /// Whether only their numbers are known: none of them is seen, nor how often it was started again.
+    #[serde(default)]
+    pub unseen: bool,
+    /// What becomes of them by themselves, if that is decided.
+    #[serde(default)]
+    pub fate: Option<Fate>,
+}
+
+/// What becomes of instances that are not wanted any more.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "is")]
+pub enum Fate {
+    /// They are stopped then.
+    Stopped {
+        /// When.
+        at: Time,
+    },
+    /// They stay until somebody stops them.
+    Kept {
+        /// Why.
+        why: Text,
+    },
 }
 
 /// One running copy.

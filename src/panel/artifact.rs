@@ -13,6 +13,7 @@ use crate::{
     model::{
         figure::{self, Figure},
         ident::Role,
+        instance::Fate,
         rollout::{Known, Standing},
         text::Text,
         time::{Time, elapsed},
@@ -101,7 +102,9 @@ fn about(track: &Track, known: Option<&Known>, unseen: Option<&str>, now: Time, 
             say(false, "store", store.to_string(), Tone::Plain);
         }
     }
-    if let Some(k) = known {
+    // Stable has all the traffic: where nothing more is known of it, it is not "never".
+    let silent = |k: &&Known| track.role == Role::Stable && k.standing == Standing::Unproven && k.proven.is_zero();
+    if let Some(k) = known.filter(|k| !silent(k)) {
         let errors = k.error_ratio.map(|e| format!(", {} of its requests failed", percent(e))).unwrap_or_default();
         let tone = if k.standing == Standing::Good { Tone::Good } else { Tone::Plain };
         say(false, "proven", format!("{}{errors}", standing(k)), tone);
@@ -117,8 +120,19 @@ fn about(track: &Track, known: Option<&Known>, unseen: Option<&str>, now: Time, 
         1 => say(false, "runs", format!("1 instance{on}: {}", names.concat()), Tone::Plain),
         n => say(false, "runs", format!("{n} instances{on}: {}", names.join(" ")), Tone::Plain),
     }
+    for fate in track.pools.iter().filter_map(|p| p.fate.as_ref()) {
+        say(false, "stays", stays(fate), Tone::Warn);
+    }
     for (key, value) in track.about.iter().flat_map(|a| &a.annotations) {
         say(false, "note", format!("{key} = {value}"), Tone::Dim);
+    }
+}
+
+/// For how long instances that are not wanted any more are there.
+pub(super) fn stays(fate: &Fate) -> String {
+    match fate {
+        Fate::Stopped { at } => format!("until {}Z: then its instances are stopped", rows::clock(*at)),
+        Fate::Kept { why } => format!("until somebody stops its instances ({why})"),
     }
 }
 

@@ -64,7 +64,7 @@ fn track(role: Role, label: &str, bp: u16) -> Track {
         usage: None,
         sick: None,
     };
-    let pool = Pool { name: "".into(), desired: 2, ready: 2, restarts: 0, instances: (0..2).map(instance).collect() };
+    let pool = Pool { name: "".into(), desired: 2, ready: 2, instances: (0..2).map(instance).collect(), ..Pool::default() };
     let declared = Weight::from_bp(bp).map(Into::into);
     let share = Share { declared, programmed: declared, seen: declared, basis: "requests".into() };
     Track { role, slot: None, version: version(label), pools: vec![pool], share, signals: BTreeMap::new(), about: None }
@@ -114,6 +114,7 @@ pub fn rollout() -> Rollout {
         versions: Vec::new(),
         present: Vec::new(),
         analyses: Vec::new(),
+        experiments: Vec::new(),
         owner: None,
         marks: Vec::new(),
         names: BTreeMap::new(),

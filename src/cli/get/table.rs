@@ -84,7 +84,9 @@ fn why(r: &Rollout) -> Option<String> {
         let until = f.until.map_or_else(String::new, |t| format!(" until {}", t.format("%m-%d %H:%M")));
         format!("FROZEN by {}{until}: {}", f.by, f.reason)
     });
-    let parts: Vec<String> = frozen.into_iter().chain(said).collect();
+    let lost = r.findings.iter().find(|f| f.kind.as_str() == "lost").map(|f| f.what.to_string());
+    let owner = r.owner.as_ref().map(|owner| format!("written by {owner}"));
+    let parts: Vec<String> = frozen.into_iter().chain(lost).chain(said).chain(owner).collect();
     (!parts.is_empty()).then(|| parts.join("; "))
 }
 

@@ -183,6 +183,7 @@ fn picture(
         versions: life.known(&observed, shown),
         present: Vec::new(),
         analyses: Vec::new(),
+        experiments: Vec::new(),
         owner: None,
         marks: life.run.as_ref().map(|r| r.marks.clone()).unwrap_or_default(),
         names: std::collections::BTreeMap::new(),
@@ -312,6 +313,8 @@ fn pool_shown(service: &Service, status: &PoolStatus) -> Pool {
         ready: u32::try_from(status.ready.len()).unwrap_or(u32::MAX),
         restarts: instances.iter().map(|i| i.restarts).sum(),
         instances,
+        unseen: false,
+        fate: None,
     }
 }
 

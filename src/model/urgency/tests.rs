@@ -58,6 +58,7 @@ fn rollout(phase: Phase) -> Rollout {
         versions: vec![],
         present: vec![],
         analyses: vec![],
+        experiments: vec![],
         owner: None,
         marks: Vec::new(),
         names: BTreeMap::new(),

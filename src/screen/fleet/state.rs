@@ -127,6 +127,7 @@ fn what(r: &Rollout, urgent: Urgent, now: Time) -> String {
                 _ => reason(),
             }
         }
+        Urgent::Stuck if lost(r).is_some() => lost(r).unwrap_or_default(),
         Urgent::Stuck => r.holds.iter().filter_map(machine).next().unwrap_or_else(|| r.next.what.to_string()),
         Urgent::Stale => format!("was {}", r.phase.word()),
         Urgent::Baking => {
@@ -150,6 +151,12 @@ fn what(r: &Rollout, urgent: Urgent, now: Time) -> String {
             },
         },
     }
+}
+
+/// A write that nobody has looked at: `promote sent 12 s ago by ana: not noticed by the controller`.
+fn lost(r: &Rollout) -> Option<String> {
+    let lost = r.findings.iter().find(|f| f.kind.as_str() == "lost")?;
+    Some(lost.what.as_str().split(';').next().unwrap_or_default().to_owned())
 }
 
 fn finding(r: &Rollout) -> Option<String> {

@@ -298,8 +298,18 @@ struct Metric {
     inconclusive_limit: Option<u32>,
     /// More in a row that could not be made than this end it.
     error_limit: Option<u32>,
+    /// So many successful ones in a row end it well.
+    success_limit: Option<u32>,
+    /// Successful ones in a row, up to now.
+    successes_in_a_row: u32,
+    /// Ones in a row that could not be made, up to now.
+    errors_in_a_row: u32,
     /// How many are to be made; null: until it is stopped.
     count: Option<u32>,
+    /// When it was measured last.
+    measured: Option<At>,
+    /// When it is measured next.
+    next: Option<At>,
     /// Whether it is measured without consequences.
     dry_run: bool,
     /// Its line of reason.
@@ -320,7 +330,12 @@ impl From<&rollout::Analysis> for Analysis {
             failure_limit: m.counts.failure_limit,
             inconclusive_limit: m.counts.inconclusive_limit,
             error_limit: m.counts.error_limit,
+            success_limit: m.counts.success_limit,
+            successes_in_a_row: m.counts.successes_in_a_row,
+            errors_in_a_row: m.counts.errors_in_a_row,
             count: m.counts.count,
+            measured: at(m.measured),
+            next: at(m.next),
             dry_run: m.dry_run,
             message: m.message.as_ref().map(ToString::to_string),
         };
@@ -331,6 +346,55 @@ impl From<&rollout::Analysis> for Analysis {
             message: a.message.as_ref().map(ToString::to_string),
             started: at(a.started),
             metrics: a.metrics.iter().map(metric).collect(),
+        }
+    }
+}
+
+/// Versions that the runtime runs beside a rollout for a while.
+#[derive(Serialize, JsonSchema)]
+pub struct Experiment {
+    /// Its name.
+    name: String,
+    /// Its state, in the runtime's word.
+    phase: String,
+    /// Its line of reason.
+    message: Option<String>,
+    /// Since when all of its versions are there.
+    since: Option<At>,
+    /// When it ends by itself.
+    ends_at: Option<At>,
+    /// What is measured of it.
+    analyses: Vec<ExperimentRun>,
+}
+
+/// An analysis of an experiment; its measurements are in the rollout's `analyses`, under `name`.
+#[derive(Serialize, JsonSchema)]
+struct ExperimentRun {
+    /// What the experiment calls it.
+    what: String,
+    /// The name of the analysis.
+    name: String,
+    /// Its state, in the runtime's word.
+    phase: String,
+    /// Its line of reason.
+    message: Option<String>,
+}
+
+impl From<&rollout::Experiment> for Experiment {
+    fn from(e: &rollout::Experiment) -> Self {
+        let run = |r: &rollout::ExperimentRun| ExperimentRun {
+            what: r.what.to_string(),
+            name: r.name.to_string(),
+            phase: r.phase.to_string(),
+            message: r.message.as_ref().map(ToString::to_string),
+        };
+        Self {
+            name: e.name.to_string(),
+            phase: e.phase.to_string(),
+            message: e.message.as_ref().map(ToString::to_string),
+            since: at(e.since),
+            ends_at: at(e.ends),
+            analyses: e.runs.iter().map(run).collect(),
         }
     }
 }
