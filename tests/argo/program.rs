@@ -348,6 +348,6 @@ fn a_cluster_is_judged_from_a_metrics_backend_that_its_target_names() {
         assert!(output.status.code() == Some(2) && stderr(&output).contains(says), "{output:?}");
     };
     refused("signal = \"errors\"", "signal = \"errors\"\non_fail = \"revert\"", "nothing goes back by itself on a cluster");
-    refused("signal = \"errors\"", "signal = \"restarts\"", "restarts");
+    refused("signal = \"errors\"", "signal = \"restarts\"", "so nothing could judge this gate");
     refused("preset = \"istio\"", "preset = \"isto\"", "did you mean `istio`?");
 }
