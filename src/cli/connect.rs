@@ -366,6 +366,16 @@ pub struct Named {
     pub run: Option<String>,
 }
 
+impl Named {
+    /// Whether this rollout is called so: by its service, or with its namespace before it.
+    #[must_use]
+    pub fn means(&self, key: &Key) -> bool {
+        let (scope, service) = self.service.rsplit_once('/').map_or((None, self.service.as_str()), |(ns, name)| (Some(ns), name));
+        key.service.as_str() == self.service
+            || (key.service.as_str() == service && scope.is_some() && key.scope.last().map(Raw::as_str) == scope)
+    }
+}
+
 impl std::str::FromStr for Named {
     type Err = String;
 
@@ -442,13 +452,7 @@ pub fn now() -> Time {
 pub fn pick(seen: Seen, named: &Named) -> Result<Rollout, Exit> {
     let Seen { rollouts, mut silent, .. } = seen;
     let nearest = rollouts.iter().map(|r| r.key.service.text().to_string()).min_by_key(|name| strsim::osa_distance(name, &named.service));
-    // As it is called, or with its namespace before it.
-    let is_meant = |key: &Key| {
-        let (scope, service) = named.service.rsplit_once('/').map_or((None, named.service.as_str()), |(ns, name)| (Some(ns), name));
-        key.service.as_str() == named.service
-            || (key.service.as_str() == service && scope.is_some() && key.scope.last().map(Raw::as_str) == scope)
-    };
-    let mut found: Vec<Rollout> = rollouts.into_iter().filter(|r| is_meant(&r.key)).collect();
+    let mut found: Vec<Rollout> = rollouts.into_iter().filter(|r| named.means(&r.key)).collect();
     let one_target = found.windows(2).all(|pair| matches!(pair, [a, b] if a.key.target == b.key.target));
     if found.len() > 1 && one_target {
         let names: Vec<String> = found.iter().map(|r| format!("{}/{}", scope(r), r.key.service.text())).collect();

@@ -351,3 +351,25 @@ fn a_cluster_is_judged_from_a_metrics_backend_that_its_target_names() {
     refused("signal = \"errors\"", "signal = \"restarts\"", "so nothing could judge this gate");
     refused("preset = \"istio\"", "preset = \"isto\"", "did you mean `istio`?");
 }
+
+/// What belongs to a rollout that is named is watched too, however it is named.
+#[test]
+fn get_watch_looks_at_what_belongs_to_the_rollout_that_is_named() {
+    use std::io::{BufRead, BufReader};
+    let home = Home::new(story(), still());
+    let mut command = Command::new(CUTOVER);
+    command.args(["get", "shop/web", "--context", "shop", "--watch", "-o", "json"]);
+    command.env_clear().env("HOME", home.dir.path()).env("PATH", "/usr/bin:/bin").stdout(std::process::Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let document: Value = serde_json::from_str(&line).unwrap();
+    assert_eq!(document["rollouts"][0]["service"], json!("web"), "{line}");
+    let end = Instant::now() + Duration::from_secs(20);
+    while !home.server.log().iter().any(|r| r.path.contains("/pods")) {
+        assert!(Instant::now() < end, "pods were never asked for");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
