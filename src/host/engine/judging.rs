@@ -56,7 +56,7 @@ impl Engine {
         }
     }
 
-    /// Counts what each version served, once a minute, into a state that is about to be written.
+    /// Counts what each version served, once a minute and at the end of its bake, into a state that is about to be written.
     pub(super) fn tell_served(&mut self, next: &mut HostState, now: Time, uptime: Duration) {
         for (name, service) in &mut self.services {
             let Some(life) = next.services.get_mut(name).map(|s| &mut s.life) else { continue };
@@ -66,9 +66,12 @@ impl Engine {
                 continue;
             };
             let meter = service.proxy.meter(&pool);
-            let due = service.served.due(&pool, &meter, uptime);
-            if let Some(Amount { requests, errors, elapsed }) = due {
-                life.served(&version, requests, errors, elapsed, now);
+            if life.fails() {
+                service.served.fails(uptime);
+            }
+            let due = service.served.due(&pool, &meter, life.bake_left(), uptime);
+            if let Some(Amount { requests, errors, elapsed, clean }) = due {
+                life.served(&version, (requests, errors), elapsed, clean, now);
             }
             service.served.follow(Some((&pool, &meter)), due.is_some(), uptime);
         }
