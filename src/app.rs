@@ -17,7 +17,6 @@ pub mod palette;
 mod preview;
 pub mod state;
 pub mod update;
-pub mod urgency;
 
 #[cfg(test)]
 pub(crate) mod tests;

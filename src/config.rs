@@ -20,7 +20,7 @@ mod schema;
 mod tests;
 
 pub use env::{Env, secret};
-pub use metrics::{AuthConfig, HeaderConfig, MetricsConfig, MetricsKind, PRESETS, QueryConfig, TlsConfig};
+pub use metrics::{AuthConfig, HeaderConfig, MetricsConfig, MetricsKind, QueryConfig, TlsConfig};
 pub use parse::{Places, nearest, parse, parse_beside};
 pub use paths::{PathError, Paths, check_private, default_socket, private_dir};
 pub use print::render;

@@ -146,8 +146,10 @@ impl Console {
 
     /// Tells the targets what is open, when that is another one.
     fn focus(&mut self) {
-        if self.focus != self.state.shared.open {
-            self.focus.clone_from(&self.state.shared.open);
+        // On the fleet's screen a row is chosen, not open.
+        let open = self.state.shared.open.as_ref().filter(|_| self.state.view != View::Fleet);
+        if self.focus.as_ref() != open {
+            self.focus = open.cloned();
             self.places.focus(self.focus.as_ref());
         }
     }

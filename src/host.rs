@@ -16,6 +16,7 @@ pub mod guests;
 pub mod instances;
 pub mod lamp;
 pub mod measure;
+pub mod measured;
 pub mod meter;
 pub mod preflight;
 pub mod prometheus;

@@ -36,6 +36,7 @@ pub mod run;
 mod say;
 pub mod sequential;
 pub mod split;
+mod told;
 mod words;
 
 pub use ledger::{Ledger, Look, SPLIT};

@@ -15,6 +15,9 @@
 //! ([`conductor`]); the console reaches it over its control API like any other runtime
 //! ([`runtime`]), so the demo goes the same way as production, and closing the console changes nothing.
 //!
+//! What is judged is measured by the host itself or by a metrics backend ([`metrics`]); a runtime without
+//! a judge of ours, such as a cluster's, is wrapped by [`observe`], which advises and conducts nothing.
+//!
 //! Everything that decides (`model`, `judge`, `conductor`, `app`) is pure: time, randomness, keys,
 //! network and environment are arguments.
 

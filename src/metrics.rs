@@ -10,6 +10,7 @@
 //! A backend is only asked. It never waits and asks again by itself, and what it cannot answer is a
 //! [`Trouble`], never a number.
 
+pub mod alerts;
 pub mod check;
 pub mod counting;
 pub mod feed;

@@ -23,7 +23,7 @@ pub use compared::values;
 
 use crate::{
     clock::Clock,
-    metrics::{Metrics, feed::Pace, preset::Queries, template::Variables},
+    metrics::{Metrics, alerts::Board, feed::Pace, preset::Queries, template::Variables},
     model::{
         action::{Observation, Outcome, Plan, Refusal},
         delta::Delta,
@@ -42,7 +42,7 @@ use tokio::{
     sync::{mpsc, watch::Sender},
     time::timeout,
 };
-use watch::Desk;
+use watch::{Asks, Desk};
 
 /// Deltas that wait to be taken.
 const DELTAS: usize = 256;
@@ -61,6 +61,8 @@ pub struct How {
     pub pace: Pace,
     /// What the configuration fills into queries, before what a rollout itself says.
     pub variables: Variables,
+    /// An alert is about a rollout when one of these labels has its name.
+    pub alert_labels: Vec<String>,
 }
 
 impl How {
@@ -72,7 +74,11 @@ impl How {
             // Every other key has a default.
             toml::from_str::<GateSpec>(&format!("name = \"{signal}\"\nsignal = \"{signal}\"\non_fail = \"advise\"")).ok()
         });
-        usual.filter(|gate| queries.can_judge(gate).is_ok()).collect()
+        let has = |gate: &GateSpec| {
+            let (hits, of) = queries.needs(gate);
+            queries.get(hits).is_some() && queries.get(of).is_some() && queries.can_judge(gate).is_ok()
+        };
+        usual.filter(has).collect()
     }
 
     /// The same, with gates that advise: nothing here acts by itself.
@@ -90,6 +96,7 @@ pub struct Observed<R, M> {
     inner: R,
     backend: M,
     how: Arc<How>,
+    board: Arc<Board>,
     clock: Arc<dyn Clock>,
     open: Sender<Option<Key>>,
 }
@@ -98,7 +105,8 @@ impl<R: Runtime, M: Metrics + Clone> Observed<R, M> {
     /// Nothing is asked before somebody looks.
     #[must_use]
     pub fn new(inner: R, backend: M, how: How, clock: Arc<dyn Clock>) -> Self {
-        Self { inner, backend, how: Arc::new(how.advising()), clock, open: Sender::new(None) }
+        let board = Arc::new(Board::new(how.alert_labels.clone()));
+        Self { inner, backend, how: Arc::new(how.advising()), board, clock, open: Sender::new(None) }
     }
 
     /// The runtime itself.
@@ -115,6 +123,10 @@ impl<R: Runtime, M: Metrics + Clone> Observed<R, M> {
             let mut judged = Judged::new(&rollout, pace, &self.how, self.clock.now());
             // Asked at once, so its age is the youngest there is: as one looks at an open rollout.
             let _ = timeout(PATIENCE, judged.catch_up(&self.backend, &*self.clock)).await;
+            let fired = timeout(PATIENCE, self.board.firing(&self.backend, self.clock.uptime(), pace.every)).await;
+            if let Ok(fired) = fired {
+                judged.take_alerts(&fired, &self.board, self.clock.now());
+            }
             judged.judge(&self.how, self.clock.now());
             judged.decorate(rollout, self.clock.now())
         });
@@ -126,7 +138,8 @@ impl<R: Runtime, M: Metrics + Clone> Runtime for Observed<R, M> {
     fn watch(&self) -> impl Stream<Item = Result<Delta, Fault>> + Send + 'static {
         let (out, deltas) = mpsc::channel(DELTAS);
         let silent = self.inner.policy().stale;
-        let desk = Desk::new(self.backend.clone(), Arc::clone(&self.how), Arc::clone(&self.clock), self.open.subscribe(), silent);
+        let asks = Asks { backend: self.backend.clone(), board: Arc::clone(&self.board), clock: Arc::clone(&self.clock) };
+        let desk = Desk::new(asks, Arc::clone(&self.how), self.open.subscribe(), silent);
         let ended = stream::once(desk.run(self.inner.watch().boxed(), out)).map(Err);
         let told = stream::unfold(deltas, |mut deltas| async move { deltas.recv().await.map(|delta| (Ok(delta), deltas)) });
         stream::select(told, ended)

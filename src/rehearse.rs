@@ -186,7 +186,7 @@ const fn hold(does: OnFail) -> OnFail {
 /// What was stored was measured: whether it would have been fresh at the time is not played.
 fn fresh() -> Look {
     let sensor = Sensor { name: "stored samples".into(), arm: Arm::Both, state: SensorState::Fresh, age: None, required: true };
-    Look { sensors: vec![sensor], queries: Vec::new() }
+    Look { sensors: vec![sensor], ..Look::default() }
 }
 
 /// What happens when a gate of several fails: those that act; where none acts, those that advise.

@@ -35,10 +35,12 @@ pub trait Runtime: Send + Sync + 'static {
     /// Sends a plan. One whose answer was lost is [`Outcome::Unknown`]: it is not sent again.
     fn apply(&self, plan: &Plan) -> impl Future<Output = Outcome> + Send;
 
-    /// What became of an action whose answer was lost; `None` if the target has never heard of it.
+    /// What became of an action whose answer was lost. `None` says that the target has never heard of it:
+    /// that nothing happened. Whoever sends actions to a target that keeps no record of them cannot say
+    /// that, and answers a fault.
     ///
     /// # Errors
-    /// When the target cannot be asked.
+    /// When the target cannot be asked, or remembers no actions that it was sent.
     fn resolve(&self, id: &ActionId) -> impl Future<Output = Result<Option<ActionRecord>, Fault>> + Send;
 
     /// Whether an accepted plan is true now. Pure.

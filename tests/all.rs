@@ -23,6 +23,7 @@ mod host;
 mod instances;
 mod journal;
 mod json;
+mod measured;
 mod metrics;
 mod presets;
 mod proxy;

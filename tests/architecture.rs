@@ -6,7 +6,7 @@ use std::{
 };
 
 /// What a room may `use` of the crate, besides itself. Rooms that are not named may use everything.
-const MAY_USE: [(&str, &[&str]); 15] = [
+const MAY_USE: [(&str, &[&str]); 16] = [
     ("model", &[]),
     ("helper", &["model"]),
     ("cause", &[]),
@@ -18,10 +18,11 @@ const MAY_USE: [(&str, &[&str]); 15] = [
     ("runtime", &["model", "clock", "tls", "helper", "cause"]),
     ("metrics", &["model", "clock", "tls", "helper", "cause"]),
     ("rehearse", &["model", "judge", "metrics"]),
+    ("observe", &["model", "judge", "metrics", "runtime", "clock"]),
     ("app", &["model", "judge", "journal", "runtime", "panel", "ui"]),
     ("panel", &["app", "model", "ui"]),
     ("screen", &["app", "panel", "ui", "model", "runtime"]),
-    ("host", &["model", "judge", "conductor", "artifact", "journal", "clock", "watchdog"]),
+    ("host", &["model", "judge", "conductor", "artifact", "journal", "metrics", "clock", "watchdog"]),
 ];
 
 /// Rooms that decide: no I/O, no runtime, no terminal, no clock.

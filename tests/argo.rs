@@ -4,7 +4,7 @@ mod access;
 mod counts;
 mod faults;
 mod program;
-mod recorded;
+pub mod recorded;
 mod replaying;
 mod rig;
 mod tls;

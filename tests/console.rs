@@ -7,6 +7,7 @@ mod idle;
 mod keys;
 mod looking;
 mod picture;
+mod presence;
 mod record;
 mod story;
 mod verbs;

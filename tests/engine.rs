@@ -4,6 +4,7 @@
 mod access;
 mod api;
 mod availability;
+mod baking;
 mod config;
 mod crash;
 mod deploys;

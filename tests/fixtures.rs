@@ -53,7 +53,14 @@ pub fn version(label: &str, short: &str, config: u8) -> Version {
         id: VersionId::new(format!("{short}-{config}")),
         label: label.into(),
         revision: None,
-        parts: vec![Part { container: "".into(), declared: Artifact::Digest(digest(short)), running: Some(digest(short)), differs: false }],
+        parts: vec![Part {
+            container: "".into(),
+            declared: Artifact::Digest(digest(short)),
+            running: Some(digest(short)),
+            differs: false,
+            checked: None,
+            wrong: None,
+        }],
         config: Some(Digest::from_array([config; 32])),
         back_unsafe: None,
     }
@@ -89,7 +96,7 @@ pub fn track(role: Role, version: Version, weight: Weight, ready: u32, desired: 
         role,
         slot: None,
         version,
-        pools: vec![Pool { name: "".into(), desired, ready, restarts: 0, instances: Vec::new() }],
+        pools: vec![Pool { desired, ready, ..Pool::default() }],
         share: Share {
             declared: Some(weight.into()),
             programmed: Some(weight.into()),
@@ -236,6 +243,7 @@ pub fn healthy() -> (Rollout, Pasts) {
         versions: Vec::new(),
         present: Vec::new(),
         analyses: Vec::new(),
+        experiments: Vec::new(),
         owner: None,
         marks: Vec::new(),
         names: BTreeMap::new(),

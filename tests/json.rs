@@ -305,7 +305,8 @@ fn what_is_printed_follows_the_schema_that_is_printed() {
     host.ok(&["revert", "web"]);
     follows("reverted");
 
-    // The table says first what waits for whom.
+    // The table says first what waits for whom. Until the way back is proven it is not over, as in the fleet.
+    host.until("SAFE", |r| host.get("/").0 == 200 && r.proof.as_ref().is_some_and(|p| p.safe_since.is_some()));
     let table = host.ok(&["get"]);
     assert!(table.starts_with("STATE") && table.lines().nth(1).is_some_and(|l| l.starts_with("healthy since ")), "{table}");
     let unknown = host.verb(&["get", "web@9"]);

@@ -1,6 +1,9 @@
 //! Every story of the demo, told without a terminal: real hosts, real requests, and its expected end.
 
-use crate::support::host::{CUTOVER, marked};
+use crate::support::{
+    host::{CUTOVER, marked},
+    need,
+};
 use std::{
     fs,
     process::{Command, Output, Stdio},
@@ -158,4 +161,26 @@ fn a_killed_demo_is_tidied_up_by_what_it_left() {
     child.kill().unwrap();
     child.wait().unwrap();
     until("gone", &|| marked(&marker).is_empty() && fs::read_dir(dir.path()).unwrap().next().is_none());
+}
+
+#[test]
+fn judged_by_a_prometheus_the_story_ends_the_same_and_leaves_nothing() {
+    if !need("prometheus") {
+        return;
+    }
+    let dir = tempfile::Builder::new().prefix("cutover-test-").tempdir().unwrap();
+    let told = cutover(dir.path(), &["demo", "--scenario", "errors", "--headless", "--prometheus", "--speed", "3", "--for", "3m"]);
+    assert!(told.status.success() && text(&told.stdout).contains(": as expected: "), "{}\n{}", told.status, end(&told));
+    let files: Vec<_> = fs::read_dir(dir.path()).unwrap().flatten().map(|e| e.path()).collect();
+    let living = marked(dir.path().to_str().unwrap());
+    assert!(files.is_empty() && living.is_empty(), "{files:?} and {living:?}");
+}
+
+#[test]
+fn without_a_prometheus_there_is_one_line() {
+    let dir = tempfile::tempdir().unwrap();
+    let told = Command::new(CUTOVER).args(["demo", "--headless", "--prometheus"]).env("PATH", dir.path()).output().unwrap();
+    assert_eq!(told.status.code(), Some(2));
+    let said = text(&told.stderr);
+    assert!(said.lines().count() == 1 && said.contains("no `prometheus` in PATH: apt install prometheus"), "{said}");
 }

@@ -1,5 +1,6 @@
 //! Whole screens with their styles, and what must hold of every screen.
 
+mod argo;
 mod fleet;
 mod panels;
 mod stories;
@@ -127,7 +128,11 @@ fn picture(buf: &Buffer) -> String {
 }
 
 fn shoot(name: &str, state: &State, (width, height): (u16, u16)) {
-    insta::assert_snapshot!(format!("{name}_{width}x{height}"), picture(&paint(state, width, height)));
+    keep(name, &paint(state, width, height));
+}
+
+fn keep(name: &str, buf: &Buffer) {
+    insta::assert_snapshot!(format!("{name}_{}x{}", buf.area.width, buf.area.height), picture(buf));
 }
 
 const NARROW: (u16, u16) = (80, 24);

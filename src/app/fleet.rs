@@ -8,10 +8,13 @@
 use super::{
     msg::Planner,
     state::{KeyPress, Overlay, State, View},
-    urgency::{Rank, Urgency, rank},
 };
 use crate::{
-    model::{ident::Key, time::Time},
+    model::{
+        ident::Key,
+        time::Time,
+        urgency::{Urgency, Urgent, urgency},
+    },
     panel::rows::Filter,
 };
 use std::{
@@ -35,8 +38,8 @@ pub fn room(lines: u16) -> usize {
 #[derive(Clone, PartialEq, Debug, Default)]
 pub struct Fleet {
     /// Every rollout in its true order.
-    order: Vec<(Rank, Arc<Key>)>,
-    ranks: BTreeMap<Arc<Key>, Rank>,
+    order: Vec<(Urgency, Arc<Key>)>,
+    ranks: BTreeMap<Arc<Key>, Urgency>,
     /// What is shown, in the order it is shown.
     shown: Vec<Arc<Key>>,
     /// The first row that is on the screen.
@@ -66,14 +69,14 @@ impl Fleet {
 
     /// How many rollouts have this urgency, whatever is filtered.
     #[must_use]
-    pub fn count(&self, urgency: Urgency) -> usize {
-        let up_to = |wanted: fn(Urgency, Urgency) -> bool| self.order.partition_point(|(r, _)| wanted(r.urgency, urgency));
+    pub fn count(&self, urgent: Urgent) -> usize {
+        let up_to = |wanted: fn(Urgent, Urgent) -> bool| self.order.partition_point(|(r, _)| wanted(r.how, urgent));
         up_to(|is, of| is <= of) - up_to(|is, of| is < of)
     }
 
     /// The rank of a rollout.
     #[must_use]
-    pub fn rank(&self, key: &Key) -> Option<Rank> {
+    pub fn rank(&self, key: &Key) -> Option<Urgency> {
         self.ranks.get(key).copied()
     }
 
@@ -90,7 +93,7 @@ impl Fleet {
     }
 
     /// Puts a rollout where it belongs; `None` takes it out. True when that moved anything.
-    fn place(&mut self, key: &Key, rank: Option<Rank>) -> bool {
+    fn place(&mut self, key: &Key, rank: Option<Urgency>) -> bool {
         let old = self.ranks.get_key_value(key).map(|(key, rank)| (*rank, Arc::clone(key)));
         if old.as_ref().map(|(rank, _)| *rank) == rank {
             return false;
@@ -137,7 +140,7 @@ impl State {
     pub(super) fn place(&mut self, touched: &[Key]) -> bool {
         let mut moved = false;
         for key in touched {
-            let now = self.shared.rollouts.get(key).map(|w| rank(&w.rollout, self.silent_since(key)));
+            let now = self.shared.rollouts.get(key).map(|w| urgency(&w.rollout, self.silent_since(key)));
             moved |= self.fleet.place(key, now);
         }
         moved
@@ -147,7 +150,7 @@ impl State {
     pub(super) fn place_all(&mut self) {
         let mut moved = Vec::new();
         for (key, watched) in &self.shared.rollouts {
-            let now = rank(&watched.rollout, self.shared.silent(watched).map(|_| watched.heard));
+            let now = urgency(&watched.rollout, self.shared.silent(watched).map(|_| watched.heard));
             if self.fleet.rank(key) != Some(now) {
                 moved.push(key.clone());
             }
@@ -220,7 +223,7 @@ impl State {
         let r = &w.rollout;
         let named = std::iter::once(&key.target.0).chain(&key.scope).chain([&key.service]).map(|raw| raw.text().to_string());
         let labels = r.tracks.iter().map(|t| t.version.label.to_string());
-        let state = self.fleet.rank(key).map(|rank| rank.urgency.word().to_owned());
+        let state = self.fleet.rank(key).map(|rank| rank.how.word().to_owned());
         let frozen = r.frozen.as_ref().map(|_| "frozen".to_owned());
         let words = [r.strategy.word().to_owned(), r.phase.word().to_owned()];
         let all: Vec<String> = named.chain(labels).chain(state).chain(frozen).chain(words).collect();

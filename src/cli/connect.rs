@@ -23,7 +23,7 @@ use crate::{
             ArgoRuntime,
             connect::{Settings, proxy::Proxies},
         },
-        host::{HostRuntime, Refused},
+        host::{HostRuntime, Refused, seat::Seat},
         supervise::Policy,
     },
 };
@@ -100,6 +100,17 @@ impl Target {
                 })
             }
         }
+    }
+
+    /// A client that other consoles are told of, where the runtime knows consoles.
+    ///
+    /// # Errors
+    /// See [`Self::client`].
+    pub fn console(&self, console: &str, name: Option<&str>) -> Result<Client, Exit> {
+        Ok(match self.client()? {
+            Client::Host(host) => Client::Host(Box::new(host.seated(Seat::new(Raw::new(console), name.map(Text::clean))))),
+            other => other,
+        })
     }
 
     /// The host it is.
@@ -291,7 +302,8 @@ fn measured(target: &TargetConfig) -> Option<Box<Measured>> {
     let metrics = target.metrics.as_ref()?;
     let (server, queries) = (metrics.prometheus()?, metrics.queries().ok()?);
     let gates = if target.gates.is_empty() { How::usual_gates(&queries) } else { target.gates.clone() };
-    let how = How { gates, queries, pace: metrics.pace(), variables: metrics.variables.clone() };
+    let how =
+        How { gates, queries, pace: metrics.pace(), variables: metrics.variables.clone(), alert_labels: metrics.alert_labels.clone() };
     Some(Box::new(Measured { server, how }))
 }
 
@@ -352,6 +364,16 @@ pub struct Named {
     pub service: String,
     /// The run it must be, if one is named.
     pub run: Option<String>,
+}
+
+impl Named {
+    /// Whether this rollout is called so: by its service, or with its namespace before it.
+    #[must_use]
+    pub fn means(&self, key: &Key) -> bool {
+        let (scope, service) = self.service.rsplit_once('/').map_or((None, self.service.as_str()), |(ns, name)| (Some(ns), name));
+        key.service.as_str() == self.service
+            || (key.service.as_str() == service && scope.is_some() && key.scope.last().map(Raw::as_str) == scope)
+    }
 }
 
 impl std::str::FromStr for Named {
@@ -430,13 +452,7 @@ pub fn now() -> Time {
 pub fn pick(seen: Seen, named: &Named) -> Result<Rollout, Exit> {
     let Seen { rollouts, mut silent, .. } = seen;
     let nearest = rollouts.iter().map(|r| r.key.service.text().to_string()).min_by_key(|name| strsim::osa_distance(name, &named.service));
-    // As it is called, or with its namespace before it.
-    let is_meant = |key: &Key| {
-        let (scope, service) = named.service.rsplit_once('/').map_or((None, named.service.as_str()), |(ns, name)| (Some(ns), name));
-        key.service.as_str() == named.service
-            || (key.service.as_str() == service && scope.is_some() && key.scope.last().map(Raw::as_str) == scope)
-    };
-    let mut found: Vec<Rollout> = rollouts.into_iter().filter(|r| is_meant(&r.key)).collect();
+    let mut found: Vec<Rollout> = rollouts.into_iter().filter(|r| named.means(&r.key)).collect();
     let one_target = found.windows(2).all(|pair| matches!(pair, [a, b] if a.key.target == b.key.target));
     if found.len() > 1 && one_target {
         let names: Vec<String> = found.iter().map(|r| format!("{}/{}", scope(r), r.key.service.text())).collect();

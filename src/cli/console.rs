@@ -76,8 +76,10 @@ pub fn run(cx: &Context, start: Start) -> Result<(), Exit> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
     let journal = ledger(&loaded.paths.journal, &clock);
     let intents = Intents::default();
+    let random: u64 = rand::random();
+    let ids = format!("{}-{random:016x}", cx.env.user.as_deref().unwrap_or("console"));
     let place = |target: &connect::Target| {
-        let client = target.client()?;
+        let client = target.console(&ids, cx.env.user.as_deref())?;
         Ok(Place {
             target: target.id.clone(),
             name: client.place().clone(),
@@ -85,12 +87,11 @@ pub fn run(cx: &Context, start: Start) -> Result<(), Exit> {
         })
     };
     let places = targets.iter().map(place).collect::<Result<Vec<Place>, Exit>>()?;
-    let random: u64 = rand::random();
     let mut program = Console::new(Setup {
         look,
         keymap,
         name: cx.env.user.as_deref().map(Into::into),
-        ids: format!("{}-{random:016x}", cx.env.user.as_deref().unwrap_or("console")),
+        ids: ids.clone(),
         read_only: cx.global.read_only || targets.iter().all(|t| t.read_only),
         open: match &start {
             Start::Configured | Start::Saying(_) => None,

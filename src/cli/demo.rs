@@ -8,6 +8,7 @@ mod headless;
 pub mod load;
 pub mod sample;
 mod scenario;
+mod scraper;
 mod stage;
 mod tidy;
 
@@ -34,6 +35,9 @@ pub struct DemoArgs {
     /// Makes pauses and faults this many times faster, 0.1 to 10.
     #[arg(long, default_value_t = 1.0, value_parser = speed)]
     speed: f64,
+    /// Judge by a Prometheus that scrapes the demo's host, as in production; it must be installed.
+    #[arg(long)]
+    prometheus: bool,
     /// Print the same life as lines instead of opening the console; 1 if it does not end as expected.
     #[arg(long)]
     headless: bool,
@@ -58,10 +62,13 @@ pub fn run(args: &DemoArgs, cx: &Context) -> Result<(), Exit> {
     if !args.headless {
         console::needs_terminal()?;
     }
+    if args.prometheus {
+        scraper::look_for().map_err(Exit::usage)?;
+    }
     let clock = SystemClock::start();
     let versions: usize = scenario.parts.values().map(|part| part.versions.len()).sum();
     say(&format!("demo `{}`: {}\nsealing {versions} versions, starting a host and its traffic ...", args.scenario, scenario.about));
-    let stage = Stage::set(&scenario, args.seed, cx).map_err(Exit::failed)?;
+    let stage = Stage::set(&scenario, args.seed, args.prometheus, cx).map_err(Exit::failed)?;
     say(&format!("ready after {:.1} s", clock.uptime().as_secs_f64()));
     if args.headless {
         let done = exit::block_on(headless::tell(&scenario, &stage, args.span))?;

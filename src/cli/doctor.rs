@@ -6,6 +6,7 @@
 mod clock;
 mod directories;
 mod isolation;
+mod metrics;
 mod rollouts;
 mod services;
 mod settings;
@@ -32,12 +33,13 @@ pub struct DoctorArgs {
     pub output: Output,
 }
 
-/// What is looked at, in this order. A metrics backend has its place after the targets.
-const SUBJECTS: [(&str, Look); 7] = [
+/// What is looked at, in this order.
+const SUBJECTS: [(&str, Look); 8] = [
     ("config", settings::look),
     ("directories", directories::look),
     ("isolation", isolation::look),
     ("targets", targets::look),
+    ("metrics", metrics::look),
     ("services", services::look),
     ("rollouts", rollouts::look),
     ("clock", clock::look),

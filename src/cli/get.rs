@@ -90,5 +90,5 @@ pub fn print_schema(out: &mut impl Write) -> Result<(), Exit> {
 
 /// The most urgent first, then by name.
 fn sort(rollouts: &mut [Rollout]) {
-    rollouts.sort_by_cached_key(|r| (urgency(r, false), r.key.clone()));
+    rollouts.sort_by_cached_key(|r| (urgency(r, None), r.key.clone()));
 }

@@ -3,14 +3,17 @@
 use super::{Context, exit::Exit, pipe};
 use crate::{
     clock::{Clock, SystemClock},
-    config::{self, Env},
+    config::{self, Env, Origin},
     host::{
         api::Access,
         deploy::Reload,
         instances::{self, InstanceSettings},
+        measured::Backend,
         serve::{self, Settings},
     },
+    metrics::{alerts::Board, prometheus::Prometheus},
     model::{digest::Digest, text::Text},
+    tls,
 };
 use std::{
     io::Write,
@@ -104,6 +107,7 @@ fn settings(cx: &Context) -> Result<Settings, Exit> {
         // Chosen by us: below a temporary directory anybody could have made it.
         config::private_dir(dir, cx.env.uid).map_err(Exit::usage)?;
     }
+    let backend = backend(&loaded)?;
     let (paths, host) = (loaded.paths, loaded.config.host);
     let access = Access::new(cx.env.uid, &host.allow_users, host.allow_group.as_deref(), &host.read_users).map_err(Exit::usage)?;
     Ok(Settings {
@@ -118,9 +122,30 @@ fn settings(cx: &Context) -> Result<Settings, Exit> {
         state_dir: paths.state,
         store_dir: paths.store,
         journal: paths.journal,
+        backend,
         metrics_listen: host.metrics_listen,
         verify_rate: host.verify_rate,
     })
+}
+
+/// What measures the services, when that is not the proxy itself.
+fn backend(loaded: &config::Loaded) -> Result<Option<Backend>, Exit> {
+    let metrics = &loaded.config.metrics;
+    let Some(settings) = metrics.prometheus() else { return Ok(None) };
+    tls::ready();
+    let line = |name: &String| match loaded.origins.of(&format!("metrics.query.{name}")) {
+        Origin::File { line } => Some((name.clone(), line)),
+        _ => None,
+    };
+    Ok(Some(Backend {
+        client: Prometheus::new(settings, Arc::new(SystemClock::start())),
+        queries: metrics.queries().map_err(Exit::usage)?,
+        preset: metrics.preset.clone(),
+        pace: metrics.pace(),
+        variables: metrics.variables.clone(),
+        lines: metrics.query.keys().filter_map(line).collect(),
+        board: Board::new(metrics.alert_labels.clone()),
+    }))
 }
 
 fn reload(path: Option<PathBuf>, env: Env) -> Reload {

@@ -20,16 +20,17 @@ use crate::{
         preset::Queries,
         prometheus::Prometheus,
         recording::Recorded,
-        template::Variables,
+        template::{self, Variables},
     },
     model::{
-        spec::{GateSpec, ServiceSpec},
+        spec::{GateSignal, GateSpec, ServiceSpec},
         time::Time,
     },
     observe::How,
     rehearse::plan::{self, Leg},
 };
 use std::{
+    collections::BTreeSet,
     fs::File,
     io::{BufReader, IsTerminal, Write},
     path::Path,
@@ -88,6 +89,8 @@ struct Setting<'a> {
     metrics: &'a MetricsConfig,
     queries: Queries,
     gates: Vec<GateSpec>,
+    /// Gates over alerts.
+    left_out: Vec<GateSpec>,
     legs: Vec<Leg>,
     look_back: Duration,
 }
@@ -116,7 +119,7 @@ impl<'a> Setting<'a> {
         })?;
         let queries = metrics.queries().map_err(Exit::usage)?;
         let gates = if target.gates.is_empty() { How::usual_gates(&queries) } else { target.gates.clone() };
-        Ok(Self { metrics, queries, gates, legs: plan::usual(), look_back: Duration::ZERO })
+        Ok(Self { metrics, queries, gates, left_out: Vec::new(), legs: plan::usual(), look_back: Duration::ZERO })
     }
 
     fn of_host(metrics: &'a MetricsConfig, service: Option<&ServiceSpec>, name: &str) -> Result<Self, Exit> {
@@ -128,7 +131,7 @@ impl<'a> Setting<'a> {
             none if none.is_empty() => plan::usual(),
             legs => legs,
         };
-        Ok(Self { metrics, queries, gates: service.gates.clone(), legs, look_back: WATCHED })
+        Ok(Self { metrics, queries, gates: service.gates.clone(), left_out: Vec::new(), legs, look_back: WATCHED })
     }
 
     /// These gates instead, where there are some.
@@ -136,6 +139,10 @@ impl<'a> Setting<'a> {
         if let Some(gates) = gates {
             self.gates = gates.to_vec();
         }
+        // What fired then is not asked: a gate over alerts has no part in the lines of the others.
+        let (alerts, counted) = self.gates.into_iter().partition(|g| g.signal == GateSignal::Alerts);
+        self.gates = counted;
+        self.left_out = alerts;
         if self.gates.is_empty() { Err(Exit::usage("there is no gate to look at: add one to the configuration")) } else { Ok(self) }
     }
 
@@ -162,6 +169,31 @@ impl<'a> Setting<'a> {
     ) -> Result<History, Exit> {
         let reader = Reader::new(&self.queries, &self.gates, self.pace(), values, is_candidate, span).map_err(Exit::usage)?;
         history::read(reader, backend, |part| told.say("reading", part)).await.map_err(Exit::unreachable)
+    }
+}
+
+/// What is filled into the queries of a version that is only named. What a configuration says goes before
+/// what is known, and what is said of this version before both.
+fn values(service: &str, namespace: Option<&str>, version: Variables, configured: &Variables) -> Variables {
+    let mut values: Variables =
+        ["service", "stable_service", "canary_service", "ingress"].map(|n| (n.to_owned(), service.to_owned())).into();
+    values.extend(namespace.map(|namespace| ("namespace".to_owned(), namespace.to_owned())));
+    values.extend(configured.clone());
+    values.extend(version);
+    values
+}
+
+/// A version that has one name, by whatever queries tell versions apart.
+fn version(name: &str) -> Variables {
+    ["version", "pod_hash", template::LABEL].map(|n| (n.to_owned(), name.to_owned())).into()
+}
+
+/// Says which gates are not played.
+fn tell_left_out<'a>(gates: impl IntoIterator<Item = &'a GateSpec>) {
+    let names: BTreeSet<String> = gates.into_iter().map(|g| g.name.text().to_string()).collect();
+    if !names.is_empty() {
+        let names: Vec<String> = names.into_iter().collect();
+        let _ = writeln!(std::io::stderr().lock(), "cutover: left out, since past alerts are not read: {}", names.join(", "));
     }
 }
 

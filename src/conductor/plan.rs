@@ -187,7 +187,7 @@ impl Run {
 
     /// The gates whose verdict decides; the others are only shown.
     pub(super) fn deciding(&self) -> impl Iterator<Item = &GateSpec> {
-        self.candidate.spec.gates.iter().filter(|g| g.on_fail != OnFail::Advise)
+        self.candidate.spec.gates.iter().filter(|g| g.on_fail() != OnFail::Advise)
     }
 
     /// `step 3 of 7`, counted from 1 as people count.

@@ -4,8 +4,10 @@
 //! A version **bakes** from the moment it has all the traffic: its gates go on being judged, and it is
 //! good once it has served for [`ServiceSpec::bake`](crate::model::spec::ServiceSpec::bake) without one
 //! that failed. Time is what the host measured ([`Life::served`]), never the difference of two wall
-//! clocks, so a clock that is set makes nothing good. A gate that fails starts the baking anew; it moves
-//! traffic by itself only where its owner asked for that and the version before is still warm.
+//! clocks, so a clock that is set makes nothing good. A gate that still waits for requests keeps no
+//! version from being good: a quiet service would never have one. A gate that fails starts the baking
+//! anew; it moves traffic by itself only where its owner asked for that and the version before is still
+//! warm.
 
 use super::{
     Note,
@@ -103,21 +105,22 @@ impl Life {
     }
 
     /// Counts what a version served in a length of time, as the host's own clock measured it: requests,
-    /// and of them those that failed. It counts only for a version that has all the traffic; the caller
+    /// and of them those that failed; `clean` is the end of that time in which no gate was failing, which
+    /// is what counts for its bake. It counts only for a version that has all the traffic; the caller
     /// need not know which. Nothing moves by it; [`Life::advance`] draws the conclusions.
-    pub fn served(&mut self, version: &VersionId, requests: u64, errors: u64, elapsed: Duration, now: Time) {
+    pub fn served(&mut self, version: &VersionId, (requests, errors): (u64, u64), elapsed: Duration, clean: Duration, now: Time) {
         let all = self.stable.as_ref().is_some_and(|s| s.id == *version) && self.has_all_traffic();
         if !all || elapsed.is_zero() {
             return;
         }
-        let clean = self.run.as_ref().is_none_or(|r| r.bad.is_empty());
+        let fails = self.fails();
         let bake = self.stable.as_ref().map(|s| s.spec.bake).unwrap_or_default();
         let record = self.record_mut(version);
         record.proven = record.proven.saturating_add(elapsed);
         record.requests = record.requests.saturating_add(requests);
         record.errors = record.errors.saturating_add(errors.min(requests));
-        if clean && !record.good {
-            record.baked = record.baked.saturating_add(elapsed).min(bake);
+        if !fails && !record.good {
+            record.baked = record.baked.saturating_add(clean.min(elapsed)).min(bake);
             record.due = Some(after(now, bake.saturating_sub(record.baked)));
         }
     }
@@ -141,6 +144,19 @@ impl Life {
         let over = matches!(run.state, RunState::Completed { .. } | RunState::Reverted { .. });
         let good = self.records.get(&stable.id).is_some_and(|r| r.good);
         (over && !good).then_some((stable, run))
+    }
+
+    /// For how long the version that bakes has to serve yet; `None` while none does.
+    #[must_use]
+    pub fn bake_left(&self) -> Option<Duration> {
+        let (stable, _) = self.baking()?;
+        Some(stable.spec.bake.saturating_sub(self.record(&stable.id).baked))
+    }
+
+    /// Whether a gate of the run fails, also of one that is over and whose version bakes.
+    #[must_use]
+    pub fn fails(&self) -> bool {
+        self.run.as_ref().is_some_and(|r| !r.bad.is_empty())
     }
 
     /// Whose gates are judged now; `None` when nobody's are.

@@ -39,7 +39,7 @@ impl Life {
     /// [`Refusal::AlreadySo`] when the version is stable or is being rolled out already;
     /// [`Refusal::NotNow`] while another run is in progress; [`Refusal::Frozen`].
     pub fn deploy(&mut self, new: NewRun) -> Result<Vec<Note>, Refusal> {
-        self.may_start(&new.candidate)?;
+        self.may_start(&new.candidate, ", or --replace goes back and then deploys")?;
         let what = self.starts_text(&new.id, &new.candidate.label);
         let (by, label) = (new.by.clone(), new.candidate.label.clone());
         let taint = self.record(&new.candidate.id).taint;
@@ -119,7 +119,7 @@ impl Life {
             let can = if can.is_empty() { "none is kept".into() } else { format!("there are {}", can.join(", ")) };
             return not_now(format!("no such version is remembered: {can}"));
         };
-        self.may_start(&older)?;
+        self.may_start(&older, "")?;
         if seen.gone.contains(&older.artifact) {
             return not_now(format!("the artifact of {} is not in the store any more: deploy it from where it is", older.label));
         }
@@ -148,7 +148,8 @@ impl Life {
         Ok(())
     }
 
-    fn may_start(&self, candidate: &Deployed) -> Result<(), Refusal> {
+    /// Whether a run of it may start; `or` is what else can be done while another is in progress.
+    fn may_start(&self, candidate: &Deployed, or: &str) -> Result<(), Refusal> {
         self.not_frozen()?;
         let label = &candidate.label;
         // A re-deploy that does not succeed is no reason to try nothing else.
@@ -161,7 +162,7 @@ impl Life {
                 });
             }
             let why = if run.is_moving() {
-                format!("run {} of {} is in progress: revert or promote it first", run.id.text(), run.candidate.label)
+                format!("run {} of {} is in progress: revert or promote it first{or}", run.id.text(), run.candidate.label)
             } else {
                 format!("run {} is going back: deploy when it is there", run.id.text())
             };

@@ -249,7 +249,7 @@ impl Run {
         if let Some(manual) = &self.manual {
             // The brakes work in a pause too: whoever paused must know.
             let armed =
-                self.candidate.spec.gates.iter().any(|g| g.on_fail == OnFail::Revert) && self.traffic.is_some() && self.from.is_some();
+                self.candidate.spec.gates.iter().any(|g| g.on_fail() == OnFail::Revert) && self.traffic.is_some() && self.from.is_some();
             let armed = if armed { "; gates still go back" } else { "" };
             return Some(next(format!("{}: c resumes{armed}", manual.text()), None, PERSON));
         }

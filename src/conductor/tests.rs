@@ -196,7 +196,7 @@ impl World {
                 id: g.name.clone(),
                 signal: SignalId::Errors,
                 rule: "".into(),
-                on_fail: g.on_fail,
+                on_fail: g.on_fail(),
                 verdict: verdict.clone(),
                 since: self.now,
                 evidence: Some(Evidence { candidate: sample, stable: sample, limit: Some(5.0), since, ..Evidence::default() }),

@@ -4,8 +4,11 @@ mod metrics;
 mod routing;
 mod steps;
 
-use super::{Config, Finding, TargetConfig, TargetKind, parse::Places};
-use crate::model::spec::{GateSignal, GateSpec, OnFail, Probe, SecretSource, ServiceSpec};
+use super::{Config, Finding, MetricsKind, TargetConfig, TargetKind, parse::Places};
+use crate::model::{
+    code::Code,
+    spec::{GateSignal, GateSpec, OnFail, Probe, SecretSource, ServiceSpec},
+};
 use std::{collections::BTreeMap, net::SocketAddr, path::Path, time::Duration};
 
 /// Longer than anything that makes sense, and short enough to be added to any date.
@@ -22,11 +25,15 @@ pub fn check(config: &Config, places: &Places<'_>) -> Vec<Finding> {
     for (i, service) in config.services.iter().enumerate() {
         check.service(&format!("service.{i}"), service);
     }
+    if config.metrics.kind == MetricsKind::Host {
+        check.codes(&config.services);
+    }
     check.names("target", config.targets.iter().map(|t| t.name.as_str()));
     for (i, target) in config.targets.iter().enumerate() {
         check.target(&format!("target.{i}"), target);
     }
     check.metrics("metrics", &config.metrics);
+    check.judged(&config.metrics, &config.services);
     for (command, keys) in &config.keys {
         for key in keys.iter().filter(|key| key.is_empty() || key.chars().any(char::is_control)) {
             check.say(&format!("keys.{command}"), &format!("{key:?} is no key: write for example \"R\", \"ctrl-l\" or \"g g\""));
@@ -221,8 +228,25 @@ impl Check<'_> {
         }
     }
 
+    /// What the host's own proxy cannot count, it must not be asked for: the gate would pass seeing nothing.
+    fn codes(&mut self, services: &[ServiceSpec]) {
+        for (i, service) in services.iter().enumerate() {
+            for (j, gate) in service.gates.iter().enumerate() {
+                if let Some(code) = gate.errors.iter().find(|c| matches!(c, Code::Grpc(_))) {
+                    let what = format!(
+                        "`{code}` is not seen by the host's proxy, which counts HTTP statuses: gRPC codes need another `metrics.kind`"
+                    );
+                    self.say(&format!("service.{i}.gate.{j}.errors"), &what);
+                }
+            }
+        }
+    }
+
     fn gate(&mut self, path: &str, gate: &GateSpec) {
         let share = matches!(gate.signal, GateSignal::Errors | GateSignal::Slow | GateSignal::Timeouts);
+        if gate.signal == GateSignal::Alerts && gate.limit.is_some() {
+            self.say(&format!("{path}.limit"), "alerts have no limit: the gate fails while one fires");
+        }
         if let Some(limit) = gate.limit {
             self.range(&format!("{path}.limit"), "limit", limit, 0.01, if share { 100.0 } else { 1_000_000.0 });
         }

@@ -15,10 +15,6 @@ use crate::{
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
-/// What series may be called after.
-pub const PRESETS: [&str; 9] =
-    ["host", "istio", "envoy", "ingress-nginx", "traefik", "haproxy", "linkerd", "otel-http", "kube-state-metrics"];
-
 /// `[metrics]`: where signals come from. Of a target, the same as `[target.metrics]`.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -27,7 +23,7 @@ pub struct MetricsConfig {
     pub kind: MetricsKind,
     /// Up to where `/api/v1` begins.
     pub url: Option<String>,
-    /// What the series are called: one of [`PRESETS`].
+    /// What the series are called: one of [`crate::metrics::preset::names`].
     pub preset: String,
     /// How often it is asked; at least how often it scrapes.
     #[serde(with = "human")]
@@ -54,6 +50,8 @@ pub struct MetricsConfig {
     pub parameters: BTreeMap<String, String>,
     /// What `{{name}}` in a query is, besides what a rollout itself says.
     pub variables: BTreeMap<String, String>,
+    /// An alert is a service's when one of these labels has its name.
+    pub alert_labels: Vec<String>,
     /// Queries instead of those of the preset, by their names.
     pub query: BTreeMap<String, QueryConfig>,
 }
@@ -75,6 +73,7 @@ impl Default for MetricsConfig {
             tls: None,
             parameters: BTreeMap::new(),
             variables: BTreeMap::new(),
+            alert_labels: ["service", "app", "job", "deployment", "rollout"].map(Into::into).to_vec(),
             query: BTreeMap::new(),
         }
     }
@@ -154,6 +153,15 @@ pub struct Both {
     pub canary: String,
 }
 
+impl From<&QueryConfig> for Written {
+    fn from(query: &QueryConfig) -> Self {
+        match query.clone() {
+            QueryConfig::One(query) => Self::One(query),
+            QueryConfig::Each(Both { stable, canary }) => Self::Pair { stable, canary },
+        }
+    }
+}
+
 impl QueryConfig {
     /// Every text of it, by the key that it stands under.
     pub fn texts(&self) -> impl Iterator<Item = (Option<&'static str>, &str)> {
@@ -166,22 +174,18 @@ impl QueryConfig {
 }
 
 impl MetricsConfig {
-    /// What is asked: the preset's queries with those that are written here.
-    ///
-    /// # Errors
-    /// In a line: a preset or a query that is none.
-    pub fn queries(&self) -> Result<Queries, String> {
-        let written = |query: &QueryConfig| match query {
-            QueryConfig::One(text) => Written::One(text.clone()),
-            QueryConfig::Each(Both { stable, canary }) => Written::Pair { stable: stable.clone(), canary: canary.clone() },
-        };
-        Queries::of(&self.preset, &self.query.iter().map(|(name, query)| (name.clone(), written(query))).collect())
-    }
-
     /// How often it is asked.
     #[must_use]
     pub const fn pace(&self) -> Pace {
         Pace { every: self.every, delay: self.delay }
+    }
+
+    /// What is asked: the preset's queries, and those that stand here instead.
+    ///
+    /// # Errors
+    /// In one line, for what [`super::parse`] refuses.
+    pub fn queries(&self) -> Result<Queries, String> {
+        Queries::of(&self.preset, &self.query.iter().map(|(name, query)| (name.clone(), query.into())).collect())
     }
 
     /// What a client of the server is made of; `None` where no server is asked, and for a URL that

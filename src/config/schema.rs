@@ -2,7 +2,8 @@
 //! every key with its default and is held to the code by tests, so no key can be missing here; the
 //! names that a value may have are asked of the types that read them.
 
-use super::{ColorChoice, Isolation, MetricsKind, PRESETS, TargetKind};
+use super::{ColorChoice, Isolation, MetricsKind, TargetKind};
+use crate::metrics::preset;
 use crate::model::spec::{GateSignal, OnFail, Strategy};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
@@ -177,7 +178,7 @@ fn known(path: &str) -> Option<Value> {
         "console.color" => Some(names::<ColorChoice>()),
         "console.ascii" | "console.synchronized" => Some(json!({ "oneOf": [{ "type": "boolean" }, { "const": "auto" }] })),
         "metrics.kind" => Some(names::<MetricsKind>()),
-        "metrics.preset" => Some(json!({ "enum": PRESETS })),
+        "metrics.preset" => Some(json!({ "enum": preset::names().collect::<Vec<_>>() })),
         "metrics.headers" | "metrics.parameters" | "metrics.variables" => free(path),
         "metrics.tls" => Some(texts_by(&["ca", "cert", "key", "server_name"], &[])),
         "metrics.auth" => {

@@ -21,7 +21,7 @@ use super::{
 use crate::{
     clock::Clock,
     model::{
-        action::Refusal,
+        action::{Action, Refusal},
         ident::ActionId,
         text::Text,
         wire::{ActionRequest, DeployRequest, LookRequest},
@@ -104,6 +104,19 @@ async fn act(State(api): State<Api>, ConnectInfo(peer): ConnectInfo<Peer>, body:
         Err(e) => return unreadable(&e).into_response(),
     };
     let by = peer.named(request.name.as_ref());
+    // What is started anew is looked at first, like what is deployed. The way back is looked at all the
+    // time, and goes in any case.
+    if matches!(request.action, Action::Retry | Action::Undo { .. }) {
+        let asked = request.clone();
+        if let Some(Some(version)) = query(&api, |reply| Command::Starts { request: asked, reply }).await {
+            let depot = api.depot.clone();
+            match tokio::task::spawn_blocking(move || depot.again(&version)).await {
+                Ok(Ok(())) => {}
+                Ok(Err(refused)) => return refused.into_response(),
+                Err(_) => return Refused::new(500, "looking at what is to be started failed; see the host's log").into_response(),
+            }
+        }
+    }
     ask(&api, |reply| Command::Act { request, by, reply }).await
 }
 

@@ -7,6 +7,7 @@ use super::{
 };
 use crate::{
     artifact::{Described, Layout, LayoutError, Store, UnpackError},
+    conductor::life::Deployed,
     model::{digest::Digest, spec::ServiceSpec, text::Text, wire::DeployRequest},
 };
 use std::{
@@ -104,6 +105,31 @@ impl Depot {
             self.take_back(digest, sealed);
         }
         Err(Refused::preflight(failures))
+    }
+
+    /// Blocking, and quick: looks at everything that a version which is remembered needs to be started
+    /// again, as [`prepare`](Self::prepare) does for a new one. A copy that has to be made is made later,
+    /// in the background; whether there is room for it is known now.
+    ///
+    /// # Errors
+    /// 409 with every failure.
+    pub fn again(&self, version: &Deployed) -> Result<(), Box<Refused>> {
+        let (spec, digest) = (&version.spec, &version.artifact);
+        let mut failures = self.machine.as_ref().map(|m| m.check(spec, &self.store)).unwrap_or_default();
+        let layout = self.store.layout();
+        match layout.describe(digest) {
+            Err(e) => failures.push(e.to_string().into()),
+            Ok(_) if !layout.contains(digest) => {
+                failures.push(
+                    format!("artifact {}: a file of it in `{}` is gone or has another size", digest.short(), layout.dir().display()).into(),
+                );
+            }
+            Ok(described) => match self.watchman.unpacked(digest).filter(|_| self.watchman.drift(digest).is_none()) {
+                Some(copy) => failures.extend(preflight::command(spec, copy.root()).err()),
+                None => failures.extend(preflight::room(&self.store, digest, described.bytes, u64::from(!self.store.has_copy(digest)))),
+            },
+        }
+        if failures.is_empty() { Ok(()) } else { Err(Refused::preflight(failures)) }
     }
 
     fn unpack_from(&self, from: Option<&Layout>, digest: &Digest) -> Result<PathBuf, Text> {

@@ -7,9 +7,11 @@
 //! at most [`BACK_WAITS`](super::commit::BACK_WAITS), and what was pending is decided anew afterwards.
 
 mod acting;
+mod content;
 mod draining;
 mod judging;
 mod looking;
+mod measured;
 mod opening;
 mod picture;
 mod preview;
@@ -25,6 +27,7 @@ use super::{
     deploy::{Depot, Prepared},
     guests::Guests,
     instances::Instances,
+    measured::Backend,
     prometheus::ServiceMetrics,
     proxy::Proxy,
     secret_check::SecretCheck,
@@ -35,6 +38,7 @@ use super::{
 };
 use crate::{
     clock::Clock,
+    conductor::life::Deployed,
     journal::JournalHandle,
     model::{
         event::Level,
@@ -69,6 +73,14 @@ pub enum Command {
         by: Text,
         /// For the answer.
         reply: oneshot::Sender<Reply>,
+    },
+    /// Which version an action would start anew; nothing is done. `None` if it would start none, or be
+    /// refused or answered at once.
+    Starts {
+        /// What is about to be asked for.
+        request: ActionRequest,
+        /// For the answer.
+        reply: oneshot::Sender<Option<Box<Deployed>>>,
     },
     /// Start a rollout.
     Deploy {
@@ -119,6 +131,8 @@ pub struct Parts {
     pub guests: Guests,
     /// What instances use.
     pub accounts: Accounts,
+    /// What measures services, beside the host's own counters.
+    pub backend: Option<Arc<Backend>>,
     /// For the host's own reverts.
     pub journal: JournalHandle,
     /// Wall time.
@@ -146,6 +160,7 @@ pub struct Engine {
     depot: Depot,
     guests: Guests,
     accounts: Accounts,
+    backend: Option<Arc<Backend>>,
     journal: JournalHandle,
     clock: Arc<dyn Clock>,
     trouble: watch::Receiver<Option<Text>>,
@@ -173,7 +188,7 @@ impl Engine {
     /// Takes up what was found on disk: unfinished rollouts are held, nothing is forgotten.
     #[must_use]
     pub fn new(parts: Parts) -> Self {
-        let Parts { mut state, saver, instances, depot, guests, accounts, journal, clock, found, look_every } = parts;
+        let Parts { mut state, saver, instances, depot, guests, accounts, backend, journal, clock, found, look_every } = parts;
         let now = clock.now();
         for service in state.services.values_mut() {
             for what in &found {
@@ -198,6 +213,7 @@ impl Engine {
             depot,
             guests,
             accounts,
+            backend,
             journal,
             clock,
             trouble,
@@ -270,6 +286,7 @@ impl Engine {
             Command::Subscribe { reply } => drop(reply.send(self.bus.subscribe(self.clock.now()))),
             Command::Rollouts { reply } => drop(reply.send(self.bus.rollouts().cloned().collect())),
             Command::Metrics { reply } => drop(reply.send(self.metrics())),
+            Command::Starts { request, reply } => drop(reply.send(self.would_start(&request).map(Box::new))),
             Command::Act { request, by, reply } => self.order(What::Act(request), by, reply),
             Command::Deploy { request, prepared, by, reply } => self.order(What::Deploy(request, prepared), by, reply),
         }

@@ -3,7 +3,9 @@
 //! - A request *starts* when the version is picked for it, under the router's lock.
 //! - It *counts* (class, error, latency) when its response head goes down or when it fails before;
 //!   it stays *in flight* until the end of its body.
-//! - An *error* is a 5xx or no answer. A client that goes away is `aborted` and no error.
+//! - An *error* is a 5xx or no answer, or what the version's first gate over errors takes for one
+//!   ([`Meter::count_as_errors`]), so that the screen and the gate never contradict each other. What is
+//!   exported for others to scrape stays 5xx, whatever is configured: it is the class. A client that goes away is `aborted` and no error.
 //! - *Latency* is the time from arrival to the response head, taken of every answer of an instance
 //!   and of every time-out. Upgrades are left out; so are answers of the proxy itself when no
 //!   instance was there, which would make a version that is down look fast.
@@ -44,6 +46,8 @@ pub struct Meter {
     class: [AtomicU64; 5],
     /// Answers of each status from [`FIRST_STATUS`] on.
     statuses: [AtomicU64; STATUSES],
+    /// One bit for each of those statuses: whether it is an error.
+    failing: [AtomicU64; STATUSES.div_ceil(64)],
     errors: AtomicU64,
     timeouts: AtomicU64,
     slow: AtomicU64,
@@ -80,7 +84,7 @@ pub struct Totals {
     pub requests: u64,
     /// Answers by class, from 1xx (upgrades) to 5xx.
     pub class: [u64; 5],
-    /// Answered with 5xx or not at all.
+    /// Answered with an error or not at all: see the [module](self).
     pub errors: u64,
     /// Not answered in time: the proxy did instead.
     pub timeouts: u64,
@@ -120,11 +124,12 @@ pub(super) enum Head {
 impl Meter {
     pub(super) fn new() -> Self {
         let zero = AtomicU64::default;
-        Self {
+        let meter = Self {
             started: zero(),
             requests: zero(),
             class: std::array::from_fn(|_| zero()),
             statuses: std::array::from_fn(|_| zero()),
+            failing: std::array::from_fn(|_| zero()),
             errors: zero(),
             timeouts: zero(),
             slow: zero(),
@@ -141,7 +146,22 @@ impl Meter {
             timed: Mutex::new(Timed { seconds: Seconds::default(), ever: Latencies::default() }),
             failed: Mutex::default(),
             failed_revision: zero(),
+        };
+        meter.count_as_errors(&Code::usual());
+        meter
+    }
+
+    /// From now on these answers are errors; what was counted before stays.
+    pub fn count_as_errors(&self, codes: &[Code]) {
+        for (word, statuses) in self.failing.iter().zip((FIRST_STATUS..).step_by(64)) {
+            let bit = |i: u16| u64::from(codes.iter().any(|c| c.is_status(statuses + i))) << i;
+            word.store((0..64).map(bit).sum(), Relaxed);
         }
+    }
+
+    fn is_error(&self, status: u16) -> bool {
+        let place = status.checked_sub(FIRST_STATUS).map(|place| usize::from(place).min(STATUSES - 1));
+        place.is_some_and(|place| self.failing.get(place / 64).is_some_and(|word| word.load(Relaxed) >> (place % 64) & 1 == 1))
     }
 
     /// Everything counted so far.
@@ -237,7 +257,7 @@ impl Meter {
             }
             Head::Substitute { status, waited } => (status, waited),
         };
-        let error = status >= 500;
+        let error = self.is_error(status);
         let timeout = matches!(head, Head::Substitute { waited: Some(_), .. });
         let latency = latency.map(micros);
         let slow = latency.is_some_and(|l| l > self.threshold.load(Relaxed));

@@ -72,7 +72,7 @@ type Counter = (&'static str, &'static str, fn(&Totals) -> u64);
 
 const COUNTERS: [Counter; 10] = [
     ("cutover_requests_started_total", "Requests for which the version was picked.", |t| t.started),
-    ("cutover_request_errors_total", "Requests answered with 5xx or not at all.", |t| t.errors),
+    ("cutover_request_errors_total", "Requests answered with 5xx or not at all.", |t| t.class[4]),
     ("cutover_timed_out_requests_total", "Requests that were not answered in time.", |t| t.timeouts),
     ("cutover_slow_requests_total", "Requests slower than the threshold frozen at the start of the run.", |t| t.slow),
     ("cutover_aborted_requests_total", "Requests whose client went away before the end of the answer.", |t| t.aborted),

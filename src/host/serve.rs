@@ -9,6 +9,7 @@ use super::{
     engine::{Engine, Parts},
     guests::Guests,
     instances::{InstanceSettings, Instances},
+    measured::Backend,
     preflight::Machine,
     slots::{Saver, Slots, SlotsError},
     socket::{self, SocketError},
@@ -42,6 +43,8 @@ pub struct Settings {
     pub journal: PathBuf,
     /// How instances are run.
     pub instances: InstanceSettings,
+    /// What measures its services, beside its own counters.
+    pub backend: Option<Backend>,
     /// Where metrics are served besides the socket.
     pub metrics_listen: Option<SocketAddr>,
     /// Bytes a second that the background verification may read.
@@ -120,6 +123,7 @@ pub async fn serve(
         depot: depot.clone(),
         guests: guests.clone(),
         accounts: Accounts::start(instances.clone(), Arc::clone(&clock), cancel.clone()).map_err(ServeError::Instances)?,
+        backend: settings.backend.map(Arc::new),
         journal,
         clock: Arc::clone(&clock),
         found,

@@ -8,7 +8,7 @@ use crate::{
         event::{Event, Level},
         ident::{ActionId, RunId},
         text::Text,
-        time::{Time, millis},
+        time::{Time, exact_millis},
         version::About,
         wire::ActionRecord,
     },
@@ -42,7 +42,7 @@ pub struct ServiceState {
     /// Runs so far; names the next one.
     pub runs: u64,
     /// Stable's p99 when the current run started: slower requests are slow.
-    #[serde(with = "millis::option", default)]
+    #[serde(with = "exact_millis::option", default)]
     pub slow_from: Option<Duration>,
     /// What the judge knows of the run and of stable, as of at most some seconds before a crash.
     #[serde(default)]

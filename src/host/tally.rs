@@ -92,6 +92,12 @@ impl Tally {
         self.gates.get(&gate.name).is_none_or(|open| uptime.saturating_sub(open.since) >= gate.interval)
     }
 
+    /// How long ago a gate's last interval ended; `None` before the first began.
+    #[must_use]
+    pub fn age(&self, gate: &GateSpec, uptime: Duration) -> Option<Duration> {
+        self.gates.get(&gate.name).map(|open| uptime.saturating_sub(open.since))
+    }
+
     /// What came of a gate's signal since its last interval, which ends the one and begins the next.
     /// `None` where there is no whole one: the versions or the threshold are other ones than when it
     /// began, or nothing was compared.
@@ -118,18 +124,24 @@ impl Tally {
             (Some((_, then)), Some((_, now))) => (*then, *now),
             _ => zero,
         };
+        // Hits and what they are hits of are read one after the other: an answer in between is in one of
+        // them only. Where all requests fail, that must not look like more failures than requests.
+        let between = |ends| {
+            let count = Mark::between(ends);
+            if gate.signal == GateSignal::Restarts { count } else { Count::new(count.hits.min(count.of), count.of) }
+        };
         let own = ends(&before.candidate, &open.candidate);
         let other = ends(&before.stable, &open.stable);
         let start = chrono::Duration::from_std(span).ok().and_then(|span| now.checked_sub_signed(span)).unwrap_or(now);
         let [candidate, _] = sides;
         Some(Interval {
             share: programmed.map(|weight| weight.percent() / 100.0),
-            warming: candidate.is_some_and(|side| is_warming(side, gate.warmup, now)),
+            warming: candidate.is_some_and(|side| is_warming(side, gate.warmup, start)),
             latency: gate.signal.quantile().map(|_| Latency {
                 candidate: own.1.latencies.since(&own.0.latencies),
                 stable: other.1.latencies.since(&other.0.latencies),
             }),
-            ..Interval::new(start, now, Mark::between(own), Mark::between(other))
+            ..Interval::new(start, now, between(own), between(other))
         })
     }
 
@@ -138,7 +150,7 @@ impl Tally {
         let hits = match gate.signal {
             GateSignal::Errors => side.meter.failed_by(&gate.errors),
             GateSignal::Restarts => side.status.map_or(0, |s| s.instances.iter().map(|i| u64::from(i.restarts)).sum()),
-            GateSignal::Slow | GateSignal::Timeouts | GateSignal::P50 | GateSignal::P95 | GateSignal::P99 => 0,
+            GateSignal::Slow | GateSignal::Timeouts | GateSignal::P50 | GateSignal::P95 | GateSignal::P99 | GateSignal::Alerts => 0,
         };
         let latencies = if gate.signal.quantile().is_some() { side.meter.latencies() } else { Latencies::default() };
         let totals = side.meter.totals();
@@ -148,7 +160,9 @@ impl Tally {
             GateSignal::Slow => Mark { hits: totals.slow, of: requests, latencies },
             GateSignal::Timeouts => Mark { hits: totals.timeouts, of: requests, latencies },
             GateSignal::Restarts => Mark { hits, of: self.ready.get(&side.pool).copied().unwrap_or_default(), latencies },
-            GateSignal::Errors | GateSignal::P50 | GateSignal::P95 | GateSignal::P99 => Mark { hits, of: requests, latencies },
+            GateSignal::Errors | GateSignal::P50 | GateSignal::P95 | GateSignal::P99 | GateSignal::Alerts => {
+                Mark { hits, of: requests, latencies }
+            }
         }
     }
 
@@ -194,10 +208,11 @@ impl Mark {
     }
 }
 
-/// Whether an instance got ready too short a time ago for its latencies to say anything.
-fn is_warming(side: &Side<'_>, warmup: Duration, now: Time) -> bool {
+/// Whether an instance was still warming up when the interval began: got ready too short a time before
+/// for its latencies to say anything. One that got ready within the interval is.
+fn is_warming(side: &Side<'_>, warmup: Duration, start: Time) -> bool {
     let instances = side.status.map(|s| s.instances.as_slice()).unwrap_or_default();
-    instances.iter().any(|i| i.state == InstanceState::Ready && elapsed(now, i.since) < warmup)
+    instances.iter().any(|i| i.state == InstanceState::Ready && elapsed(start, i.since) < warmup)
 }
 
 #[cfg(test)]
@@ -282,6 +297,31 @@ mod tests {
         assert_eq!(latency.candidate.edges.len() + 1, latency.candidate.counts.len());
         let interval = tally.close(&timeouts, [Some(&side), None], None, None, at(10)).unwrap();
         assert_eq!(interval.candidate, Count::new(1.0, 5.0), "an upstream's own 504 is an error and no time-out");
+    }
+
+    #[test]
+    fn an_interval_in_which_an_instance_warmed_up_is_marked_to_its_end() {
+        let side = |ready: u64| PoolStatus {
+            id: pool("v42"),
+            service: "web".into(),
+            desired: 1,
+            instances: vec![
+                serde_json::from_value(serde_json::json!({ "id": "v42-1", "state": InstanceState::Ready, "since": at(ready).0 })).unwrap(),
+            ],
+            ready: Vec::new(),
+            leaving: Vec::new(),
+            trouble: None,
+            secrets: None,
+        };
+        let meter = Meter::new();
+        let status = side(5);
+        let own = Side { pool: pool("v42"), meter: &meter, status: Some(&status) };
+        let (mut tally, g) = (Tally::default(), GateSpec { warmup: Duration::from_secs(30), ..gate("slow") });
+        let mut warm =
+            |second| tally.close(&g, [Some(&own), None], Some(Duration::from_millis(20)), None, at(second)).is_some_and(|i| i.warming);
+        warm(0);
+        let marked: Vec<bool> = [10, 20, 30, 40, 50].into_iter().map(&mut warm).collect();
+        assert_eq!(marked, [true, true, true, true, false], "the one from 30 s to 40 s holds five seconds of warming up");
     }
 
     proptest! {

@@ -113,18 +113,26 @@ impl Books {
                 let mut growth = Growth::default();
                 growth.add(now, memory);
                 self.0.insert(id.clone(), Account { started: main.starttime, ticks, read: now, growth });
-                (0.0, None)
+                // There is nothing to compare with yet.
+                (None, None)
             }
         };
-        let descriptors = family.iter().filter_map(|s| Process::new(s.pid).ok()?.fd_count().ok()).sum::<usize>();
-        Some(Usage { cpu, memory, memory_slope: slope, descriptors: u32::try_from(descriptors).unwrap_or(u32::MAX), probe_failures: 0 })
+        // Of a family of which one may not be looked into, the sum would be too low.
+        let descriptors: Option<usize> = family.iter().map(|s| Process::new(s.pid).ok()?.fd_count().ok()).sum();
+        Some(Usage {
+            cpu,
+            memory: Some(memory),
+            memory_slope: slope,
+            descriptors: descriptors.map(|n| u32::try_from(n).unwrap_or(u32::MAX)),
+            probe_failures: None,
+        })
     }
 }
 
 #[expect(clippy::cast_precision_loss, reason = "ticks of ten seconds")]
-fn cores(ticks: u64, over: Duration) -> f64 {
+fn cores(ticks: u64, over: Duration) -> Option<f64> {
     let seconds = ticks as f64 / procfs::ticks_per_second() as f64;
-    if over.is_zero() { 0.0 } else { seconds / over.as_secs_f64() }
+    (!over.is_zero()).then(|| seconds / over.as_secs_f64())
 }
 
 /// Every process that can be seen.
@@ -215,11 +223,11 @@ mod tests {
         assert_eq!(family(), 2);
         let mut books = Books::default();
         let first = books.read(&[instance(pid)], Duration::from_secs(10)).remove(&InstanceId::new("web-1")).unwrap();
-        assert!(first.memory > 0 && first.descriptors >= 7, "{first:?}");
-        assert!(first.cpu.abs() < f64::EPSILON, "nothing to compare with yet");
+        assert!(first.memory > Some(0) && first.descriptors >= Some(7), "{first:?}");
+        assert_eq!((first.cpu, first.probe_failures), (None, None), "nothing to compare with yet");
         std::thread::sleep(Duration::from_millis(600));
         let second = books.read(&[instance(pid)], Duration::from_millis(10_600)).remove(&InstanceId::new("web-1")).unwrap();
-        assert!(second.cpu > 0.05 && second.cpu < 3.0, "{second:?}");
+        assert!(second.cpu.is_some_and(|cpu| cpu > 0.05 && cpu < 3.0), "{second:?}");
         let sleeper = Table::read().children.remove(&i32::try_from(pid).unwrap()).unwrap();
         drop(child);
         for pid in sleeper {

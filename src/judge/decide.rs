@@ -2,8 +2,8 @@
 //!
 //! | | |
 //! |---|---|
-//! | blind | a required sensor is not fresh, or nothing reaches a candidate that should have traffic |
-//! | fail | the odds or the change detector cross their line, and the candidate is not shown to be within `r_max`: since this weight converged, or since the change |
+//! | blind | a required sensor is not fresh, the last counts cannot be, or nothing reaches a candidate that should have traffic |
+//! | fail | the odds or the change detector cross their line, and the candidate is not shown to be within `r_max`: over the run, or since the change |
 //! | fail, both | otherwise, when both versions are shown to be over the limit: going back would not help |
 //! | fail, limit | the candidate is shown to be over the limit |
 //! | fail, budget | the run has spent its part of the error budget |
@@ -11,10 +11,22 @@
 //! | pass | shown not to be `r_max` times as bad as stable, or shown to be under the limit |
 //! | wait | otherwise |
 //!
+//! Two things are held against `r_max`, over two times. To pass, a candidate must be shown to be within it
+//! at this weight: what was shown at 5 % of the traffic says little of 50 %. To fail, the odds of the run
+//! must be over their line *and* the same run must not have shown it to be within `r_max`: held against a
+//! weight that converged a minute ago, a candidate that is a little worse and was allowed to go on would
+//! fail, and go back, at every next weight. What becomes worse than that later is the change detector's:
+//! it asks each ratio for the time since that ratio became likely.
+//!
+//! A version that bakes has all the traffic and no stable beside it. Then only blind, limit and budget
+//! decide, on what was counted since it has all the traffic; it passes by the limit alone.
+//!
 //! Nothing is averaged over gates: that loses a clear failure (400 and four times 0.2 average 80) and
 //! lets one that only advises go back. Where several gates revert, the lines of each are multiplied by
 //! their number, so that all of them together revert a healthy release as seldom as one would. The
-//! lines of gates that hold or advise stay: they spend nothing.
+//! lines of gates that hold or advise stay: they spend nothing. So do the lines of *worse* and *pass* of
+//! every gate: neither sends anything back, and where all gates must pass, all of them together pass a
+//! sick release no more often than the one that sees it.
 
 use super::{burn, quantile::Asked, run::GateRun};
 use crate::model::{
@@ -35,6 +47,8 @@ const DIFFERENT: f64 = 0.01;
 pub enum Decision {
     /// The place of the sensor that is not fresh; `None` when nothing measures it at all.
     Blind(Option<usize>),
+    /// The last counts cannot be: more failed requests than requests, or counts that fell.
+    Refused,
     /// Requests should reach the candidate, and do not.
     Silent,
     /// Worse than stable, by the odds of the run.
@@ -72,8 +86,10 @@ pub struct Odds {
     pub step: f64,
     /// The change detector's.
     pub change: f64,
-    /// Not `r_max` times as bad, since this weight converged.
+    /// Not `r_max` times as bad, since this weight converged: for a pass.
     pub safe: f64,
+    /// The same of the whole run: what is over the line and within this does not fail.
+    pub safe_run: f64,
     /// The same since the change that the detector sees.
     pub safe_since: f64,
     /// The candidate over the limit: of the run or of its change detector, as far as they reach.
@@ -119,6 +135,7 @@ impl GateRun {
             step: self.step.odds.ln_odds(),
             change: self.change.ln_odds(),
             safe: self.step.ln_safe,
+            safe_run: self.ln_safe,
             safe_since: self.change.ln_since(),
             over: reach(&self.over),
             stable_over: reach(&self.stable_over),
@@ -130,30 +147,32 @@ impl GateRun {
     #[must_use]
     pub fn decide(&self, gate: &GateSpec, lines: &Lines, sensors: &[Sensor]) -> (Decision, Odds) {
         let odds = self.odds();
-        (self.decision(gate, lines, sensors, &odds), odds)
+        (self.blind(sensors).unwrap_or_else(|| self.decision(gate, lines, &odds)), odds)
     }
 
-    fn decision(&self, gate: &GateSpec, lines: &Lines, sensors: &[Sensor], odds: &Odds) -> Decision {
+    /// Why nothing can be said, whatever was counted; `None` where something can.
+    pub(super) fn blind(&self, sensors: &[Sensor]) -> Option<Decision> {
         if sensors.is_empty() {
-            return Decision::Blind(None);
+            return Some(Decision::Blind(None));
         }
-        if let Some(place) = sensors.iter().position(|s| s.required && s.state != SensorState::Fresh) {
-            return Decision::Blind(Some(place));
-        }
-        if self.silence >= SILENT {
-            return Decision::Silent;
-        }
+        let lacks = sensors.iter().position(|s| s.required && s.state != SensorState::Fresh);
+        let unheard = (self.silence >= SILENT).then_some(Decision::Silent);
+        lacks.map(|place| Decision::Blind(Some(place))).or(self.refused.then_some(Decision::Refused)).or(unheard)
+    }
+
+    /// What is decided by what was counted.
+    pub(super) fn decision(&self, gate: &GateSpec, lines: &Lines, odds: &Odds) -> Decision {
         if gate.signal.quantile().is_some() {
             return self.quantile_decision(gate);
         }
         let (worse, changed) = (odds.run >= lines.fail.ln(), odds.change >= lines.change.ln());
         // What crosses a line has more errors than its share: see the room `odds`.
-        let safe = odds.safe >= lines.pass.ln();
-        if worse && !safe {
+        if worse && odds.safe_run < lines.pass.ln() {
             return Decision::Worse;
         }
         // Hours in which it was within `r_max` say nothing of the minutes in which it became worse.
-        if changed && odds.safe_since < lines.pass.ln() {
+        let little = odds.run >= lines.worse.ln() && odds.safe_run >= lines.pass.ln();
+        if changed && self.change.ln_beyond(lines.pass.ln(), little) >= lines.change.ln() {
             return Decision::Changed;
         }
         if odds.over.crosses(lines) {
@@ -168,7 +187,7 @@ impl GateRun {
         if odds.run >= lines.worse.ln() {
             return Decision::Suspect;
         }
-        if safe {
+        if odds.safe >= lines.pass.ln() {
             Decision::Safe
         } else if super::run::per_one(gate).is_some() && odds.under >= lines.pass.ln() {
             Decision::Under

@@ -11,9 +11,18 @@
 //! no discount for them. What is held to an absolute limit does, so there are two numbers.
 //!
 //! An hour is kept in at most 60 cells. Shorter intervals are merged as they get old, so that a state
-//! has one size however often it is fed.
+//! has one size however often it is fed. What a cell keeps of its parts is enough to compare all of them
+//! with each other: bursts within an interval are looked for between all intervals of the hour (360 of
+//! ten seconds), and waves that are longer than one between the cells. Each has its own 90 %, and the
+//! larger dispersion counts. The cells alone overlook small bursts: of a mean of 1.2, in intervals of
+//! 10 s, they see 65 %, and one healthy release in 75 goes back; with both it is one in 400.
+//!
+//! An hour is an hour of time: while nothing is fed, what is known grows old all the same.
 
-use crate::model::interval::Count;
+use crate::model::{
+    interval::Count,
+    time::{Time, elapsed},
+};
 use serde::{Deserialize, Serialize};
 use statrs::distribution::{ChiSquared, ContinuousCDF};
 use std::{collections::VecDeque, sync::OnceLock};
@@ -40,6 +49,9 @@ pub struct Dispersion {
     grain: f64,
     /// Oldest first.
     cells: VecDeque<Cell>,
+    /// Up to when it was fed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    to: Option<Time>,
     /// Sums over the cells; none after it was read from a disk.
     #[serde(skip)]
     sums: Option<Sums>,
@@ -53,6 +65,9 @@ struct Sums {
     /// Of y^2 / n.
     squares: f64,
     cells: f64,
+    /// Of y^2 / n and how many, of the intervals that the cells are made of.
+    fine: f64,
+    parts: f64,
     chi: f64,
     df: f64,
     /// How often cells were taken away again: what rounding leaves must not add up.
@@ -74,6 +89,8 @@ impl Sums {
             self.count += Count::new(sign * cell.count.hits, sign * cell.count.of);
             self.squares += sign * cell.count.hits * cell.count.hits / cell.count.of;
             self.cells += sign;
+            self.fine += sign * cell.fine();
+            self.parts += sign * cell.parts.max(1.0);
             self.chi += sign * cell.chi;
             self.df += sign * cell.df;
         }
@@ -88,6 +105,12 @@ struct Cell {
     /// What was counted in them.
     #[serde(rename = "c")]
     count: Count,
+    /// Sum of y^2 / n of the intervals it is made of; of one interval it is that of the cell.
+    #[serde(rename = "q", default, skip_serializing_if = "is_zero")]
+    squares: f64,
+    /// How many those are; 0 stands for one.
+    #[serde(rename = "k", default, skip_serializing_if = "is_zero")]
+    parts: f64,
     /// Pearson's statistic between instances.
     #[serde(rename = "x", default, skip_serializing_if = "is_zero")]
     chi: f64,
@@ -121,10 +144,24 @@ impl Phi {
 }
 
 impl Dispersion {
+    /// Lets the time pass in which nothing was counted, up to the beginning of what is added next.
+    pub fn rest_until(&mut self, start: Time) {
+        let gap = self.to.map_or(0.0, |to| elapsed(start, to).as_secs_f64());
+        // Less than an interval is jitter. An empty cell counts as time and as nothing else.
+        if self.grain > 0.0 && gap > self.grain {
+            self.add(gap.min(HOUR), Count::default(), &[]);
+        }
+    }
+
+    /// Notes up to when it was fed.
+    pub const fn fed_until(&mut self, end: Time) {
+        self.to = Some(end);
+    }
+
     /// Takes in an interval of stable's; `instances` are its parts where they can be told apart.
     pub fn add(&mut self, secs: f64, count: Count, instances: &[Count]) {
         let (chi, df) = between(instances);
-        let new = Cell { secs, count, chi, df };
+        let new = Cell { secs, count, chi, df, ..Cell::default() };
         if self.grain <= 0.0 {
             self.grain = secs.min(HOUR);
         }
@@ -166,13 +203,13 @@ impl Dispersion {
     /// The dispersion as it is known now.
     #[must_use]
     pub fn phi(&self) -> Phi {
-        let Sums { count: all, squares, cells, chi, df, .. } = self.sums.unwrap_or_else(|| Sums::of(&self.cells));
+        let Sums { count: all, squares, cells, fine, parts, chi, df, .. } = self.sums.unwrap_or_else(|| Sums::of(&self.cells));
         if all.hits < ENOUGH {
             return Phi::default();
         }
         // The sum of (y - n p)^2 / (n p) over cells, with p = all hits / all requests.
-        let over_time = squares * all.of / all.hits - all.hits;
-        let alone = if cells < 2.0 { UNKNOWN } else { judged(over_time, cells - 1.0) };
+        let over_time = |squares: f64, n: f64| judged(squares * all.of / all.hits - all.hits, n - 1.0);
+        let alone = if cells < 2.0 { UNKNOWN } else { over_time(squares, cells).max(over_time(fine, parts)) };
         Phi { pair: if df >= COMPARISONS { judged(chi, df) } else { alone }, alone }
     }
 
@@ -183,7 +220,18 @@ impl Dispersion {
 }
 
 impl Cell {
+    /// Sum of y^2 / n of its intervals.
+    fn fine(&self) -> f64 {
+        match self.parts > 0.0 {
+            true => self.squares,
+            false if self.count.of > 0.0 => self.count.hits * self.count.hits / self.count.of,
+            false => 0.0,
+        }
+    }
+
     fn take(&mut self, other: Self) {
+        let parts = |cell: &Self| if cell.count.of > 0.0 { cell.parts.max(1.0) } else { 0.0 };
+        (self.squares, self.parts) = (self.fine() + other.fine(), parts(self) + parts(&other));
         self.secs += other.secs;
         self.count += other.count;
         self.chi += other.chi;
@@ -295,6 +343,47 @@ mod tests {
         assert!(sick.phi().pair > 10.0 && sick.phi().alone < 1.1, "{:?}", sick.phi());
     }
 
+    /// Ten seconds each: bursts that come every minute vanish in cells of a minute and more.
+    #[test]
+    fn bursts_are_seen_between_intervals_that_were_merged() {
+        let mut d = Dispersion::default();
+        for k in 0..360 {
+            d.add(10.0, Count::new(if k % 6 == 0 { 6.0 } else { 0.0 }, 100.0), &[]);
+        }
+        let cells: f64 = d.cells.iter().map(|c| c.parts.max(1.0)).sum();
+        assert!(d.cells.len() <= CELLS && (cells - 360.0).abs() < 9.0, "{} {cells}", d.cells.len());
+        // 6 in one of six, 1 expected in each: (25 + 5) / 6 a cell, times 1.2.
+        assert!((d.phi().alone - 6.0).abs() < 0.1, "{:?}", d.phi());
+        // Waves of ten minutes are seen between cells.
+        let mut waves = Dispersion::default();
+        for k in 0..360 {
+            waves.add(10.0, Count::new(if k % 120 < 60 { 2.0 } else { 0.0 }, 100.0), &[]);
+        }
+        assert!(waves.phi().alone > 5.0, "{:?}", waves.phi());
+    }
+
+    #[test]
+    fn what_is_known_grows_old_while_nothing_is_fed() {
+        let at = |secs: u64| crate::model::time::after(Time::UNIX_EPOCH, std::time::Duration::from_secs(secs));
+        let mut d = Dispersion::default();
+        let feed = |d: &mut Dispersion, from: u64| {
+            d.rest_until(at(from));
+            d.add(60.0, Count::new(10.0, 1_000.0), &[]);
+            d.fed_until(at(from + 60));
+        };
+        (0..30).for_each(|k| feed(&mut d, k * 60));
+        assert_eq!(d.phi().alone, 1.0);
+        let read: Dispersion = serde_json::from_str(&serde_json::to_string(&d).unwrap()).unwrap();
+        assert_eq!(read.phi(), d.phi());
+        // Half an hour of rest leaves what is younger than an hour; a day leaves nothing.
+        let mut short = d.clone();
+        feed(&mut short, 3_600);
+        assert_eq!(short.phi().alone, 1.0);
+        let mut day = d;
+        feed(&mut day, 90_000);
+        assert_eq!(day.phi(), Phi::default(), "one interval is not known to be anything");
+    }
+
     #[test]
     fn an_hour_is_kept_in_at_most_60_cells_whatever_the_interval() {
         for secs in [1.0, 7.0, 10.0, 60.0, 600.0] {
@@ -309,7 +398,7 @@ mod tests {
             assert_eq!(d.phi().alone, 1.0);
             let read: Dispersion = serde_json::from_str(&serde_json::to_string(&d).unwrap()).unwrap();
             assert_eq!(read.phi(), d.phi());
-            assert!(serde_json::to_vec(&d).unwrap().len() < 4_096);
+            assert!(serde_json::to_vec(&d).unwrap().len() < 6_144);
         }
     }
 }

@@ -79,7 +79,7 @@ struct Minute {
 fn limit(gate: &GateSpec) -> Option<f64> {
     match gate.signal {
         GateSignal::Errors | GateSignal::Slow | GateSignal::Timeouts => gate.limit(),
-        GateSignal::Restarts | GateSignal::P50 | GateSignal::P95 | GateSignal::P99 => None,
+        GateSignal::Restarts | GateSignal::P50 | GateSignal::P95 | GateSignal::P99 | GateSignal::Alerts => None,
     }
 }
 

@@ -4,7 +4,10 @@
 //! ratio or time; half of the time chance makes it a little later. A person who must decide whether to
 //! wait needs that, not a guarantee.
 
-use super::odds::{PerRatio, RATIOS, at, each, ln_ratio, prices};
+use super::{
+    dispersion::Phi,
+    odds::{PerRatio, RATIOS, at, each, ln_ratio, prices},
+};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
@@ -102,14 +105,14 @@ pub fn safety_per_second(rates: (f64, f64), own: f64, p: f64, r_max: f64, phi: f
 /// The smallest weight, in whole percent, at which a candidate as good as stable passes within some
 /// seconds; `limit` is what the limit allows, in parts of one. `None` if it does at none.
 #[must_use]
-pub fn weight_within(secs: f64, all: f64, p: f64, r_max: f64, limit: Option<f64>, phi: f64, ln_line: f64) -> Option<u8> {
+pub fn weight_within(secs: f64, all: f64, p: f64, r_max: f64, limit: Option<f64>, phi: Phi, ln_line: f64) -> Option<u8> {
     // What the limit must have allowed: the same at every weight.
     let needed = limit.and_then(|limit| super::limit::Under::default().until(ln_line, p / limit));
     (1..=90_u8).find(|percent| {
         let w = f64::from(*percent) / 100.0;
-        let grows = safety_per_second((all * w, all * (1.0 - w)), p, p, r_max, phi);
+        let grows = safety_per_second((all * w, all * (1.0 - w)), p, p, r_max, phi.pair);
         let by_ratio = grows > 0.0 && ln_line / grows <= secs;
-        let by_limit = limit.zip(needed).is_some_and(|(limit, needed)| needed <= all * w * limit * secs / phi);
+        let by_limit = limit.zip(needed).is_some_and(|(limit, needed)| needed <= all * w * limit * secs / phi.alone);
         by_ratio || by_limit
     })
 }
@@ -167,6 +170,10 @@ mod tests {
         assert_eq!(seen.sees(0.0, 4.6), None, "without any error nothing is known of a ratio");
     }
 
+    fn phi(pair: f64, alone: f64) -> Phi {
+        Phi { pair, alone }
+    }
+
     /// d.7: pass against r_max = 3 at 5 % and 1,000 requests a minute takes 8 minutes at 1 % errors and 75
     /// at 0.1 %.
     #[test]
@@ -177,11 +184,13 @@ mod tests {
             let expected = line / grows / 60.0;
             assert!((expected / minutes - 1.0).abs() < 0.1, "{p}: {expected}");
         }
-        let at = |secs: f64| weight_within(secs, 1_000.0 / 60.0, 0.01, 3.0, None, 1.0, line);
+        let at = |secs: f64| weight_within(secs, 1_000.0 / 60.0, 0.01, 3.0, None, phi(1.0, 1.0), line);
         assert!(matches!(at(600.0), Some(4 | 5)), "{:?}", at(600.0));
         assert!(at(180.0).unwrap() > 15);
         assert_eq!(at(5.0), None);
-        assert!(weight_within(600.0, 1_000.0 / 60.0, 0.0, 3.0, Some(0.01), 1.0, line).unwrap() < 5, "no errors: by the limit");
+        let quiet = |alone| weight_within(600.0, 1_000.0 / 60.0, 0.0, 3.0, Some(0.01), phi(1.0, alone), line).unwrap();
+        assert!(quiet(1.0) < 5, "no errors: by the limit");
+        assert!((9 * quiet(1.0)..=10 * quiet(1.0)).contains(&quiet(10.0)), "a limit has a dispersion of its own: {}", quiet(10.0));
         assert_eq!(safety_per_second((0.0, 5.0), 0.1, 0.1, 3.0, 1.0), 0.0);
     }
 }

@@ -9,6 +9,7 @@ use super::{
     peers::Peers,
     power::Exposure,
     quantile,
+    told::Told,
 };
 use crate::model::{
     interval::{Buckets, Count, Interval},
@@ -36,6 +37,9 @@ pub struct GateRun {
     pub(super) stable: Count,
     /// Odds of the whole run: never restarted.
     pub(super) odds: Product,
+    /// `ln S` of the whole run, likewise: see [`super::decide`].
+    #[serde(default)]
+    pub(super) ln_safe: f64,
     pub(super) change: Change,
     pub(super) over: Over,
     pub(super) stable_over: Over,
@@ -45,6 +49,12 @@ pub struct GateRun {
     pub(super) recent: Recent,
     /// Requests that should have reached the candidate since one did.
     pub(super) silence: f64,
+    /// Whether the last interval could not be counted.
+    #[serde(default)]
+    pub(super) refused: bool,
+    /// While the version bakes: stable's counts of the run before, which say what is usual.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) alone: Option<Count>,
     /// By what the last interval was divided.
     pub(super) phi: Phi,
     pub(super) step: Step,
@@ -54,6 +64,8 @@ pub struct GateRun {
     /// Only with an `slo`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) windows: Option<[Windows; 2]>,
+    #[serde(skip)]
+    pub(super) told: Told,
 }
 
 /// The same since the weight converged.
@@ -65,6 +77,9 @@ pub(super) struct Step {
     pub odds: Product,
     /// `ln S`: against `r_max`.
     pub ln_safe: f64,
+    /// The candidate's while an instance warmed up: shown and not judged.
+    #[serde(default)]
+    pub warming: Count,
     pub under: Under,
     /// Only for quantiles.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -109,6 +124,7 @@ impl GateRun {
     /// Starts counting anew what belongs to one weight: `since` is when it converged.
     pub fn begin_step(&mut self, since: Time) {
         self.step = Step { since: Some(since), ..Step::default() };
+        self.told.clear();
     }
 
     /// Whether what belongs to one weight began then.
@@ -117,18 +133,57 @@ impl GateRun {
         self.step.since == Some(since)
     }
 
+    /// From now on the version has all the traffic and nothing beside it. What was compared is settled, by
+    /// the judge or by a person, and must not speak for or against it any more: everything starts anew.
+    pub fn stand_alone(&mut self) {
+        let usual = self.alone.unwrap_or(self.stable);
+        let since = self.step.since;
+        *self = Self { alone: Some(usual), phi: self.phi, ..Self::default() };
+        self.step.since = since;
+    }
+
+    /// When the last interval ended: whoever measures goes on from there.
+    #[must_use]
+    pub const fn last(&self) -> Option<Time> {
+        self.last
+    }
+
+    /// Takes in an interval that began before the weight converged: it belongs to the run, and says
+    /// nothing of this weight.
+    pub fn feed_late(&mut self, gate: &GateSpec, interval: &Interval, phi: Phi) -> Fed {
+        let step = std::mem::take(&mut self.step);
+        let fed = self.feed(gate, interval, phi);
+        self.step = step;
+        fed
+    }
+
+    /// Since when what belongs to this weight is counted.
+    #[must_use]
+    pub const fn step_since(&self) -> Option<Time> {
+        self.step.since
+    }
+
+    /// Whether the version has nothing beside it.
+    #[must_use]
+    pub const fn is_alone(&self) -> bool {
+        self.alone.is_some()
+    }
+
     /// Takes in an interval; `phi` is what was known before it.
     pub fn feed(&mut self, gate: &GateSpec, interval: &Interval, phi: Phi) -> Fed {
         let Interval { candidate: c, stable: s, .. } = *interval;
-        if ![c, s].into_iter().all(|count| whole(count, gate.signal)) {
+        self.told.clear();
+        self.refused = ![c, s].into_iter().all(|count| whole(count, gate.signal));
+        if self.refused {
             return Fed::Refused;
         }
         let secs = elapsed(interval.end, interval.start).as_secs_f64();
         self.since = self.since.or(Some(interval.start));
         self.step.since = self.step.since.or(Some(interval.start));
         self.last = Some(interval.end);
-        self.hear(interval);
+        self.hear(gate.signal, interval);
         if interval.warming && gate.signal.is_latency() {
+            self.step.warming += c;
             return Fed::Shown;
         }
         let phi = phi.at_least(interval.least_phi);
@@ -150,8 +205,11 @@ impl GateRun {
             self.change.add(&ln, safe, phi.pair);
             step.odds.add(&ln, phi.pair);
             step.ln_safe += safe / phi.pair;
+            self.ln_safe += safe / phi.pair;
             self.exposure.add(c.of, s.of, &prices, phi.pair);
             self.excess += c.hits - c.of * s.hits / s.of;
+        } else if let Some(usual) = self.alone.and_then(Count::ratio) {
+            self.excess += c.hits - c.of * usual;
         }
         if let Some(limit) = per_one(gate) {
             self.over.add(c.hits, c.of * limit, phi.alone);
@@ -172,8 +230,9 @@ impl GateRun {
     }
 
     /// Notes how many requests should have reached the candidate while none did.
-    fn hear(&mut self, interval: &Interval) {
-        if interval.candidate.of > 0.0 {
+    fn hear(&mut self, signal: GateSignal, interval: &Interval) {
+        // Instance-seconds are no requests: an instance that never gets ready restarts and is heard.
+        if signal == GateSignal::Restarts || interval.candidate.of > 0.0 {
             self.silence = 0.0;
         } else if let Some(share) = interval.share.filter(|share| (0.0..1.0).contains(share)) {
             self.silence += interval.stable.of * share / (1.0 - share);
@@ -188,7 +247,7 @@ pub(super) fn per_one(gate: &GateSpec) -> Option<f64> {
     match gate.signal {
         GateSignal::Errors | GateSignal::Slow | GateSignal::Timeouts => Some(limit / 100.0),
         GateSignal::Restarts => Some(limit / 3_600.0),
-        GateSignal::P50 | GateSignal::P95 | GateSignal::P99 => None,
+        GateSignal::P50 | GateSignal::P95 | GateSignal::P99 | GateSignal::Alerts => None,
     }
 }
 

@@ -32,6 +32,9 @@ pub(super) struct Missing {
 /// A gate's rule in words: `not 3x stable, or under 5 %`.
 #[must_use]
 pub fn rule_text(gate: &GateSpec) -> Text {
+    if gate.signal == GateSignal::Alerts {
+        return "no alert that began after the run".into();
+    }
     let limit = gate.limit().map(|limit| format!("{}{}", words::plain(limit), unit(gate)));
     if gate.signal.quantile().is_some() {
         let limit = limit.map(|limit| format!(", under {limit}")).unwrap_or_default();
@@ -50,6 +53,9 @@ impl GateRun {
         let n = words::sum(self.candidate.of);
         match decision {
             Decision::Blind(place) => Verdict::Blind { why: blind(place.and_then(|i| sensors.get(i))) },
+            Decision::Refused => {
+                Verdict::Blind { why: "the last counts cannot be: more hits than requests, or none that are numbers".into() }
+            }
             Decision::Silent => Verdict::Blind { why: "no requests reach the canary".into() },
             Decision::Worse => fail(Arm::Candidate, format!("{} (n {n}), worse {}", self.apart(gate, false), words::odds(odds.run))),
             Decision::Changed => fail(Arm::Candidate, format!("{}, became worse {}", self.apart(gate, true), words::odds(odds.change))),
@@ -67,14 +73,22 @@ impl GateRun {
             Decision::Suspect => hold(format!("worse {}, fails at {}:1", words::odds(odds.run), words::plain(lines.fail))),
             Decision::Within => {
                 let worse = words::odds(odds.run.max(odds.change));
-                hold(format!("worse {worse}, but within {}x ({})", words::plain(gate.r_max), words::odds(odds.safe)))
+                let safe = if odds.run >= lines.fail.ln() { odds.safe_run } else { odds.safe_since };
+                hold(format!("worse {worse}, but within {}x ({})", words::plain(gate.r_max), words::odds(safe)))
             }
             Decision::Safe => pass(format!("not {}x stable, {} (n {})", words::plain(gate.r_max), words::odds(odds.safe), self.step_n())),
-            Decision::Under => pass(format!("under {}, {} (n {})", limit_text(gate), words::odds(odds.under), self.step_n())),
+            Decision::Under => {
+                pass(format!("under {}, {} (n {})", limit_text(gate), words::odds(odds.under), self.step_n()) + self.beside_nothing())
+            }
             Decision::Slower => fail(Arm::Candidate, self.quantile_text(gate)),
             Decision::Alike => pass(self.quantile_text(gate)),
             Decision::Open => self.open(gate, lines),
         }
+    }
+
+    /// What a line ends with while a version bakes.
+    const fn beside_nothing(&self) -> &'static str {
+        if self.is_alone() { ", alone: no stable beside it" } else { "" }
     }
 
     fn step_n(&self) -> String {
@@ -90,8 +104,14 @@ impl GateRun {
             Some(more) if gate.signal == GateSignal::Restarts => format!("{} more instance-minutes", words::sum((more / 60.0).ceil())),
             Some(more) if self.step.candidate.of <= 0.0 => format!("{} more requests, no traffic yet", words::sum(more.ceil())),
             Some(more) => format!("{} more requests", words::sum(more.ceil())),
+            None if self.is_alone() => format!(
+                "{} %: neither shown under nor over {}",
+                words::plain((figure(gate, self.step.candidate) * 100.0).round() / 100.0),
+                limit_text(gate)
+            ),
             None => format!("{}: neither shown good nor bad", self.apart(gate, false)),
         };
+        let text = if gate.signal.quantile().is_some() { text } else { text + self.beside_nothing() };
         Verdict::Wait { missing: text.into(), eta: missing.secs.and_then(power::span) }
     }
 
@@ -130,7 +150,8 @@ impl GateRun {
     /// Stable's ratio and the candidate's, as far as they can be guessed: each is drawn towards what is
     /// known better.
     fn guess(&self) -> (f64, f64) {
-        let p = if self.stable.hits > 0.0 { self.stable.hits / self.stable.of } else { 0.5 / (self.stable.of + 100.0) };
+        let stable = self.alone.unwrap_or(self.stable);
+        let p = if stable.hits > 0.0 { stable.hits / stable.of } else { 0.5 / (stable.of + 100.0) };
         let own = (self.step.candidate.hits + 5.0) / (self.step.candidate.of + 5.0 / p);
         (p, own)
     }
@@ -151,7 +172,7 @@ impl GateRun {
     }
 
     fn power(&self, gate: &GateSpec, lines: &Lines, missing: &Missing) -> Option<Power> {
-        if gate.signal.quantile().is_some() || self.candidate.of <= 0.0 {
+        if gate.signal.quantile().is_some() || self.candidate.of <= 0.0 || self.is_alone() {
             return None;
         }
         let ((candidate, stable), (p, _), line) = (self.recent.rates(), self.guess(), lines.fail.ln());
@@ -162,7 +183,7 @@ impl GateRun {
         let soon = soon.and_then(|(ratio, secs)| Some(Soon { ratio, within: power::span(secs)? }));
         let late = missing.secs.is_none_or(|secs| secs > WITHIN.as_secs_f64());
         let weight =
-            || power::weight_within(WITHIN.as_secs_f64(), candidate + stable, p, gate.r_max, per_one(gate), self.phi.pair, lines.pass.ln());
+            || power::weight_within(WITHIN.as_secs_f64(), candidate + stable, p, gate.r_max, per_one(gate), self.phi, lines.pass.ln());
         let decides = late.then(weight).flatten().map(|weight| Decides { weight: f64::from(weight), within: WITHIN });
         let mut text = sees.map_or_else(
             || format!("cannot see 10x {what} yet"),
@@ -222,10 +243,16 @@ impl GateRun {
             step_odds: finite(odds.step),
             change: finite(odds.change),
             safe: finite(odds.safe),
+            safe_run: finite(odds.safe_run),
+            safe_since: finite(odds.safe_since),
             over: finite(odds.over.run),
             stable_over: finite(odds.stable_over.run),
+            over_change: finite(odds.over.change),
+            stable_over_change: finite(odds.stable_over.change),
             under: finite(odds.under),
             phi: self.phi.pair,
+            phi_limit: self.phi.alone,
+            warming: Some(self.step.warming).filter(|w| w.of > 0.0).map(counted),
             lines: *lines,
             intervals: self.intervals,
             age: self.last.map(|last| elapsed(now, last)).unwrap_or_default(),
@@ -278,6 +305,7 @@ const fn unit(gate: &GateSpec) -> &'static str {
         GateSignal::Restarts => "/h",
         GateSignal::P50 | GateSignal::P95 | GateSignal::P99 => " ms",
         GateSignal::Errors | GateSignal::Slow | GateSignal::Timeouts => " %",
+        GateSignal::Alerts => "",
     }
 }
 

@@ -4,9 +4,25 @@
 //!
 //! A share is off when the odds are over 100 *and* it differs by more than 1 pp or a tenth of the
 //! weight, whichever is more: with enough requests the odds see differences that matter to nobody.
-//! It is bad when it has been off for 60 s, none of them before the weight had converged.
+//! It is bad when it has been off for 60 s that were counted, none of them before the weight had
+//! converged: a wall clock that is set does not make it bad.
+//!
+//! Those odds are of everything since the weight converged, so they see a router that goes wrong after
+//! hours hours later. Beside them stands a change detector like that of errors (an e-CUSUM), over shares
+//! that are once, twice and four times the tolerance off; its line is 10,000 x 60 s for looks of a second,
+//! its own count of requests says how far the share is off since the change. A sliding window would see
+//! the change as soon, and would have to be wide enough for a quiet service: the detector needs no width.
+//!
+//! It is fine only when it could have been seen to be off by twice the tolerance: a router that was found
+//! out is not trusted again after one request.
+//!
+//! Clients that stick to a version send requests that depend on each other, so that a share of requests
+//! proves nothing: whoever feeds it leaves such a weight out.
 
-use super::mixture::ln_beta;
+use super::{
+    mixture::{bisect, ln_beta},
+    odds::ln_mean,
+};
 use crate::model::{
     interval::Count,
     ratio::Weight,
@@ -14,14 +30,20 @@ use crate::model::{
 };
 use serde::{Deserialize, Serialize};
 use statrs::function::gamma::ln_gamma;
-use std::time::Duration;
 
 /// Odds from which a share may be off.
 pub const LINE: f64 = 100.0;
 /// How strongly the declared share is believed in, in requests.
 const PRIOR: f64 = 10_000.0;
-/// How long it must be off.
-const FOR: Duration = Duration::from_secs(60);
+/// How long it must be off, in seconds that were counted.
+const FOR: f64 = 60.0;
+/// The detector's line.
+const CHANGED: f64 = 600_000.0;
+/// One look counts for no more than this, in seconds: what is longer is a clock that was set or a host
+/// that slept.
+const LOOK: f64 = 30.0;
+/// By how many tolerances the shares are off that the detector looks for, either way.
+const OFF: [f64; 6] = [-4.0, -2.0, -1.0, 1.0, 2.0, 4.0];
 
 /// Requests since a weight converged.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
@@ -29,7 +51,23 @@ pub struct Split {
     /// Which weight, and since when.
     of: Option<(Weight, Time)>,
     requests: Count,
-    off: Option<Time>,
+    /// When it was looked at last.
+    #[serde(default)]
+    last: Option<Time>,
+    /// How long it has been off, in seconds.
+    #[serde(default, rename = "off_secs")]
+    off: Option<f64>,
+    #[serde(default)]
+    change: [Shift; OFF.len()],
+}
+
+/// One share that the router may have gone to.
+#[derive(Clone, Copy, PartialEq, Debug, Default, Serialize, Deserialize)]
+struct Shift {
+    /// The logarithm of the odds since it was last unlikely.
+    ln: f64,
+    /// Requests since then.
+    requests: Count,
 }
 
 /// What the split says.
@@ -43,38 +81,87 @@ pub struct Seen {
     pub since: Time,
     /// The logarithm of the odds that the router does something else.
     pub ln_odds: f64,
-    /// Since when it is off; `None` when it is not.
-    pub off: Option<Time>,
+    /// Whether it is off.
+    pub off: bool,
     /// Whether it has been off for long enough.
     pub bad: bool,
+    /// Requests that are missing before it could be called fine; 0 when it could.
+    pub missing: f64,
 }
 
 impl Split {
     /// Takes in requests since the last time. `weight` is what the router is at and since when; `None`
-    /// while that is unknown, or where weights are made of replicas.
+    /// while that is unknown, where weights are made of replicas, or where clients stick.
     pub fn add(&mut self, weight: Option<(Weight, Time)>, candidate: f64, stable: f64, now: Time) {
         if self.of != weight {
             // What was counted across the change belongs to neither.
-            *self = Self { of: weight, ..Self::default() };
+            *self = Self { of: weight, last: Some(now), ..Self::default() };
             return;
         }
-        self.requests += Count::new(candidate.max(0.0), (candidate + stable).max(0.0));
-        let off = self.of.is_some_and(|(weight, _)| {
-            let declared = weight.percent() / 100.0;
-            let differs = self.requests.ratio().is_some_and(|seen| (seen - declared).abs() > tolerance(declared));
-            differs && ln_odds(self.requests, declared) >= LINE.ln()
-        });
-        self.off = off.then(|| self.off.unwrap_or(now));
+        let secs = self.last.replace(now).map_or(0.0, |last| elapsed(now, last).as_secs_f64().min(LOOK));
+        let Some(declared) = self.declared() else { return };
+        let new = Count::new(candidate.max(0.0), (candidate + stable).max(0.0));
+        self.requests += new;
+        for (shift, off) in self.change.iter_mut().zip(OFF) {
+            shift.add(new, declared, off * tolerance(declared));
+        }
+        let (requests, ln) = self.told(declared);
+        let differs = requests.ratio().is_some_and(|seen| (seen - declared).abs() > tolerance(declared));
+        self.off = (differs && ln >= LINE.ln()).then(|| self.off.map_or(0.0, |off| off + secs));
     }
 
     /// What it says; `None` where there is nothing to be judged.
     #[must_use]
-    pub fn seen(&self, now: Time) -> Option<Seen> {
+    pub fn seen(&self) -> Option<Seen> {
         let (declared, since) = self.of.filter(|_| self.requests.of > 0.0)?;
-        let ln_odds = ln_odds(self.requests, declared.percent() / 100.0);
-        let bad = self.off.is_some_and(|off| elapsed(now, off) >= FOR);
-        Some(Seen { requests: self.requests, declared, since, ln_odds, off: self.off, bad })
+        let part = declared.percent() / 100.0;
+        let (requests, ln_odds) = self.told(part);
+        let bad = self.off.is_some_and(|off| off >= FOR);
+        let missing = (enough(part) - self.requests.of).max(0.0);
+        Some(Seen { requests, declared, since, ln_odds, off: self.off.is_some(), bad, missing })
     }
+
+    fn declared(&self) -> Option<f64> {
+        self.of.map(|(weight, _)| weight.percent() / 100.0)
+    }
+
+    /// The requests and the odds that are told: those of the detector once it is over its line, scaled to
+    /// the line of the others.
+    fn told(&self, declared: f64) -> (Count, f64) {
+        let changed = ln_mean(&self.change.map(|shift| shift.ln));
+        let most = self.change.iter().max_by(|a, b| a.ln.total_cmp(&b.ln));
+        match most {
+            Some(shift) if changed >= CHANGED.ln() => (shift.requests, changed - CHANGED.ln() + LINE.ln()),
+            _ => (self.requests, ln_odds(self.requests, declared)),
+        }
+    }
+}
+
+impl Shift {
+    /// Takes in requests; the share may have moved by `off`, in parts of one.
+    fn add(&mut self, new: Count, declared: f64, off: f64) {
+        let share = declared + off;
+        if declared <= 0.0 || declared >= 1.0 || share <= 0.0 || share >= 1.0 {
+            return;
+        }
+        if self.ln <= 0.0 {
+            *self = Self::default();
+        }
+        self.ln += new.hits * (share / declared).ln() + (new.of - new.hits) * ((1.0 - share) / (1.0 - declared)).ln();
+        self.requests += new;
+    }
+}
+
+/// So many requests show a share that is off by twice the tolerance.
+fn enough(declared: f64) -> f64 {
+    let off = 2.0 * tolerance(declared);
+    let seen = if declared + off < 1.0 { declared + off } else { declared - off };
+    let shows = |n: f64| ln_odds(Count::new(seen * n, n), declared) >= LINE.ln();
+    let mut high = 1.0;
+    while !shows(high) && high < 1e9 {
+        high *= 2.0;
+    }
+    bisect(high / 2.0, high, |n| !shows(n)).ceil()
 }
 
 /// By how much a share may differ: 1 pp or a tenth of the weight, in parts of one.
@@ -115,6 +202,7 @@ pub fn ln_many(arms: &[(f64, f64, f64)]) -> (f64, f64) {
 mod tests {
     use super::*;
     use crate::model::time::after;
+    use std::time::Duration;
 
     fn near(got: f64, want: f64, tolerance: f64) {
         assert!((got - want).abs() < tolerance, "{got} is not {want}");
@@ -202,7 +290,7 @@ mod tests {
         let mut split = Split::default();
         (0..seconds).find(|s| {
             split.add(weight, candidate, stable, at(*s));
-            split.seen(at(*s)).is_some_and(|seen| seen.bad)
+            split.seen().is_some_and(|seen| seen.bad)
         })
     }
 
@@ -221,18 +309,60 @@ mod tests {
     }
 
     #[test]
+    fn a_router_that_goes_wrong_after_hours_is_seen_at_once() {
+        let weight = Some((Weight::from_percent(10.0).unwrap(), at(0)));
+        let mut split = Split::default();
+        let mut until = |from: u64, percent: f64| {
+            (from..from + 21_600).find(|s| {
+                split.add(weight, percent, 100.0 - percent, at(*s));
+                split.seen().is_some_and(|seen| seen.bad)
+            })
+        };
+        assert_eq!(until(0, 10.0), None);
+        let bad = until(21_600, 15.0).unwrap() - 21_600;
+        assert!((60..120).contains(&bad), "{bad} s; all requests together would see it after {} s", 21_600 / 4);
+        let seen = split.seen().unwrap();
+        assert!((seen.requests.ratio().unwrap() - 0.15).abs() < 0.01, "{seen:?}");
+    }
+
+    #[test]
+    fn a_clock_that_is_set_makes_nothing_bad() {
+        let weight = Some((Weight::from_percent(10.0).unwrap(), at(0)));
+        let mut split = Split::default();
+        (0..10).for_each(|second| split.add(weight, 50.0, 50.0, at(second)));
+        assert!(split.seen().unwrap().off);
+        split.add(weight, 50.0, 50.0, at(90_000));
+        assert!(!split.seen().unwrap().bad);
+        // Set back, it stands still for one look and no longer.
+        (0..70).for_each(|second| split.add(weight, 50.0, 50.0, at(second)));
+        assert!(split.seen().unwrap().bad);
+    }
+
+    #[test]
+    fn it_is_fine_only_when_it_could_have_been_seen_to_be_off() {
+        for percent in [1.0, 10.0, 50.0, 99.0] {
+            let declared = percent / 100.0;
+            let n = enough(declared);
+            let off = if declared < 0.9 { declared + 2.0 * tolerance(declared) } else { declared - 2.0 * tolerance(declared) };
+            let at = |n: f64| ln_odds(Count::new(off * n, n), declared);
+            assert!(at(n) >= LINE.ln() && at(n - 2.0) < LINE.ln() && n > 20.0, "{percent}: {n}");
+        }
+        assert_eq!(enough(1.0), 1.0, "one request that stable got shows it");
+    }
+
+    #[test]
     fn another_weight_starts_anew_and_an_unknown_one_is_not_judged() {
         let mut split = Split::default();
         let ten = Some((Weight::from_percent(10.0).unwrap(), at(0)));
         for second in 0..100 {
             split.add(ten, 50.0, 50.0, at(second));
         }
-        assert!(split.seen(at(100)).unwrap().bad);
+        assert!(split.seen().unwrap().bad);
         split.add(Some((Weight::from_percent(50.0).unwrap(), at(100))), 10.0, 90.0, at(100));
-        assert_eq!(split.seen(at(100)), None, "counted across the change");
+        assert_eq!(split.seen(), None, "counted across the change");
         for second in 101..300 {
             split.add(None, 50.0, 50.0, at(second));
-            assert_eq!(split.seen(at(second)), None);
+            assert_eq!(split.seen(), None);
         }
     }
 }

@@ -30,7 +30,7 @@ fn sensor(state: SensorState, required: bool) -> Sensor {
 }
 
 fn fresh(_: &GateSpec) -> Look {
-    Look { sensors: vec![sensor(SensorState::Fresh, true)], queries: Vec::new() }
+    Look { sensors: vec![sensor(SensorState::Fresh, true)], queries: Vec::new(), alerts: Vec::new() }
 }
 
 /// A run of gates that are all fed the same counts.

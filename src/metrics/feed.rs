@@ -56,6 +56,14 @@ pub struct Pace {
     pub delay: Duration,
 }
 
+impl Question {
+    /// The name of its query, as in `[metrics.query]`.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        self.what.name()
+    }
+}
+
 impl Pace {
     /// How old the newest sample may be before nothing can be said: three scrapes, and at least 5 s.
     #[must_use]
@@ -80,6 +88,8 @@ pub struct Subject {
     pub candidate: Option<Variables>,
     /// What is slow, if it was frozen already.
     pub slow_from: Option<Duration>,
+    /// Where a gate goes on: when its last interval that was judged ended, where that is later.
+    pub judged: BTreeMap<GateId, Time>,
 }
 
 /// From when on the candidate should have which share of the requests, parts of one.
@@ -136,8 +146,9 @@ impl Feed {
         let candidate = subject.candidate.as_ref().map(|values| of(CANDIDATE, values)).transpose()?.unwrap_or_default();
         let sources = [candidate, of(STABLE, &subject.stable)?];
         let has = subject.candidate.is_some();
+        let from = |gate: &GateSpec| subject.judged.get(&gate.name).map_or(since, |judged| since.max(*judged));
         Ok(Self {
-            gates: gates.iter().map(|gate| Open::new(gate.clone(), since, has)).collect(),
+            gates: gates.iter().map(|gate| Open::new(gate.clone(), from(gate), has)).collect(),
             queries,
             pace,
             since,

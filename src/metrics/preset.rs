@@ -232,7 +232,8 @@ impl Queries {
     pub fn needs(&self, gate: &GateSpec) -> (What, What) {
         match gate.signal {
             GateSignal::Errors if self.get(What::Errors).is_some() => (What::Errors, What::Requests),
-            GateSignal::Errors => (What::Requests, What::Requests),
+            // Alerts are counted from nothing.
+            GateSignal::Errors | GateSignal::Alerts => (What::Requests, What::Requests),
             GateSignal::Timeouts => (What::Timeouts, What::Requests),
             GateSignal::Restarts => (What::Restarts, What::Ready),
             GateSignal::Slow | GateSignal::P50 | GateSignal::P95 | GateSignal::P99 => (What::Latency, What::Latency),

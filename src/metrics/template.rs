@@ -9,6 +9,9 @@ use std::{collections::BTreeMap, time::Duration};
 /// What every rollout can fill in. Others are given by the configuration.
 pub const NAMES: [&str; 8] = ["service", "stable_service", "canary_service", "ingress", "namespace", "version", "pod_hash", WINDOW];
 
+/// What people call the version, where this program deploys it.
+pub const LABEL: &str = "label";
+
 /// The hole for how far a query looks back.
 pub const WINDOW: &str = "window";
 

@@ -66,6 +66,8 @@ pub struct Check {
 pub enum CheckState {
     /// It does.
     Ok,
+    /// In part: what lacks is made on the way, as it is meant to be. Going back takes longer, and works.
+    Partly,
     /// It does not; the way back is tried all the same.
     Bad,
     /// Not looked at yet.
@@ -86,10 +88,11 @@ pub struct Measured {
 }
 
 impl WayBack {
-    /// Whether it is there and every check holds.
+    /// Whether it is there and every check holds, or will on the way.
     #[must_use]
     pub fn is_ready(&self) -> bool {
-        matches!(self.how, How::Switch | How::Redeploy { .. }) && self.checks.iter().all(|c| c.state == CheckState::Ok)
+        let holds = |c: &Check| matches!(c.state, CheckState::Ok | CheckState::Partly);
+        matches!(self.how, How::Switch | How::Redeploy { .. }) && self.checks.iter().all(holds)
     }
 }
 

@@ -72,12 +72,24 @@ pub struct Evidence {
     /// Odds that the candidate is *not* `r_max` times as bad as stable, since this weight converged.
     #[serde(default)]
     pub safe: f64,
-    /// Odds that the candidate's ratio is over the limit.
+    /// The same of the whole run: from [`Lines::pass`] on, [`Evidence::odds`] over their line do not fail.
+    #[serde(default = "one")]
+    pub safe_run: f64,
+    /// The same since the change that the detector sees.
+    #[serde(default = "one")]
+    pub safe_since: f64,
+    /// Odds that the candidate's ratio is over the limit, of the whole run.
     #[serde(default)]
     pub over: f64,
-    /// Odds that stable's ratio is over the limit.
+    /// Odds that stable's ratio is over the limit, likewise.
     #[serde(default)]
     pub stable_over: f64,
+    /// The candidate over the limit by the change detector, held to [`Lines::change`].
+    #[serde(default = "one")]
+    pub over_change: f64,
+    /// Stable over the limit, likewise.
+    #[serde(default = "one")]
+    pub stable_over_change: f64,
     /// Odds that the candidate's ratio is under the limit, since this weight converged.
     #[serde(default)]
     pub under: f64,
@@ -85,6 +97,13 @@ pub struct Evidence {
     /// errors, 10 also means that too few were seen to know.
     #[serde(default = "one")]
     pub phi: f64,
+    /// The same by which what is held to the limit is divided: between intervals, where [`Evidence::phi`]
+    /// may be between instances.
+    #[serde(default = "one")]
+    pub phi_limit: f64,
+    /// The candidate's while an instance warmed up, since this weight converged: shown and not judged.
+    #[serde(default)]
+    pub warming: Option<Sample>,
     /// What the odds are held to.
     #[serde(default)]
     pub lines: Lines,
@@ -306,10 +325,16 @@ impl Default for Evidence {
             step_odds: 1.0,
             change: 1.0,
             safe: 1.0,
+            safe_run: 1.0,
+            safe_since: 1.0,
             over: 1.0,
             stable_over: 1.0,
+            over_change: 1.0,
+            stable_over_change: 1.0,
             under: 1.0,
             phi: 1.0,
+            phi_limit: 1.0,
+            warming: None,
             lines: Lines::default(),
             intervals: 0,
             age: Duration::ZERO,

@@ -18,6 +18,28 @@ pub struct Pool {
     /// Each of them, oldest first.
     #[serde(default)]
     pub instances: Vec<Instance>,
+    /// Whether only their numbers are known: none of them is seen, nor how often it was started again.
+    #[serde(default)]
+    pub unseen: bool,
+    /// What becomes of them by themselves, if that is decided.
+    #[serde(default)]
+    pub fate: Option<Fate>,
+}
+
+/// What becomes of instances that are not wanted any more.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "is")]
+pub enum Fate {
+    /// They are stopped then.
+    Stopped {
+        /// When.
+        at: Time,
+    },
+    /// They stay until somebody stops them.
+    Kept {
+        /// Why.
+        why: Text,
+    },
 }
 
 /// One running copy.
@@ -58,20 +80,24 @@ pub struct Instance {
     pub sick: Option<Text>,
 }
 
-/// What an instance uses.
+/// What an instance uses. What is not known is not zero.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 pub struct Usage {
-    /// Cores, over the last 10 s.
-    pub cpu: f64,
+    /// Cores, over the last 10 s; nothing before it was read twice.
+    #[serde(default)]
+    pub cpu: Option<f64>,
     /// Resident bytes.
-    pub memory: u64,
+    #[serde(default)]
+    pub memory: Option<u64>,
     /// By how many bytes per hour its memory grows, once that can be said.
     #[serde(default)]
     pub memory_slope: Option<f64>,
-    /// Open file descriptors.
-    pub descriptors: u32,
-    /// Probes that failed since it started.
-    pub probe_failures: u64,
+    /// Open file descriptors, where they may be counted.
+    #[serde(default)]
+    pub descriptors: Option<u32>,
+    /// Probes that failed since it was ready for the first time, where probes are made.
+    #[serde(default)]
+    pub probe_failures: Option<u64>,
 }
 
 /// Where an instance is in its life.

@@ -97,7 +97,14 @@ mod tests {
     use std::time::Duration;
 
     fn known(label: &str, content: &str, standing: Standing) -> Known {
-        let part = Part { container: "".into(), declared: Artifact::Digest(Digest::of(content.as_bytes())), running: None, differs: false };
+        let part = Part {
+            container: "".into(),
+            declared: Artifact::Digest(Digest::of(content.as_bytes())),
+            running: None,
+            differs: false,
+            checked: None,
+            wrong: None,
+        };
         let version = Version {
             id: VersionId::new(format!("id-{content}")),
             label: label.into(),

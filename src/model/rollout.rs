@@ -80,6 +80,9 @@ pub struct Rollout {
     /// What the runtime itself analyses (Argo's analysis runs), beside our gates.
     #[serde(default)]
     pub analyses: Vec<Analysis>,
+    /// Versions that the runtime runs beside it for a while (Argo's experiments), oldest first.
+    #[serde(default)]
+    pub experiments: Vec<Experiment>,
     /// Who else writes it, and would write it back: `Argo CD application shop`.
     #[serde(default)]
     pub owner: Option<Text>,
@@ -183,6 +186,41 @@ pub struct Analysis {
     pub metrics: Vec<Metric>,
 }
 
+/// Versions beside a rollout, for a while.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Experiment {
+    /// Its name.
+    pub name: Text,
+    /// Its state, in the runtime's word.
+    pub phase: Text,
+    /// Its line of reason.
+    #[serde(default)]
+    pub message: Option<Text>,
+    /// Since when all of its versions are there.
+    #[serde(default)]
+    pub since: Option<Time>,
+    /// When it ends by itself, if it does.
+    #[serde(default)]
+    pub ends: Option<Time>,
+    /// What is measured of it, and with what verdict.
+    #[serde(default)]
+    pub runs: Vec<ExperimentRun>,
+}
+
+/// An analysis of an experiment, in brief; its measurements are among [`Rollout::analyses`], by its name.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct ExperimentRun {
+    /// What the experiment calls it.
+    pub what: Text,
+    /// The name of the analysis.
+    pub name: Text,
+    /// Its state, in the runtime's word.
+    pub phase: Text,
+    /// Its line of reason.
+    #[serde(default)]
+    pub message: Option<Text>,
+}
+
 /// One metric of an analysis.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Metric {
@@ -200,6 +238,12 @@ pub struct Metric {
     /// Whether it is measured without consequences.
     #[serde(default)]
     pub dry_run: bool,
+    /// When it was measured last.
+    #[serde(default)]
+    pub measured: Option<Time>,
+    /// When it is measured next, if it is.
+    #[serde(default)]
+    pub next: Option<Time>,
     /// Its line of reason.
     #[serde(default)]
     pub message: Option<Text>,
@@ -228,6 +272,15 @@ pub struct MetricCounts {
     /// How many are to be made; `None` until it is stopped.
     #[serde(default)]
     pub count: Option<u32>,
+    /// So many successful ones in a row end it well; `None` where that is not asked for.
+    #[serde(default)]
+    pub success_limit: Option<u32>,
+    /// Successful ones in a row, up to now.
+    #[serde(default)]
+    pub successes_in_a_row: u32,
+    /// Ones in a row that could not be made, up to now.
+    #[serde(default)]
+    pub errors_in_a_row: u32,
 }
 
 /// Where a rollout is in its life.

@@ -30,6 +30,8 @@ pub enum SignalId {
     Memory,
     /// Requests meant for the version while it had no ready instance.
     Unavailable,
+    /// Alerts that fire.
+    Alerts,
 }
 
 impl SignalId {
@@ -48,6 +50,7 @@ impl SignalId {
             Self::Cpu => "cpu",
             Self::Memory => "memory",
             Self::Unavailable => "unavailable",
+            Self::Alerts => "alerts",
         }
     }
 }

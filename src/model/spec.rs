@@ -254,7 +254,7 @@ impl GateSpec {
             (Some(limit), _) => Some(limit),
             (None, GateSignal::Errors | GateSignal::Slow | GateSignal::Timeouts) => Some(5.0),
             (None, GateSignal::Restarts) => Some(6.0),
-            (None, GateSignal::P50 | GateSignal::P95 | GateSignal::P99) => None,
+            (None, GateSignal::P50 | GateSignal::P95 | GateSignal::P99 | GateSignal::Alerts) => None,
         }
     }
 
@@ -283,6 +283,8 @@ pub enum GateSignal {
     P95,
     /// 99th percentile of the latency; only advice.
     P99,
+    /// Alerts of a metrics backend about the service that began after the run did; no statistics.
+    Alerts,
 }
 
 impl GateSignal {
@@ -303,6 +305,7 @@ impl GateSignal {
             Self::P50 => SignalId::P50,
             Self::P95 => SignalId::P95,
             Self::P99 => SignalId::P99,
+            Self::Alerts => SignalId::Alerts,
         }
     }
 
@@ -313,7 +316,7 @@ impl GateSignal {
             Self::P50 => Some(0.5),
             Self::P95 => Some(0.95),
             Self::P99 => Some(0.99),
-            Self::Errors | Self::Slow | Self::Timeouts | Self::Restarts => None,
+            Self::Errors | Self::Slow | Self::Timeouts | Self::Restarts | Self::Alerts => None,
         }
     }
 

@@ -77,6 +77,34 @@ pub mod millis {
     }
 }
 
+/// A [`Duration`] as milliseconds with a fraction, exact to the microsecond. Whole milliseconds read too.
+pub mod exact_millis {
+    /// For a duration that may be absent.
+    pub mod option {
+        use serde::{Deserialize, Deserializer, Serialize, Serializer};
+        use std::time::Duration;
+
+        /// Writes milliseconds or null.
+        ///
+        /// # Errors
+        /// Those of the serializer.
+        pub fn serialize<S: Serializer>(d: &Option<Duration>, s: S) -> Result<S::Ok, S::Error> {
+            #[expect(clippy::cast_precision_loss, reason = "below 2^53 microseconds nothing is lost")]
+            d.map(|d| d.as_micros() as f64 / 1_000.0).serialize(s)
+        }
+
+        /// Reads milliseconds or null.
+        ///
+        /// # Errors
+        /// When it is neither.
+        pub fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Option<Duration>, D::Error> {
+            let read = Option::<f64>::deserialize(d)?;
+            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturates")]
+            Ok(read.map(|ms| Duration::from_micros((ms * 1_000.0).round() as u64)))
+        }
+    }
+}
+
 /// A [`Duration`] as people write it in configuration: `"30s"`, `"10m"`, `"1h 30m"`.
 pub mod human {
     use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};

@@ -2,8 +2,10 @@
 
 use super::{
     back::How,
+    gate::Verdict,
     instance::InstanceState,
-    rollout::{Hold, Phase, Rollout, Standing},
+    rollout::{Hold, Known, Phase, Rollout, Standing},
+    spec::OnFail,
     time::{Time, elapsed},
 };
 use std::{cmp::Ordering, time::Duration};
@@ -17,9 +19,9 @@ pub enum Urgent {
     Failing,
     /// It should move and does not.
     Stuck,
-    /// What is known of it is too old to say.
+    /// What is known of it is too old to say: its target is silent.
     Stale,
-    /// It got all the traffic and has to prove itself.
+    /// The newest version has all the traffic and has to prove itself.
     Baking,
     /// It moves by itself.
     Running,
@@ -73,13 +75,16 @@ impl PartialOrd for Urgency {
     }
 }
 
-/// How urgent a rollout is. `stale` says that its source has been silent for too long: then it is at
-/// least [`Urgent::Stale`], and what was known to be worse stays so.
+/// How urgent a rollout is. `silent` is when its source was heard of last, if that is too long ago:
+/// then it is at least [`Urgent::Stale`], and what waited, failed or was stuck keeps its place: it may
+/// still be so.
 #[must_use]
-pub fn urgency(rollout: &Rollout, stale: bool) -> Urgency {
+pub fn urgency(rollout: &Rollout, silent: Option<Time>) -> Urgency {
     let known = known(rollout);
-    let old = Urgency { how: Urgent::Stale, since: Some(rollout.seen.server_time) };
-    if stale && known.how > Urgent::Stale { old } else { known }
+    match silent {
+        Some(_) if known.how > Urgent::Stale => Urgency { how: Urgent::Stale, since: silent },
+        _ => known,
+    }
 }
 
 /// In words: `waiting for you since 14:02 (32 m)`, `healthy`, `nothing deployed`.
@@ -110,26 +115,42 @@ fn short(age: Duration) -> String {
 }
 
 fn known(r: &Rollout) -> Urgency {
-    let some = |how, since: Time| Urgency { how, since: Some(since) };
-    let entered = r.at.map(|at| at.since).or_else(|| r.started.as_ref().map(|s| s.at));
-    // What the source itself says goes before what can be read from the rest.
-    if let Some(attention) = &r.attention {
-        let said = [Urgent::Waiting, Urgent::Failing, Urgent::Stuck, Urgent::Baking].into_iter();
-        if let Some(how) = said.into_iter().find(|u| u.word() == attention.kind.as_str()) {
-            return some(how, attention.since);
-        }
-    }
-    if let Some(bad) = r.bad {
-        return some(Urgent::Failing, bad.since);
+    let is = |how, since| Urgency { how, since };
+    let entered = entered(r);
+    let asked = r.proof.as_ref().map(|p| p.asked);
+    // What the source itself says goes before what can be read from the rest. That it bakes, though, is
+    // no answer to whether it runs.
+    let said = |how: &[Urgent]| {
+        let attention = r.attention.as_ref()?;
+        how.iter().find(|u| u.word() == attention.kind.as_str()).map(|how| is(*how, Some(attention.since)))
+    };
+    if let Some(said) = said(&[Urgent::Waiting, Urgent::Failing, Urgent::Stuck]) {
+        return said;
     }
     match &r.phase {
-        Phase::Idle => Urgency { how: Urgent::Idle, since: None },
-        Phase::Failed => Urgency { how: Urgent::Failing, since: entered },
-        Phase::Held => held(r).unwrap_or(Urgency { how: Urgent::Stuck, since: entered }),
-        Phase::Progressing | Phase::Reverting => Urgency { how: Urgent::Running, since: entered },
-        Phase::Completed | Phase::Reverted => at_rest(r),
-        Phase::Unknown(_) => Urgency { how: Urgent::Stuck, since: entered },
+        Phase::Idle => is(Urgent::Idle, None),
+        Phase::Failed => is(Urgent::Failing, entered),
+        Phase::Unknown(_) => is(Urgent::Stuck, entered),
+        Phase::Progressing | Phase::Held => failing(r).or_else(|| held(r)).unwrap_or_else(|| is(Urgent::Running, entered)),
+        Phase::Reverting => is(Urgent::Running, asked.or(entered)),
+        // Until it is proven that nothing reaches the bad version any more, it is not over.
+        Phase::Reverted if r.proof.as_ref().is_some_and(|p| p.safe_since.is_none()) => {
+            down(r).unwrap_or_else(|| is(Urgent::Running, asked))
+        }
+        Phase::Completed | Phase::Reverted => down(r).or_else(|| said(&[Urgent::Baking])).unwrap_or_else(|| at_rest(r, entered)),
     }
+}
+
+/// Since when it is where it is.
+fn entered(r: &Rollout) -> Option<Time> {
+    r.at.map(|at| at.since).or_else(|| r.last.as_ref().map(|l| l.at)).or_else(|| r.started.as_ref().map(|s| s.at))
+}
+
+/// A version that is bad while it still gets traffic. A gate that only advises fails nothing.
+fn failing(r: &Rollout) -> Option<Urgency> {
+    let failed = r.gates.iter().find(|g| matches!(g.verdict, Verdict::Fail { .. }) && g.on_fail != OnFail::Advise);
+    let since = r.bad.map(|bad| bad.since).or_else(|| failed.map(|gate| gate.since))?;
+    Some(Urgency { how: Urgent::Failing, since: Some(since) })
 }
 
 /// The worst hold, and of equals the oldest.
@@ -137,29 +158,38 @@ fn held(r: &Rollout) -> Option<Urgency> {
     let of = |hold: &Hold| {
         let how = match hold {
             Hold::Manual { .. } | Hold::Stopped { .. } | Hold::Inconclusive { .. } | Hold::Step { until: None, .. } => Urgent::Waiting,
-            Hold::Gate { .. } | Hold::Backend { .. } | Hold::Freeze { .. } => Urgent::Stuck,
-            Hold::Step { .. } => Urgent::Running,
+            // What is not ready may still become so, for as long as the rollout itself does not say that it is held.
+            Hold::Gate { .. } | Hold::Backend { .. } | Hold::Freeze { .. } if r.phase == Phase::Held => Urgent::Stuck,
+            _ => return None,
         };
-        Urgency { how, since: Some(hold.since()) }
+        Some(Urgency { how, since: Some(hold.since()) })
     };
-    r.holds.iter().map(of).min()
+    r.holds.iter().filter_map(of).min()
 }
 
-/// Of a rollout that has nowhere to go.
-fn at_rest(r: &Rollout) -> Urgency {
-    let Some(stable) = r.stable() else { return Urgency { how: Urgent::Failing, since: None } };
+/// A rollout that has nowhere to go and lacks instances: whatever it has proven before, it does not
+/// serve now.
+fn down(r: &Rollout) -> Option<Urgency> {
+    let Some(stable) = r.stable() else { return Some(Urgency { how: Urgent::Failing, since: None }) };
     let (ready, desired) = stable.pools.iter().fold((0, 0), |(ready, desired), p| (ready + p.ready, desired + p.desired));
-    if ready < desired {
-        let missing = stable.pools.iter().flat_map(|p| &p.instances).filter(|i| i.state != InstanceState::Ready);
-        let since = missing.map(|i| i.since).min();
-        return Urgency { how: if ready == 0 { Urgent::Failing } else { Urgent::Stuck }, since };
+    if ready >= desired {
+        return None;
     }
-    let baking = r.versions.iter().any(|k| k.version.id == stable.version.id && matches!(k.standing, Standing::Baking { .. }));
-    let since = match r.back.how {
+    let missing = stable.pools.iter().flat_map(|p| &p.instances).filter(|i| i.state != InstanceState::Ready);
+    Some(Urgency { how: if ready == 0 { Urgent::Failing } else { Urgent::Stuck }, since: missing.map(|i| i.since).min() })
+}
+
+/// Of a rollout that has nowhere to go and all its instances.
+fn at_rest(r: &Rollout, entered: Option<Time>) -> Urgency {
+    let stable = r.stable().map(|t| &t.version.id);
+    let bakes = |k: &Known| Some(&k.version.id) == stable && matches!(k.standing, Standing::Baking { .. });
+    // What was gone back to is not the newest version, however short its own time was.
+    let baking = r.phase == Phase::Completed && r.versions.iter().any(bakes);
+    let back = match r.back.how {
         How::Already { since } => Some(since),
         _ => None,
     };
-    Urgency { how: if baking && r.phase == Phase::Completed { Urgent::Baking } else { Urgent::Healthy }, since }
+    Urgency { how: if baking { Urgent::Baking } else { Urgent::Healthy }, since: back.or(entered) }
 }
 
 #[cfg(test)]

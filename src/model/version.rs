@@ -46,6 +46,12 @@ pub struct Part {
     /// Whether instances of this version run different digests of it.
     #[serde(default)]
     pub differs: bool,
+    /// When all its bytes were read last, where that is done.
+    #[serde(default)]
+    pub checked: Option<Time>,
+    /// What was found that is not as it was sealed or started; then nothing is said to be verified.
+    #[serde(default)]
+    pub wrong: Option<Text>,
 }
 
 /// Sealed content, or what stands for it.

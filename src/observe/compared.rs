@@ -5,14 +5,17 @@ use crate::{
     model::{
         ident::{Role, RunId, VersionId},
         rollout::{Phase, Rollout},
+        text::Raw,
         time::Time,
         version::Track,
     },
 };
+use std::collections::BTreeMap;
 
 /// Two versions, or stable alone where nothing is rolled out.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Compared {
+    service: Raw,
     /// The run; `None` where nothing is rolled out.
     pub run: Option<RunId>,
     /// The version that is to be replaced.
@@ -30,6 +33,7 @@ impl Compared {
         let stable = rollout.tracks.iter().find(|t| t.role == Role::Stable)?;
         let candidate = rollout.tracks.iter().find(|t| t.role == Role::Candidate).filter(|_| is_moving(rollout));
         Some(Self {
+            service: rollout.key.service.clone(),
             run: rollout.run.clone().filter(|_| candidate.is_some()),
             stable: stable.version.id.clone(),
             candidate: candidate.map(|t| t.version.id.clone()),
@@ -46,7 +50,13 @@ impl Compared {
             stable,
             candidate: self.candidate.as_ref().map(|_| candidate),
             slow_from: None,
+            judged: BTreeMap::new(),
         }
+    }
+
+    /// What the rollout is called.
+    pub fn service(&self) -> &str {
+        self.service.as_str()
     }
 
     /// Whether what was counted for the one goes on for the other: the same versions of the same run.
@@ -67,6 +77,7 @@ pub fn values(rollout: &Rollout, track: &Track, configured: &Variables) -> Varia
     let mut values = Variables::from([
         ("service".to_owned(), key.service.as_str().to_owned()),
         ("version".to_owned(), track.version.label.to_string()),
+        ("label".to_owned(), track.version.label.to_string()),
         ("pod_hash".to_owned(), track.version.id.as_str().to_owned()),
     ]);
     values.extend(key.scope.last().map(|namespace| ("namespace".to_owned(), namespace.as_str().to_owned())));

@@ -12,18 +12,20 @@ use crate::{
     judge::{Ledger, Look, summary},
     metrics::{
         Answer, Metrics, Trouble,
+        alerts::{Board, Said},
         feed::{Course, Feed, Pace, Question, drive},
     },
     model::{
         gate::{Arm, GateState},
         history::Point,
         ident::{Role, VersionId},
+        interval::{Sensor, SensorState},
         ratio::Ratio,
         rollout::{Finding, Rollout},
         signal::SignalId,
-        spec::GateSpec,
+        spec::{GateSignal, GateSpec},
         text::Text,
-        time::Time,
+        time::{Time, elapsed},
         version::Track,
     },
 };
@@ -42,6 +44,15 @@ pub struct Judged {
     gates: Vec<GateState>,
     course: Course,
     place: Place,
+    fired: Option<Fired>,
+}
+
+/// What fires about the rollout, and when that was told; why it was not told the last time.
+#[derive(Clone, Debug)]
+struct Fired {
+    at: Option<Time>,
+    lines: Vec<Text>,
+    trouble: Option<Text>,
 }
 
 /// The candidate's declared share, and since when the router or the pods do it.
@@ -95,12 +106,14 @@ impl Judged {
             gates: Vec::new(),
             course: Course::new(),
             place: Place::default(),
+            fired: None,
         }
     }
 
     fn begin(&mut self, how: &How, now: Time) {
         let Some(compared) = &self.compared else { return };
-        match Feed::new(how.queries.clone(), &how.gates, self.pace, &compared.subject(now), now) {
+        let counted: Vec<GateSpec> = how.gates.iter().filter(|g| g.signal != GateSignal::Alerts).cloned().collect();
+        match Feed::new(how.queries.clone(), &counted, self.pace, &compared.subject(now), now) {
             Ok(feed) => self.feed = Some(feed),
             Err(why) => self.trouble = Some((format!("not judged: {why}").into(), now)),
         }
@@ -114,9 +127,11 @@ impl Judged {
         let candidate = rollout.tracks.iter().find(|t| Some(&t.version.id) == compared.candidate.as_ref());
         let declared = candidate.and_then(|t| t.share.declared);
         if declared != self.place.declared {
-            // Seen for the first time it may have been so for long: since the plan is where it is.
+            // Seen for the first time it may have been so for long: since the plan is where it is, or,
+            // without a plan, since the run began.
             let first = self.course.is_empty();
-            let since = rollout.at.map(|at| at.since).filter(|since| first && *since <= now).unwrap_or(now);
+            let known = rollout.at.map_or_else(|| compared.subject(now).since, |at| at.since);
+            let since = if first { known.min(now) } else { now };
             self.course.push((since, declared.and_then(Ratio::percent).map(|percent| percent / 100.0)));
             self.place = Place { declared, converged: None };
             if let Some(feed) = &mut self.feed {
@@ -147,6 +162,24 @@ impl Judged {
         }
     }
 
+    /// How often it is measured.
+    pub const fn pace(&self) -> Pace {
+        self.pace
+    }
+
+    /// Takes in what fires: what is about this rollout and began after its run did.
+    pub fn take_alerts(&mut self, said: &Said, board: &Board, now: Time) {
+        let Some(compared) = &self.compared else { return };
+        let (before, since) = (self.fired.take(), compared.subject(now).since);
+        self.fired = Some(match said {
+            Ok(firing) => Fired { at: Some(now), lines: board.about(compared.service(), since, firing), trouble: None },
+            Err(trouble) => {
+                let (at, lines) = before.map_or((None, Vec::new()), |before| (before.at, before.lines));
+                Fired { at, lines, trouble: Some(trouble.to_string().into()) }
+            }
+        });
+    }
+
     /// Whether older samples are still being read: what could be said now would not be of now.
     pub fn is_behind(&self, now: Time) -> bool {
         self.next(now).is_some_and(|next| next <= now)
@@ -167,15 +200,19 @@ impl Judged {
         let (Some(compared), Some(feed)) = (&self.compared, &mut self.feed) else { return };
         for (id, interval) in feed.intervals() {
             let Some(gate) = how.gates.iter().find(|g| g.name == id) else { continue };
-            self.ledger.feed(gate, &interval);
+            self.ledger.feed_measured(gate, &interval);
         }
         if compared.run.is_none() {
             self.gates.clear();
             return;
         }
+        let fired = self.fired.as_ref();
         let look = |gate: &GateSpec| {
+            if gate.signal == GateSignal::Alerts {
+                return look_at_alerts(fired, self.pace, now);
+            }
             let (sensors, queries) = feed.look(gate, now);
-            Look { sensors, queries }
+            Look { sensors, queries, alerts: Vec::new() }
         };
         self.gates = self.ledger.judge(&how.gates, look, &self.gates, now);
     }
@@ -196,6 +233,8 @@ impl Judged {
         if let Some((what, since)) = &self.trouble {
             rollout.findings.push(Finding { kind: "metrics".into(), what: what.clone(), since: *since });
         }
+        let alerts = self.fired.iter().flat_map(|fired| fired.lines.iter().map(move |what| (what, fired.at)));
+        rollout.findings.extend(alerts.map(|(what, at)| Finding { kind: "alerts".into(), what: what.clone(), since: at.unwrap_or(now) }));
         let (Some(compared), Some(feed)) = (&self.compared, &self.feed) else { return rollout };
         for track in &mut rollout.tracks {
             let arm = match &track.version.id {
@@ -210,6 +249,19 @@ impl Judged {
         rollout.verdict = summary(&self.gates);
         rollout
     }
+}
+
+/// What a gate over alerts rests on: as old as the last list of what fires.
+fn look_at_alerts(fired: Option<&Fired>, pace: Pace, now: Time) -> Look {
+    let age = fired.and_then(|fired| fired.at).map(|at| elapsed(now, at));
+    let state = match age {
+        Some(age) if age <= pace.stale_after() => SensorState::Fresh,
+        Some(_) => SensorState::Stale,
+        None => SensorState::Absent,
+    };
+    let why = fired.and_then(|fired| fired.trouble.as_ref()).map(|why| format!(" ({why})")).unwrap_or_default();
+    let sensor = Sensor { name: format!("alerts{why}").into(), arm: Arm::Candidate, state, age, required: true };
+    Look { sensors: vec![sensor], queries: Vec::new(), alerts: fired.map(|fired| fired.lines.clone()).unwrap_or_default() }
 }
 
 /// Whether its share is what was declared: by the router's word, and where replicas make the share, when

@@ -49,6 +49,7 @@ impl Clock for Paused {
 struct Store {
     errors: [f64; 2],
     down: bool,
+    fires: Vec<Alert>,
     asked: Arc<AtomicUsize>,
     /// Answers that were waited for to the end.
     answered: Arc<AtomicUsize>,
@@ -58,7 +59,14 @@ struct Store {
 impl Store {
     fn new(stable: f64, candidate: f64) -> Self {
         let none = || Arc::new(AtomicUsize::new(0));
-        Self { errors: [stable, candidate], down: false, asked: none(), answered: none(), slow: Duration::from_millis(5) }
+        Self {
+            errors: [stable, candidate],
+            down: false,
+            fires: Vec::new(),
+            asked: none(),
+            answered: none(),
+            slow: Duration::from_millis(5),
+        }
     }
 
     fn answer(&self, query: &str, at: Time) -> Answer {
@@ -108,7 +116,7 @@ impl Metrics for Store {
     }
 
     async fn alerts(&self) -> Result<Vec<Alert>, Trouble> {
-        Ok(Vec::new())
+        if self.down { Err(Trouble::Unreachable { place: "prom".into(), why: "refused".into() }) } else { Ok(self.fires.clone()) }
     }
 
     fn place(&self) -> &Text {
@@ -184,7 +192,24 @@ fn how() -> How {
     let queries = Queries::of("istio", &toml::from_str(written).unwrap()).unwrap();
     let mut gates = How::usual_gates(&queries);
     gates.retain(|g| g.name.as_str() == "errors");
-    How { gates, queries, pace: Pace { every: Duration::from_secs(15), delay: Duration::ZERO }, variables: Variables::default() }
+    How {
+        gates,
+        queries,
+        pace: Pace { every: Duration::from_secs(15), delay: Duration::ZERO },
+        variables: Variables::default(),
+        alert_labels: vec!["service".into()],
+    }
+}
+
+#[test]
+fn without_configured_gates_each_stack_is_judged_by_what_it_has() {
+    let of = |preset: &str| {
+        let gates = How::usual_gates(&Queries::of(preset, &Default::default()).unwrap());
+        gates.iter().map(|g| g.name.as_str().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(of("istio"), ["errors", "slow"]);
+    assert_eq!(of("haproxy"), ["errors"]);
+    assert_eq!(of("kube-state-metrics"), ["restarts"]);
 }
 
 fn observed(store: &Store, said: Vec<(u64, Delta)>) -> Observed<Cluster, Store> {
@@ -302,4 +327,28 @@ async fn a_query_without_a_value_is_a_finding() {
     let seen = observed.judge(vec![rollout(60, true)]).await;
     let finding = seen[0].findings[0].what.to_string();
     assert!(finding.contains("not judged") && finding.contains("_service}}` has no value here"), "{finding}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_fires_about_it_since_its_run_began_is_found_and_can_be_a_gate() {
+    let alert = |name: &str, service: &str, ago: i64| {
+        let labels = [("alertname", name), ("service", service)].map(|(k, v)| (k.to_owned(), v.to_owned()));
+        Alert { labels: Labels::new(labels), annotations: Labels::default(), since: start() - chrono::Duration::seconds(ago) }
+    };
+    let mut how = how();
+    how.gates.push(toml::from_str("name = \"pages\"\nsignal = \"alerts\"").unwrap());
+    let mut store = Store::new(1.0, 1.0);
+    store.fires = vec![alert("Burning", "web", 30), alert("Older", "web", 300), alert("Elsewhere", "mail", 30)];
+    let judge = |store: &Store| {
+        let observed = Observed::new(Cluster(Vec::new()), store.clone(), how.clone(), Arc::new(Paused(Instant::now())));
+        async move { observed.judge(vec![rollout(60, true)]).await.remove(0) }
+    };
+    let seen = judge(&store).await;
+    let found: Vec<&str> = seen.findings.iter().filter(|f| f.kind.as_str() == "alerts").map(|f| f.what.as_str()).collect();
+    assert!(found.len() == 1 && found[0].contains("Burning"), "{found:?}");
+    assert!(matches!(&seen.gates[1].verdict, Verdict::Fail { why, .. } if why.as_str().contains("Burning")), "{:?}", seen.gates[1].verdict);
+    store.fires.clear();
+    assert!(judge(&store).await.gates[1].verdict.passed());
+    store.down = true;
+    assert!(matches!(judge(&store).await.gates[1].verdict, Verdict::Blind { .. }));
 }

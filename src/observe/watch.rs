@@ -10,7 +10,11 @@ use super::{
 };
 use crate::{
     clock::Clock,
-    metrics::{Answer, Metrics, Trouble, feed::Question},
+    metrics::{
+        Answer, Metrics, Trouble,
+        alerts::{Board, Said},
+        feed::Question,
+    },
     model::{
         delta::Delta,
         ident::Key,
@@ -20,7 +24,7 @@ use crate::{
     runtime::Fault,
 };
 use futures::{
-    StreamExt,
+    FutureExt, StreamExt,
     future::{AbortHandle, Abortable, BoxFuture},
     stream::{BoxStream, FuturesUnordered},
 };
@@ -37,14 +41,28 @@ use tokio::{
 /// Without anything to ask it wakes up this seldom.
 const IDLE: Duration = Duration::from_secs(3_600);
 
-/// An answer, to which question of which rollout in which of its lives here.
-type Came = Option<(Key, u64, Question, Result<Answer, Trouble>)>;
+/// What came for which rollout in which of its lives here; `None` of what was given up.
+type Came = Option<(Key, u64, News)>;
+
+/// What came.
+enum News {
+    /// An answer to a question.
+    Answer(Question, Result<Answer, Trouble>),
+    /// What fires.
+    Alerts(Said),
+}
+
+/// Whom to ask, and what time it is.
+pub struct Asks<M> {
+    pub backend: M,
+    pub board: Arc<Board>,
+    pub clock: Arc<dyn Clock>,
+}
 
 /// See the [module](self).
 pub struct Desk<M> {
-    backend: M,
+    asks: Asks<M>,
     how: Arc<How>,
-    clock: Arc<dyn Clock>,
     open: Receiver<Option<Key>>,
     /// A runtime that was silent for longer is not to be spoken for.
     silent: Duration,
@@ -77,12 +95,11 @@ impl Drop for Watched {
 
 impl<M: Metrics + Clone> Desk<M> {
     /// Nothing is asked yet.
-    pub fn new(backend: M, how: Arc<How>, clock: Arc<dyn Clock>, open: Receiver<Option<Key>>, silent: Duration) -> Self {
-        let heard = clock.uptime();
+    pub fn new(asks: Asks<M>, how: Arc<How>, open: Receiver<Option<Key>>, silent: Duration) -> Self {
+        let heard = asks.clock.uptime();
         Self {
-            backend,
+            asks,
             how,
-            clock,
             open,
             silent,
             heard,
@@ -106,7 +123,7 @@ impl<M: Metrics + Clone> Desk<M> {
                 delta = inner.next() => match delta {
                     Some(Ok(delta)) => self.hear(delta, &mut said),
                     Some(Err(fault)) => return fault,
-                    None => return Fault::Closed { place: self.backend.place().clone() },
+                    None => return Fault::Closed { place: self.asks.backend.place().clone() },
                 },
                 Some(came) = self.asked.next() => self.answered(came, &mut said),
                 changed = self.open.changed(), if opens => {
@@ -125,7 +142,7 @@ impl<M: Metrics + Clone> Desk<M> {
     }
 
     fn hear(&mut self, delta: Delta, said: &mut Vec<Delta>) {
-        self.heard = self.clock.uptime();
+        self.heard = self.asks.clock.uptime();
         match delta {
             Delta::Apply { rollout } => {
                 let key = rollout.key.clone();
@@ -171,7 +188,7 @@ impl<M: Metrics + Clone> Desk<M> {
         let Some(rollout) = self.rollouts.get(key) else { return self.watched.remove(key).is_some() };
         let is_open = self.open.borrow().as_ref().is_some_and(|open| is_same(open, key));
         let Some(pace) = pace(rollout, is_open, self.how.pace) else { return self.watched.remove(key).is_some() };
-        let now = self.clock.now();
+        let now = self.asks.clock.now();
         match self.watched.get_mut(key) {
             Some(watched) => {
                 let anew = watched.judged.follow(rollout, pace, &self.how, now);
@@ -190,40 +207,56 @@ impl<M: Metrics + Clone> Desk<M> {
         }
     }
 
-    /// Asks what is due of every rollout whose last questions are all answered.
+    /// Asks what is due of every rollout whose last questions are all answered, and what fires.
     fn ask(&mut self) {
-        let now = self.clock.now();
+        let now = self.asks.clock.now();
         for (key, watched) in self.watched.iter_mut().filter(|(_, w)| w.waiting == 0) {
-            for question in watched.judged.due(now) {
-                let (backend, key, life) = (self.backend.clone(), key.clone(), watched.life);
-                let (handle, registration) = AbortHandle::new_pair();
-                let answer = async move {
+            let questions = watched.judged.due(now);
+            if questions.is_empty() {
+                continue;
+            }
+            let (backend, board, uptime) = (self.asks.backend.clone(), Arc::clone(&self.asks.board), self.asks.clock.uptime());
+            // A little younger than a round: what fired a round ago is asked again.
+            let fresh_for = watched.judged.pace().every / 2;
+            let alerts = async move { News::Alerts(board.firing(&backend, uptime, fresh_for).await) }.boxed();
+            let answers = questions.into_iter().map(|question| {
+                let backend = self.asks.backend.clone();
+                async move {
                     let answer = backend.instant(&question.text, question.at).await;
-                    (key, life, question, answer)
-                };
+                    News::Answer(question, answer)
+                }
+                .boxed()
+            });
+            for news in answers.chain([alerts]) {
+                let (handle, registration) = AbortHandle::new_pair();
+                let (key, life) = (key.clone(), watched.life);
                 watched.open.push(handle);
                 watched.waiting += 1;
-                self.asked.push(Box::pin(async move { Abortable::new(answer, registration).await.ok() }));
+                let came = async move { Abortable::new(news, registration).await.ok().map(|news| (key, life, news)) };
+                self.asked.push(Box::pin(came));
             }
         }
     }
 
     fn answered(&mut self, came: Came, said: &mut Vec<Delta>) {
-        let Some((key, life, question, answer)) = came else { return };
+        let Some((key, life, news)) = came else { return };
         let Some(watched) = self.watched.get_mut(&key).filter(|w| w.life == life) else { return };
-        watched.judged.take(&question, answer);
+        match news {
+            News::Answer(question, answer) => watched.judged.take(&question, answer),
+            News::Alerts(fired) => watched.judged.take_alerts(&fired, &self.asks.board, self.asks.clock.now()),
+        }
         watched.waiting = watched.waiting.saturating_sub(1);
         if watched.waiting > 0 {
             return;
         }
         watched.open.clear();
-        let now = self.clock.now();
+        let now = self.asks.clock.now();
         if watched.judged.is_behind(now) {
             return;
         }
         watched.judged.judge(&self.how, now);
         let points = watched.judged.points();
-        if self.clock.uptime().saturating_sub(self.heard) > self.silent {
+        if self.asks.clock.uptime().saturating_sub(self.heard) > self.silent {
             return;
         }
         for (version, seconds) in points {
@@ -236,7 +269,7 @@ impl<M: Metrics + Clone> Desk<M> {
     fn told(&self, key: &Key) -> Option<Delta> {
         let rollout = self.rollouts.get(key)?.clone();
         let rollout = match self.watched.get(key) {
-            Some(watched) => watched.judged.decorate(rollout, self.clock.now()),
+            Some(watched) => watched.judged.decorate(rollout, self.asks.clock.now()),
             None => rollout,
         };
         Some(Delta::Apply { rollout: Box::new(rollout) })
@@ -244,7 +277,7 @@ impl<M: Metrics + Clone> Desk<M> {
 
     /// Until something must be asked.
     fn wake(&self) -> Duration {
-        let now = self.clock.now();
+        let now = self.asks.clock.now();
         let idle = self.watched.values().filter(|w| w.waiting == 0);
         let next: Option<Time> = idle.filter_map(|w| w.judged.next(now)).min();
         next.map_or(IDLE, |next| until(now, next))

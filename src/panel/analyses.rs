@@ -8,9 +8,9 @@ use super::{
 use crate::{
     app::state::{Command, Input, Shared},
     model::{
-        rollout::{Analysis, Metric, MetricCounts},
+        rollout::{Analysis, Experiment, Metric, MetricCounts},
         text::Text,
-        time::{elapsed, span},
+        time::{elapsed, span, until},
     },
     ui::look::{Look, Tone},
 };
@@ -38,12 +38,13 @@ struct Line {
 
 /// Newest first: what runs now is what somebody looks for.
 fn lines(shared: &Shared) -> Vec<Line> {
-    let analyses = shared.watched().map(|w| w.rollout.analyses.as_slice()).unwrap_or_default();
-    let mut all = Vec::new();
+    let Some(rollout) = shared.watched().map(|w| &w.rollout) else { return Vec::new() };
+    let analyses = &rollout.analyses;
+    let mut all: Vec<Line> = rollout.experiments.iter().rev().flat_map(|e| of_experiment(shared, e, analyses)).collect();
     for analysis in analyses.iter().rev() {
         all.push(head(shared, analysis));
         for metric in &analysis.metrics {
-            all.extend(of_metric(analysis, metric));
+            all.extend(of_metric(shared, analysis, metric));
         }
     }
     all
@@ -61,7 +62,34 @@ fn head(shared: &Shared, analysis: &Analysis) -> Line {
     }
 }
 
-fn of_metric(analysis: &Analysis, metric: &Metric) -> Vec<Line> {
+/// `Running, 12s left  demo-578cf9bbd-2-1: …`, and its analyses where their measurements are not shown below.
+fn of_experiment(shared: &Shared, experiment: &Experiment, analyses: &[Analysis]) -> Vec<Line> {
+    let now = shared.there_now();
+    let left = match (experiment.ends, experiment.since) {
+        (Some(at), _) => format!(", {} left", span(until(now, at))),
+        (None, Some(at)) => format!(", all there for {}", span(elapsed(now, at))),
+        (None, None) => String::new(),
+    };
+    let said = experiment.message.as_ref().map(|m| format!(": {m}")).unwrap_or_default();
+    let mut lines = vec![Line {
+        id: (experiment.name.clone(), None, 1),
+        head: "experiment".into(),
+        text: format!("{}{left}  {}{said}", experiment.phase, experiment.name),
+        tone: tone(&experiment.phase, false),
+    }];
+    for run in experiment.runs.iter().filter(|run| analyses.iter().all(|a| a.name != run.name)) {
+        let said = run.message.as_ref().map(|m| format!(": {m}")).unwrap_or_default();
+        lines.push(Line {
+            id: (experiment.name.clone(), Some(run.what.clone()), 1),
+            head: format!("  {}", run.what),
+            text: format!("{}  {}{said}", run.phase, run.name),
+            tone: tone(&run.phase, false),
+        });
+    }
+    lines
+}
+
+fn of_metric(shared: &Shared, analysis: &Analysis, metric: &Metric) -> Vec<Line> {
     let id = |n: u8| (analysis.name.clone(), Some(metric.name.clone()), n);
     let tone = tone(&metric.phase, metric.dry_run);
     let newest = metric.values.last().map(|v| format!("  {v}")).unwrap_or_default();
@@ -71,14 +99,20 @@ fn of_metric(analysis: &Analysis, metric: &Metric) -> Vec<Line> {
         vec![Line { id: id(0), head: format!("  {}", metric.name), text: format!("{}{newest}{condition}{dry}", metric.phase), tone }];
     let before: Vec<String> = metric.values.iter().rev().skip(1).take(VALUES).map(ToString::to_string).collect();
     let before = if before.is_empty() { String::new() } else { format!("  before: {}", before.join(" ")) };
-    lines.push(Line { id: id(1), head: String::new(), text: format!("{}{before}", counted(&metric.counts)), tone: Tone::Dim });
+    let due = match metric.next {
+        Some(at) if at > shared.there_now() => format!(", next in {}", span(until(shared.there_now(), at))),
+        Some(_) => ", next now".to_owned(),
+        None => metric.measured.map(|at| format!(", last {} ago", span(elapsed(shared.there_now(), at)))).unwrap_or_default(),
+    };
+    lines.push(Line { id: id(1), head: String::new(), text: format!("{}{due}{before}", counted(&metric.counts)), tone: Tone::Dim });
     if let Some(message) = &metric.message {
         lines.push(Line { id: id(2), head: String::new(), text: message.to_string(), tone: Tone::Warn });
     }
     lines
 }
 
-/// `5 of 10 measured: 4 ok, 1 failed (2 end it), 0 unclear (1 ends it), 0 errors (5 in a row end it)`.
+/// `5 of 10 measured: 4 ok (3 in a row, 5 are enough), 1 failed (2 end it), 1 unclear (1 ends it), 3 errors (2 in a
+/// row, 5 in a row end it)`.
 fn counted(c: &MetricCounts) -> String {
     let sum = u64::from(c.successful) + u64::from(c.failed) + u64::from(c.inconclusive) + u64::from(c.error);
     let of = c.count.map(|n| format!(" of {n}")).unwrap_or_default();
@@ -87,12 +121,15 @@ fn counted(c: &MetricCounts) -> String {
         Some(n) => format!(" ({n}{how} end it)"),
         None => String::new(),
     };
-    let mut parts = vec![format!("{} ok", c.successful), format!("{} failed{}", c.failed, ends(c.failure_limit, ""))];
+    let enough = c.success_limit.map(|l| format!(" ({} in a row, {l} are enough)", c.successes_in_a_row)).unwrap_or_default();
+    let mut parts = vec![format!("{} ok{enough}", c.successful), format!("{} failed{}", c.failed, ends(c.failure_limit, ""))];
     if c.inconclusive > 0 {
         parts.push(format!("{} unclear{}", c.inconclusive, ends(c.inconclusive_limit, "")));
     }
     if c.error > 0 {
-        parts.push(format!("{} errors{}", c.error, ends(c.error_limit, " in a row")));
+        // How many in a row they are matters before they end it.
+        let row = if c.errors_in_a_row > 0 { format!(", {} in a row", c.errors_in_a_row) } else { String::new() };
+        parts.push(format!("{} errors{row}{}", c.error, ends(c.error_limit, " in a row")));
     }
     format!("{sum}{of} measured: {}", parts.join(", "))
 }
@@ -119,8 +156,13 @@ impl Panel for Analyses {
     }
 
     fn title(&self, shared: &Shared) -> String {
-        let analyses = shared.watched().map_or(0, |w| w.rollout.analyses.len());
-        format!("analyses · {analyses} of the runtime's own, the newest first")
+        let (analyses, experiments) = shared.watched().map_or((0, 0), |w| (w.rollout.analyses.len(), w.rollout.experiments.len()));
+        let beside = match experiments {
+            0 => String::new(),
+            1 => ", 1 experiment".to_owned(),
+            n => format!(", {n} experiments"),
+        };
+        format!("analyses · {analyses} of the runtime's own{beside}, the newest first")
     }
 
     fn commands(&self) -> &'static [Command] {

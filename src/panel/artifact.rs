@@ -13,12 +13,14 @@ use crate::{
     model::{
         figure::{self, Figure},
         ident::Role,
+        instance::Fate,
         rollout::{Known, Standing},
         text::Text,
+        time::{Time, elapsed},
         version::{Artifact as Sealed, Part, Track},
     },
     ui::{
-        figure::{percent, size},
+        figure::{long, percent, size},
         look::{Look, Tone},
         text,
     },
@@ -64,12 +66,12 @@ fn lines(shared: &Shared) -> Vec<Line> {
         let role = if track.role == Role::Candidate { Tone::Candidate } else { Tone::Stable };
         let slot = track.slot.as_ref().map(|s| format!(", {s}")).unwrap_or_default();
         say(true, &format!("{}{slot}", track.role), track.version.label.to_string(), role);
-        about(track, known, rows::unseen(shared, "pods"), &mut say);
+        about(track, known, rows::unseen(shared, "pods"), shared.there_now(), &mut say);
     }
     all
 }
 
-fn about(track: &Track, known: Option<&Known>, unseen: Option<&str>, say: &mut dyn FnMut(bool, &str, String, Tone)) {
+fn about(track: &Track, known: Option<&Known>, unseen: Option<&str>, now: Time, say: &mut dyn FnMut(bool, &str, String, Tone)) {
     if let Some(why) = &track.version.back_unsafe {
         say(false, "UNSAFE", format!("going back from it: {why}"), Tone::Warn);
     }
@@ -79,7 +81,7 @@ fn about(track: &Track, known: Option<&Known>, unseen: Option<&str>, say: &mut d
     for part in &track.version.parts {
         let name = if part.container.is_empty() { "digest".to_owned() } else { part.container.to_string() };
         say(false, &name, sealed(&part.declared), if matches!(part.declared, Sealed::Digest(_)) { Tone::Plain } else { Tone::Warn });
-        if let Some((text, tone)) = running(part) {
+        if let Some((text, tone)) = running(part, now) {
             say(false, "running", text, tone);
         }
     }
@@ -100,7 +102,9 @@ fn about(track: &Track, known: Option<&Known>, unseen: Option<&str>, say: &mut d
             say(false, "store", store.to_string(), Tone::Plain);
         }
     }
-    if let Some(k) = known {
+    // Stable has all the traffic: where nothing more is known of it, it is not "never".
+    let silent = |k: &&Known| track.role == Role::Stable && k.standing == Standing::Unproven && k.proven.is_zero();
+    if let Some(k) = known.filter(|k| !silent(k)) {
         let errors = k.error_ratio.map(|e| format!(", {} of its requests failed", percent(e))).unwrap_or_default();
         let tone = if k.standing == Standing::Good { Tone::Good } else { Tone::Plain };
         say(false, "proven", format!("{}{errors}", standing(k)), tone);
@@ -116,8 +120,19 @@ fn about(track: &Track, known: Option<&Known>, unseen: Option<&str>, say: &mut d
         1 => say(false, "runs", format!("1 instance{on}: {}", names.concat()), Tone::Plain),
         n => say(false, "runs", format!("{n} instances{on}: {}", names.join(" ")), Tone::Plain),
     }
+    for fate in track.pools.iter().filter_map(|p| p.fate.as_ref()) {
+        say(false, "stays", stays(fate), Tone::Warn);
+    }
     for (key, value) in track.about.iter().flat_map(|a| &a.annotations) {
         say(false, "note", format!("{key} = {value}"), Tone::Dim);
+    }
+}
+
+/// For how long instances that are not wanted any more are there.
+pub(super) fn stays(fate: &Fate) -> String {
+    match fate {
+        Fate::Stopped { at } => format!("until {}Z: then its instances are stopped", rows::clock(*at)),
+        Fate::Kept { why } => format!("until somebody stops its instances ({why})"),
     }
 }
 
@@ -130,10 +145,14 @@ fn sealed(artifact: &Sealed) -> String {
 }
 
 /// What was seen to run, where that says more than what was asked for.
-fn running(part: &Part) -> Option<(String, Tone)> {
+fn running(part: &Part, now: Time) -> Option<(String, Tone)> {
+    if let Some(wrong) = &part.wrong {
+        return Some((format!("NOT AS SEALED: {wrong}"), Tone::Bad));
+    }
+    let when = part.checked.map(|at| format!(", read {} ago", long(elapsed(now, at)))).unwrap_or_default();
     match (&part.declared, &part.running) {
         _ if part.differs => Some(("instances DIFFER: not all of them run the same digest".into(), Tone::Bad)),
-        (Sealed::Digest(wanted), Some(runs)) if wanted == runs => Some(("verified: exactly this".into(), Tone::Good)),
+        (Sealed::Digest(wanted), Some(runs)) if wanted == runs => Some((format!("verified: exactly this{when}"), Tone::Good)),
         (Sealed::Digest(_), Some(runs)) => Some((format!("{runs}, which is ANOTHER one"), Tone::Bad)),
         // Of a tag nobody knows what was meant: this is what it was when the instances were started.
         (_, Some(runs)) => Some((format!("{runs}"), Tone::Plain)),

@@ -35,12 +35,15 @@ pub struct Events {
 impl Events {
     fn rows<'a>(&self, shared: &'a Shared) -> Vec<&'a Event> {
         let events = shared.watched().map(|w| w.events.iter()).into_iter().flatten();
-        events.filter(|e| self.filter.shows(&[e.what.as_str(), e.by.as_str(), word(e.level)])).collect()
+        let mut rows: Vec<&Event> = events.filter(|e| self.filter.shows(&[e.what.as_str(), e.by.as_str(), word(e.level)])).collect();
+        // What is about a part that was not known yet is heard late, and happened before.
+        rows.sort_by_key(|e| (e.at, e.seq));
+        rows
     }
 
     fn at(&self, rows: &[&Event]) -> usize {
         let last = rows.len().saturating_sub(1);
-        self.mark.map_or(last, |seq| rows.partition_point(|e| e.seq < seq).min(last))
+        self.mark.and_then(|seq| rows.iter().position(|e| e.seq >= seq)).unwrap_or(last)
     }
 }
 

@@ -57,30 +57,32 @@ const fn glyph(state: InstanceState, ascii: bool) -> (&'static str, Tone) {
 
 /// What memory does, in words: `512 MB, +40 MB/h`, `512 MB, stable flat`; the slope is left out until it
 /// can be said.
-fn memory(usage: &Usage) -> String {
-    let now = size(usage.memory);
-    let Some(slope) = usage.memory_slope.filter(|s| s.is_finite()) else { return now };
+fn memory(usage: &Usage) -> Option<String> {
+    let bytes = usage.memory?;
+    let now = size(bytes);
+    let Some(slope) = usage.memory_slope.filter(|s| s.is_finite()) else { return Some(now) };
     // A hundredth of it in an hour is noise.
     #[expect(clippy::cast_precision_loss, reason = "compared, not shown")]
-    let flat = slope.abs() < usage.memory as f64 / 100.0;
+    let flat = slope.abs() < bytes as f64 / 100.0;
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "not negative; saturates")]
     let by = size(slope.abs() as u64);
-    match (flat, slope > 0.0) {
+    Some(match (flat, slope > 0.0) {
         (true, _) => format!("{now}, stable flat"),
         (false, true) => format!("{now}, +{by}/h"),
         (false, false) => format!("{now}, -{by}/h"),
-    }
+    })
 }
 
 /// How much the memory of an instance grew since it is in its state, as the product says it: `512 MB in 3 h`.
 fn grew(usage: &Usage, shared: &Shared, instance: &Instance) -> Option<String> {
     let age = elapsed(shared.there_now(), instance.since);
+    let bytes = usage.memory?;
     let slope = usage.memory_slope.filter(|s| s.is_finite() && *s > 0.0)?;
     #[expect(clippy::cast_precision_loss, reason = "compared, not shown")]
-    let leaks = slope >= usage.memory as f64 / 100.0;
+    let leaks = slope >= bytes as f64 / 100.0;
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "positive; saturates")]
     let by = (slope * age.as_secs_f64() / 3_600.0) as u64;
-    (leaks && age.as_secs() >= 60).then(|| format!("grows {} in {}", size(by.min(usage.memory)), span(age)))
+    (leaks && age.as_secs() >= 60).then(|| format!("grows {} in {}", size(by.min(bytes)), span(age)))
 }
 
 /// What is to be said of an instance: that it is the sick one, why it is not ready, what it uses.
@@ -91,14 +93,17 @@ fn said(shared: &Shared, instance: &Instance, cells: bool) -> String {
     if instance.parts.iter().any(|p| p.differs) {
         words.push("runs another digest".into());
     }
+    words.extend(instance.parts.iter().filter_map(|p| Some(format!("NOT AS SEALED: {}", p.wrong.as_ref()?))));
     if let Some(usage) = &instance.usage {
         words.extend(grew(usage, shared, instance));
-        if usage.probe_failures > 0 {
-            let plural = if usage.probe_failures == 1 { "" } else { "s" };
-            words.push(format!("{} probe{plural} failed", usage.probe_failures));
+        if let Some(failed) = usage.probe_failures.filter(|n| *n > 0) {
+            let plural = if failed == 1 { "" } else { "s" };
+            words.push(format!("{failed} probe{plural} failed"));
         }
         if !cells {
-            words.push(format!("cpu {:.2}, {}, {} fds", usage.cpu, memory(usage), usage.descriptors));
+            let (cpu, fds) = (usage.cpu.map(|cpu| format!("cpu {cpu:.2}")), usage.descriptors.map(|n| format!("{n} fds")));
+            let known: Vec<String> = [cpu, memory(usage), fds].into_iter().flatten().collect();
+            words.extend((!known.is_empty()).then(|| known.join(", ")));
         }
     }
     words.extend(instance.node.as_ref().map(|node| format!("on {node}")));
@@ -191,8 +196,9 @@ impl Panel for Instances {
             let (pid, port) = (number(i.pid.map(u64::from)), number(i.port.map(u64::from)));
             let usage = i.usage.as_ref();
             let none = || look.glyphs().unknown.to_owned();
-            let (cpu, mem) = (usage.map_or_else(none, |u| format!("{:.2}", u.cpu)), usage.map_or_else(none, memory));
-            let fds = usage.map_or_else(none, |u| u.descriptors.to_string());
+            let (cpu, mem) =
+                (usage.and_then(|u| u.cpu).map_or_else(none, |cpu| format!("{cpu:.2}")), usage.and_then(memory).unwrap_or_else(none));
+            let fds = usage.and_then(|u| u.descriptors).map_or_else(none, |n| n.to_string());
             let said = said(shared, i, used);
             let said = look.plain(&said);
             let said_tone = if i.sick.is_some() { Tone::Bad } else { Tone::Plain };

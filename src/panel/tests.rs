@@ -11,7 +11,7 @@ use crate::{
     model::{
         event::{Event, FailedRequest, Level, LogLine, LogStream},
         ident::{InstanceId, Role, VersionId},
-        rollout::{Analysis, Finding, Metric, MetricCounts},
+        rollout::{Analysis, Experiment, ExperimentRun, Finding, Metric, MetricCounts},
         time::{Time, after},
     },
     ui::look::Look,
@@ -282,13 +282,17 @@ fn an_analysis_shows_its_values_its_condition_and_what_ends_it() {
             error: 1,
             failure_limit: Some(1),
             error_limit: Some(4),
+            errors_in_a_row: 1,
+            success_limit: Some(5),
             count: Some(10),
             ..MetricCounts::default()
         },
         dry_run: false,
+        measured: Some(at(13)),
+        next: Some(at(62)),
         message: Some("no route to host".into()),
     };
-    let dry = Metric { name: "extra".into(), dry_run: true, values: Vec::new(), message: None, ..metric.clone() };
+    let dry = Metric { name: "extra".into(), dry_run: true, values: Vec::new(), next: None, message: None, ..metric.clone() };
     let analysis = Analysis {
         name: "web-2".into(),
         place: "step".into(),
@@ -298,16 +302,37 @@ fn an_analysis_shows_its_values_its_condition_and_what_ends_it() {
         metrics: vec![metric, dry],
     };
     shared.rollouts.get_mut(&key("checkout")).unwrap().rollout.analyses = vec![analysis];
-    let shown = lines(&Analyses::default(), &shared, Look::FULL, 110, 8);
+    let shown = lines(&Analyses::default(), &shared, Look::FULL, 170, 8);
     assert_eq!(shown[0], "step         Running, begun 10 s ago  web-2");
     assert_eq!(shown[1], "  errors     Running  0.02  must be result <= 0.05");
-    assert_eq!(shown[2].trim(), "4 of 10 measured: 2 ok, 1 failed (2 end it), 1 errors (5 in a row end it)  before: 0.4 0.01");
+    let counted = "4 of 10 measured: 2 ok (0 in a row, 5 are enough), 1 failed (2 end it), 1 errors, 1 in a row (5 in a row end it)";
+    assert_eq!(shown[2].trim(), format!("{counted}, next in 42 s  before: 0.4 0.01"));
     assert_eq!(shown[3].trim(), "no route to host");
-    assert!(shown[4].ends_with("dry run: without consequences"), "{shown:?}");
+    assert!(shown[4].ends_with("dry run: without consequences") && shown[5].ends_with(", last 7 s ago"), "{shown:?}");
     let mut panel = Analyses::default();
     panel.run("down", &shared);
     assert!(lines(&panel, &shared, Look::FULL, 110, 8)[1].starts_with("> "));
     shared.rollouts.get_mut(&key("checkout")).unwrap().rollout.analyses.clear();
     panel.changed(&shared);
     assert_eq!(panel.copy(&shared), None);
+}
+
+#[test]
+fn an_experiment_shows_how_long_it_lasts_and_verdicts_whose_measurements_are_not_seen() {
+    let mut shared = shared();
+    let run = |name: &str, phase: &str| ExperimentRun { what: "compare".into(), name: name.into(), phase: phase.into(), message: None };
+    let experiment = Experiment {
+        name: "web-2-1".into(),
+        phase: "Running".into(),
+        message: None,
+        since: Some(at(8)),
+        ends: Some(at(42)),
+        runs: vec![run("web-2-1-compare", "Failed")],
+    };
+    let rollout = |shared: &mut Shared| shared.rollouts.get_mut(&key("checkout")).unwrap().rollout.experiments = vec![experiment.clone()];
+    rollout(&mut shared);
+    let shown = lines(&Analyses::default(), &shared, Look::FULL, 110, 8);
+    assert_eq!(shown[0], "experiment   Running, 22 s left  web-2-1");
+    assert_eq!(shown[1], "  compare    Failed  web-2-1-compare");
+    assert!(Analyses::default().title(&shared).contains("0 of the runtime's own, 1 experiment,"));
 }

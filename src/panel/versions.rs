@@ -2,6 +2,7 @@
 
 use super::{
     Panel,
+    artifact::stays,
     rows::{self, Cell},
 };
 use crate::{
@@ -11,6 +12,7 @@ use crate::{
         ident::{Role, VersionId},
         rollout::{Known, Standing},
         time::{elapsed, span, until},
+        version::Track,
     },
     ui::{
         figure::percent,
@@ -49,8 +51,9 @@ fn standing(known: &Known, shared: &Shared, ascii: bool) -> (String, Tone) {
 }
 
 /// What else is to be known of it, the worst first.
-fn notes(known: &Known) -> String {
+fn notes(known: &Known, track: Option<&Track>) -> String {
     let mut notes = Vec::new();
+    notes.extend(track.iter().flat_map(|t| &t.pools).filter_map(|p| p.fate.as_ref()).map(|fate| format!("kept {}", stays(fate))));
     if !known.available {
         notes.push("its artifact is GONE".to_owned());
     }
@@ -131,7 +134,7 @@ impl Panel for Versions {
             };
             let (standing, standing_tone) = standing(k, shared, look.ascii);
             let (proven, errors) = (span(k.proven), k.error_ratio.map_or_else(|| look.glyphs().unknown.to_owned(), percent));
-            let (name, digest, notes) = (look.plain(k.version.label.as_str()), k.version.short_id(), notes(k));
+            let (name, digest, notes) = (look.plain(k.version.label.as_str()), k.version.short_id(), notes(k, track));
             let (digest, notes) = (look.plain(if wide { digest.as_str() } else { "" }), look.plain(&notes));
             let name = crate::ui::text::cut_middle(&name, label, look);
             let cells = [

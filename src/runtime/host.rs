@@ -6,6 +6,7 @@
 pub mod client;
 pub mod confirm;
 pub mod plan;
+pub mod seat;
 
 use super::{Ask, Fault, Runtime, supervise::Policy};
 use crate::{
@@ -22,6 +23,7 @@ use crate::{
 };
 use client::Client;
 use futures::{Stream, StreamExt};
+use seat::Seat;
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 /// One host.
@@ -29,6 +31,7 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 pub struct HostRuntime {
     target: TargetId,
     client: Client,
+    seat: Option<Seat>,
 }
 
 impl HostRuntime {
@@ -37,7 +40,13 @@ impl HostRuntime {
     /// # Errors
     /// When no HTTP client can be made.
     pub fn new(target: TargetId, socket: PathBuf, clock: Arc<dyn Clock>) -> Result<Self, Fault> {
-        Ok(Self { target, client: Client::new(socket, clock)? })
+        Ok(Self { target, client: Client::new(socket, clock)?, seat: None })
+    }
+
+    /// As a console, whose watch other consoles are told of.
+    #[must_use]
+    pub fn seated(self, seat: Seat) -> Self {
+        Self { seat: Some(seat), ..self }
     }
 
     /// What the configuration calls it.
@@ -105,7 +114,17 @@ pub enum Refused {
 impl Runtime for HostRuntime {
     fn watch(&self) -> impl Stream<Item = Result<Delta, Fault>> + Send + 'static {
         let target = self.target.clone();
-        self.client.watch().map(move |delta| delta.map(|d| d.of(&target)))
+        let deltas = match &self.seat {
+            Some(seat) => seat.clone().watch(self.client.clone(), self.client.watch(&seat.query())).boxed(),
+            None => self.client.watch(&[]).boxed(),
+        };
+        deltas.map(move |delta| delta.map(|d| d.of(&target)))
+    }
+
+    fn focus(&self, key: Option<&Key>) {
+        if let Some(seat) = &self.seat {
+            seat.opens(key.filter(|key| key.target == self.target).map(|key| &key.service));
+        }
     }
 
     /// A socket on this machine costs nothing to try.

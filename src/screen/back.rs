@@ -9,6 +9,7 @@ use crate::{
     model::{
         action::Action,
         back::{Check, CheckState, How, Measured, Proof},
+        rollout::Phase,
         signal::SignalId,
         time::{elapsed, until},
     },
@@ -128,6 +129,10 @@ fn checked(scene: &Scene<'_>) -> Row {
         How::None { why } => return scene.fit([start.add(Tone::Warn, "NOWHERE").plain(format!(": {why}"))]),
         How::Already { since } => {
             let to = back.to.as_ref().map(|v| format!(" on {}", scene.label(v))).unwrap_or_default();
+            // It was asked for, and is not so yet: a pause by hand can keep it from ever being so.
+            if scene.rollout.phase == Phase::Reverting {
+                return scene.fit([start.add(Tone::Warn, "on its way back").plain(format!("{to} since {}", clock(*since)))]);
+            }
             return scene.fit([start.add(Tone::Good, "already back").plain(format!("{to} since {}", clock(*since)))]);
         }
         How::Switch | How::Redeploy { .. } => {}
@@ -159,6 +164,16 @@ fn checked(scene: &Scene<'_>) -> Row {
         return scene.fit([row.clone().plain(&said).plain(&end), row.clone().name(Tone::Plain, &said, room(end.len())).plain(&end)]);
     }
     let row = row.plain(if matches!(back.how, How::Redeploy { .. }) { " by re-deploy" } else { "" });
+    // What is made on the way costs time, and nothing else.
+    if let Some(partly) = back.checks.iter().find(|c| c.state == CheckState::Partly).filter(|_| scene.both_sick().is_none()) {
+        let time = estimate(back.measured, true);
+        let with = |row: Row| row.plain(", ").add(Tone::Warn, partly.detail.as_str());
+        return scene.fit([
+            with(row.clone().plain(&time)),
+            with(row.clone()),
+            row.plain(", ").name(Tone::Warn, partly.detail.as_str(), 20),
+        ]);
+    }
     if let Some(gate) = scene.both_sick() {
         return unhelpful(scene, &row, gate.signal);
     }

@@ -15,9 +15,8 @@ use crate::{
     app::{
         fleet::room,
         state::{Place, State, View, Watched},
-        urgency::Urgency,
     },
-    model::{ident::Key, rollout::Phase, spec::Strategy},
+    model::{ident::Key, rollout::Phase, spec::Strategy, urgency::Urgent},
     runtime::Link,
     ui::{
         figure::{self, grouped, short},
@@ -97,12 +96,11 @@ fn head(state: &State, width: usize) -> Row {
     let n = state.shared.rollouts.len();
     let plural = if n == 1 { "rollout" } else { "rollouts" };
     let name = row().plain(" ").add(Tone::Strong, "cutover").plain(format!("  {} {plural}", grouped(u64::try_from(n).unwrap_or(u64::MAX))));
-    let urgent = Urgency::ALL.into_iter().filter(|u| *u <= Urgency::Baking);
+    let urgent = Urgent::ALL.into_iter().filter(|u| *u <= Urgent::Baking);
     let counted = urgent.filter_map(|u| Some((u, state.fleet.count(u))).filter(|(_, n)| *n > 0));
     let said = |most: usize| {
-        let piece = |row: Row, (u, n): (Urgency, usize)| {
-            row.plain("  ").add(state::tone(u), format!("{} {n} {}", state::glyph(&look, u), u.word()))
-        };
+        let piece =
+            |row: Row, (u, n): (Urgent, usize)| row.plain("  ").add(state::tone(u), format!("{} {n} {}", state::glyph(&look, u), u.word()));
         counted.clone().take(most).fold(row(), piece)
     };
     let counts = said(usize::MAX);

@@ -29,8 +29,18 @@ pub(super) fn draw(scene: &Scene<'_>, area: Rect, buf: &mut Buffer) {
         Some((target, rest)) => painted(scene.row().plain(" "), place, target, room, true).add(Tone::Strong, format!("/{rest}")),
         None => scene.row().plain(" ").add(Tone::Strong, name),
     };
-    row.draw(area, buf);
+    let room = usize::from(area.width).saturating_sub(link.width() + 2);
+    owned(scene, &row).into_iter().find(|row| row.width() <= room).unwrap_or(row).draw(area, buf);
     link.draw_right(area, buf);
+}
+
+/// The name with who else writes the rollout, and would write it back: `by Argo CD application shop`, `by Argo CD`.
+fn owned(scene: &Scene<'_>, name: &Row) -> Vec<Row> {
+    let Some(owner) = &scene.rollout.owner else { return Vec::new() };
+    let owner = scene.look.plain(owner.as_str()).into_owned();
+    let tool: Vec<&str> = owner.split(' ').take_while(|word| word.starts_with(char::is_uppercase)).collect();
+    let with = |owner: &str| name.clone().plain("  ").add(Tone::Warn, format!("by {owner}"));
+    vec![with(&owner), with(&tool.join(" "))]
 }
 
 /// A target's name in its own colour; its word is always there too.

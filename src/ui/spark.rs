@@ -80,7 +80,13 @@ impl Sum {
             SignalId::Slow => share(self.slow),
             SignalId::P50 => self.p50,
             SignalId::P99 => self.p99,
-            SignalId::P95 | SignalId::Unavailable | SignalId::Timeouts | SignalId::Restarts | SignalId::Cpu | SignalId::Memory => None,
+            SignalId::P95
+            | SignalId::Unavailable
+            | SignalId::Timeouts
+            | SignalId::Restarts
+            | SignalId::Cpu
+            | SignalId::Memory
+            | SignalId::Alerts => None,
         }
     }
 }

@@ -102,7 +102,7 @@ async fn everything_at_once_costs_one_list_per_kind() {
     let line = rollouts[0].reason.as_ref().unwrap().to_string();
     assert!(line.contains("\"pods\": 200") && line.contains("\"replicasets\": 40"), "{line}");
     let counts = rig.server.counts();
-    assert_eq!(counts.len(), 5, "{counts:?}");
+    assert_eq!(counts.len(), 6, "{counts:?}");
     assert!(counts.iter().all(|((_, verb), n)| verb == "list" && *n == 1), "{counts:?}");
     // An empty place is asked nothing more.
     let rig = Rig::new(cluster(0, 0), still());

@@ -7,7 +7,11 @@ use crate::{
         recording::Recording,
         server::{Options, Server},
     },
-    support::{host::CUTOVER, pty::Pty},
+    support::{
+        host::CUTOVER,
+        http::{self, Fake},
+        pty::Pty,
+    },
 };
 use portable_pty::CommandBuilder;
 use serde_json::{Value, json};
@@ -305,4 +309,67 @@ fn what_may_not_be_seen_is_said_once() {
     assert_eq!(lines[0], "cutover: only namespace shop is seen: listing all of them is not allowed");
     assert!(lines[1].starts_with("cutover: pods are not seen: pods is forbidden"), "{said}");
     home.server.push("pods", "ADDED", part("web-00", "late", 0));
+}
+
+/// A metrics backend that knows of no series is asked for each version by its hash, and nothing is ever a pass.
+#[test]
+fn a_cluster_is_judged_from_a_metrics_backend_that_its_target_names() {
+    let metrics = Fake::new(|_, client| http::json(client, 200, br#"{"status":"success","data":{"resultType":"vector","result":[]}}"#));
+    let home = Home::new(story(), still());
+    let config = home.dir.path().join("config.toml");
+    let text = format!(
+        "[[target]]\nname = \"prod\"\nkind = \"argo\"\ncontext = \"shop\"\n[target.metrics]\nkind = \"prometheus\"\nurl = \"{}\"\n\
+         preset = \"istio\"\n[target.metrics.query]\nrequests = 'req{{hash=\"{{{{pod_hash}}}}\"}}'\n\
+         [[target.gate]]\nname = \"bad answers\"\nsignal = \"errors\"\n",
+        metrics.url
+    );
+    std::fs::write(&config, text.replace("bad answers", "bad-answers")).unwrap();
+    let config = config.to_str().unwrap();
+    let rollouts = home.json(&["-c", config, "get"]);
+    let gate = &rollouts["rollouts"][0]["gates"][0];
+    assert_eq!((&gate["name"], &gate["verdict"], &gate["on_fail"]), (&json!("bad-answers"), &json!("blind"), &json!("advise")), "{gate:#}");
+    assert_eq!(gate["evidence"]["sensors"][0]["state"], json!("absent"));
+    let asked: Vec<String> = metrics.asked().iter().map(|asked| asked.body.clone()).collect();
+    for hash in ["aaa111", "bbb222"] {
+        assert!(asked.iter().any(|body| body.contains(&format!("hash%3D%22{hash}"))), "{hash} in {asked:#?}");
+    }
+    let mut pty = home.console(&["-c", config]);
+    pty.shows("BLIND");
+    pty.keys("e");
+    pty.shows("bad-answers");
+    press(&mut pty, "\x1b");
+    press(&mut pty, "q");
+    // What cannot be is refused where it stands.
+    let refused = |from: &str, to: &str, says: &str| {
+        let text = std::fs::read_to_string(config).unwrap().replacen(from, to, 1);
+        let other = home.dir.path().join("other.toml");
+        std::fs::write(&other, text).unwrap();
+        let output = home.run(&["-c", other.to_str().unwrap(), "get"]);
+        assert!(output.status.code() == Some(2) && stderr(&output).contains(says), "{output:?}");
+    };
+    refused("signal = \"errors\"", "signal = \"errors\"\non_fail = \"revert\"", "nothing goes back by itself on a cluster");
+    refused("signal = \"errors\"", "signal = \"restarts\"", "so nothing could judge this gate");
+    refused("preset = \"istio\"", "preset = \"isto\"", "did you mean `istio`?");
+}
+
+/// What belongs to a rollout that is named is watched too, however it is named.
+#[test]
+fn get_watch_looks_at_what_belongs_to_the_rollout_that_is_named() {
+    use std::io::{BufRead, BufReader};
+    let home = Home::new(story(), still());
+    let mut command = Command::new(CUTOVER);
+    command.args(["get", "shop/web", "--context", "shop", "--watch", "-o", "json"]);
+    command.env_clear().env("HOME", home.dir.path()).env("PATH", "/usr/bin:/bin").stdout(std::process::Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let document: Value = serde_json::from_str(&line).unwrap();
+    assert_eq!(document["rollouts"][0]["service"], json!("web"), "{line}");
+    let end = Instant::now() + Duration::from_secs(20);
+    while !home.server.log().iter().any(|r| r.path.contains("/pods")) {
+        assert!(Instant::now() < end, "pods were never asked for");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
 }

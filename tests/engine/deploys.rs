@@ -6,6 +6,7 @@ use crate::support::{
     host::{CUTOVER, Host},
     need_root,
 };
+use cutover::model::rollout::Phase;
 use std::{fs, net::TcpListener, path::PathBuf, process::Command};
 
 /// Refused with one line on standard error; it.
@@ -201,4 +202,33 @@ fn everything_that_is_wrong_is_said_at_once_and_nothing_is_left_of_it() {
     fs::write(host.config(), config).unwrap();
     deploy(&host, "web", &artifact, "paused");
     assert_eq!(host.get("/").0, 200);
+}
+
+#[test]
+fn what_is_started_again_is_looked_at_like_what_is_new() {
+    let secret = tempfile::NamedTempFile::new().unwrap();
+    fs::write(secret.path(), "s3cret\n").unwrap();
+    fs::set_permissions(secret.path(), std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    let host =
+        Host::start(&sample("web", &format!("keep_warm = \"100ms\"\nsecrets = {{ ONE = {{ file = \"{}\" }} }}", secret.path().display())));
+    deploy(&host, "web", &version(&host, "v1", ""), "completed");
+    deploy(&host, "web", &version(&host, "v2", ""), "paused");
+    host.ok(&["revert", "web"]);
+    host.until("back", |r| r.phase == Phase::Reverted && r.candidate().is_none_or(|c| c.pools.is_empty()));
+    let path = secret.path().to_owned();
+    let away = path.with_extension("away");
+    fs::rename(&path, &away).unwrap();
+    for verb in [&["retry", "web", "--yes"][..], &["undo", "web", "v2", "--yes", "--reason", "again"]] {
+        let said = refused(&host, verb, 4);
+        assert!(said.contains("preflight: ") && said.contains(&format!("secret ONE: file {}: not found", path.display())), "{said}");
+        assert_eq!(host.rollout().phase, Phase::Reverted, "nothing was started");
+    }
+    // Put right, it goes; and the way back goes without it.
+    fs::rename(&away, &path).unwrap();
+    host.ok(&["retry", "web", "--yes"]);
+    host.ok(&["wait", "web", "--for", "paused", "--timeout", "60s"]);
+    fs::rename(&path, &away).unwrap();
+    host.ok(&["revert", "web"]);
+    host.until("back again", |r| r.phase == Phase::Reverted);
+    fs::rename(&away, &path).unwrap();
 }

@@ -5,7 +5,13 @@ use crate::support::{
     host::{Host, marked},
     need_root,
 };
-use cutover::model::{back::CheckState, instance::InstanceState, rollout::Phase};
+use cutover::model::{
+    back::CheckState,
+    ident::Role,
+    instance::InstanceState,
+    rollout::{Phase, Rollout},
+    version::Artifact,
+};
 use std::{
     fs,
     io::Write,
@@ -89,6 +95,19 @@ fn the_patrol_finds_drift_and_the_lamp_says_so() {
     let lamp = found.back.checks.iter().find(|c| c.name.as_str() == "artifact").unwrap();
     assert!(lamp.state == CheckState::Bad && lamp.detail.as_str().starts_with("drift: `behaviour.toml` "), "{lamp:?}");
     until("in the timeline", || host.ok(&["get", "web", "-o", "json"]).contains("v1 cannot be started").then_some(()));
+    // Nothing is said to be verified that is not; the other version still is, and since when.
+    let part = |r: &Rollout, role: Role| {
+        let track = r.tracks.iter().find(|t| t.role == role).unwrap();
+        let instance = &track.pools[0].instances[0].parts[0];
+        assert_eq!((instance.running, &instance.wrong), (track.version.parts[0].running, &track.version.parts[0].wrong));
+        track.version.parts[0].clone()
+    };
+    let (sound, spoilt) = (part(&found, Role::Candidate), part(&found, Role::Stable));
+    assert!(matches!(&sound.declared, Artifact::Digest(d) if sound.running == Some(*d)), "{sound:?}");
+    assert!(sound.checked.is_some() && sound.wrong.is_none(), "{sound:?}");
+    assert_eq!(spoilt.running, None, "{spoilt:?}");
+    assert!(spoilt.wrong.as_ref().is_some_and(|w| w.as_str().starts_with("`behaviour.toml` ")), "{spoilt:?}");
+    assert!(ready.back.to.as_ref().is_none_or(|v| v.parts[0].running.is_none()), "what is to be gone back to claims nothing");
     // What runs goes on running, and the way back goes.
     assert_eq!(host.get("/").0, 200);
     host.ok(&["revert", "web"]);

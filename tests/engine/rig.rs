@@ -246,6 +246,7 @@ impl Inner {
             depot: depot.clone(),
             guests: Guests::default(),
             accounts: Accounts::default(),
+            backend: None,
             journal: JournalHandle::start(journal, Arc::clone(&clock)).unwrap(),
             clock,
             found: Vec::new(),

@@ -187,7 +187,7 @@ fn a_deploy_in_place_of_another_goes_back_first() {
     let host = canary("");
     let v3 = version(&host, "v3", "");
     let line = refused(&host, &["deploy", "web", &v3], 4);
-    assert!(line.contains("run 2 of v2 is in progress"), "{line}");
+    assert!(line.contains("run 2 of v2 is in progress") && line.contains("--replace"), "{line}");
     assert_eq!(host.rollout().candidate().unwrap().version.label.as_str(), "v2");
     host.ok(&["deploy", "web", &v3, "--replace"]);
     host.ok(&["wait", "web", "--for", "paused", "--timeout", "60s"]);

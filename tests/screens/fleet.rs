@@ -186,7 +186,9 @@ fn with_versions() -> State {
 
 fn instances() -> Vec<Instance> {
     let one = fx::starting().0.tracks[1].pools[0].instances[0].clone();
-    let usage = |memory, slope, probes| Some(Usage { cpu: 0.42, memory, memory_slope: slope, descriptors: 61, probe_failures: probes });
+    let usage = |memory, slope, probes| {
+        Some(Usage { cpu: Some(0.42), memory: Some(memory), memory_slope: slope, descriptors: Some(61), probe_failures: Some(probes) })
+    };
     let ready = |id: &str, usage| Instance {
         id: cutover::model::ident::InstanceId::new(id),
         state: cutover::model::instance::InstanceState::Ready,

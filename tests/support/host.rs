@@ -6,6 +6,7 @@ use cutover::{
     runtime::host::HostRuntime,
 };
 use std::{
+    collections::BTreeMap,
     fs,
     io::{BufRead, BufReader},
     path::{Path, PathBuf},
@@ -26,6 +27,8 @@ pub struct Host {
     pub child: Option<Child>,
     /// Address of the service's proxy.
     pub address: String,
+    /// The same of each service, by its name.
+    pub addresses: BTreeMap<String, String>,
     _kept: Option<tempfile::TempDir>,
 }
 
@@ -48,7 +51,13 @@ impl Host {
              [journal]\npath = \"{place}/journal.jsonl\"\n[[target]]\nname = \"test\"\nsocket = \"{place}/host.sock\"\n{services}\n"
         );
         fs::write(dir.join("config.toml"), config).unwrap();
-        Self { dir: dir.to_owned(), child: None, address: String::new(), _kept: None }
+        Self { dir: dir.to_owned(), child: None, address: String::new(), addresses: BTreeMap::new(), _kept: None }
+    }
+
+    /// Keeps its directory as long as it lives.
+    #[allow(dead_code, reason = "not every set of tests needs it")]
+    pub fn keep(&mut self, dir: tempfile::TempDir) {
+        self._kept = Some(dir);
     }
 
     /// Starts the process and waits until it says that it listens.
@@ -70,7 +79,8 @@ impl Host {
             if line.starts_with("control socket ") {
                 return;
             }
-            if let Some((_, address)) = line.strip_prefix("service ").and_then(|l| l.split_once(" on ")) {
+            if let Some((name, address)) = line.strip_prefix("service ").and_then(|l| l.split_once(" on ")) {
+                self.addresses.insert(name.to_owned(), address.to_owned());
                 self.address = address.to_owned();
             }
         }

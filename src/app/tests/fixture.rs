@@ -38,7 +38,14 @@ pub fn key(service: &str) -> Key {
 
 pub fn version(label: &str) -> Version {
     let digest = Digest::of(label.as_bytes());
-    let part = Part { container: "".into(), declared: Artifact::Digest(digest), running: Some(digest), differs: false };
+    let part = Part {
+        container: "".into(),
+        declared: Artifact::Digest(digest),
+        running: Some(digest),
+        differs: false,
+        checked: None,
+        wrong: None,
+    };
     Version { id: VersionId::new(label), label: label.into(), revision: None, parts: vec![part], config: None, back_unsafe: None }
 }
 
@@ -57,7 +64,7 @@ fn track(role: Role, label: &str, bp: u16) -> Track {
         usage: None,
         sick: None,
     };
-    let pool = Pool { name: "".into(), desired: 2, ready: 2, restarts: 0, instances: (0..2).map(instance).collect() };
+    let pool = Pool { name: "".into(), desired: 2, ready: 2, instances: (0..2).map(instance).collect(), ..Pool::default() };
     let declared = Weight::from_bp(bp).map(Into::into);
     let share = Share { declared, programmed: declared, seen: declared, basis: "requests".into() };
     Track { role, slot: None, version: version(label), pools: vec![pool], share, signals: BTreeMap::new(), about: None }
@@ -107,6 +114,7 @@ pub fn rollout() -> Rollout {
         versions: Vec::new(),
         present: Vec::new(),
         analyses: Vec::new(),
+        experiments: Vec::new(),
         owner: None,
         marks: Vec::new(),
         names: BTreeMap::new(),

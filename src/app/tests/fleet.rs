@@ -6,13 +6,13 @@ use crate::{
         docs,
         fleet::room,
         state::{Place, View},
-        urgency::Urgency,
     },
     model::{
         action::{Action, Refusal},
         ident::{Key, TargetId},
         rollout::{Freeze, Hold, Known, Phase, Standing},
         text::Raw,
+        urgency::Urgent,
     },
 };
 
@@ -72,7 +72,7 @@ fn fails(r: &mut Rollout) {
 fn the_most_urgent_goes_first_and_nothing_is_chosen() {
     let mut console = several();
     assert_eq!((console.state.view, cursor(&console), rows(&console).as_str()), (View::Fleet, None, "b c a d e"));
-    assert_eq!((console.state.fleet.count(Urgency::Waiting), console.state.fleet.count(Urgency::Running)), (1, 3));
+    assert_eq!((console.state.fleet.count(Urgent::Waiting), console.state.fleet.count(Urgent::Running)), (1, 3));
     send(&mut console, "e", fails);
     assert_eq!(rows(&console), "b e c a d", "nobody has pressed a key: it moves at once");
     // Without a row an acting key chooses one and says so; nothing is opened.
@@ -337,9 +337,9 @@ fn a_silent_target_makes_its_rows_stale_and_no_others() {
         console.msg(Msg::Delta(id.clone(), Delta::Apply { rollout: Box::new(at(name, "web")) }));
         console.msg(Msg::Delta(id, Delta::InitDone { rev: Rev(1) }));
     }
-    assert_eq!(console.state.fleet.count(Urgency::Stale), 0);
+    assert_eq!(console.state.fleet.count(Urgent::Stale), 0);
     console.msg(Msg::Link(TargetId::new("stage"), Link::Stale { since: console.now() }));
-    assert_eq!((console.state.fleet.count(Urgency::Stale), console.state.fleet.rows()[0].target.as_str()), (1, "stage"));
+    assert_eq!((console.state.fleet.count(Urgent::Stale), console.state.fleet.rows()[0].target.as_str()), (1, "stage"));
     // The one that is read-only acts on nothing, the other does.
     console.state.targets.insert(TargetId::new("prod"), Place { read_only: true, ..Place::default() });
     console.keys("G");

@@ -4,7 +4,10 @@
 //! It lives apart from the console and outlives it by a moment: what the console cannot remove, because it was
 //! killed, is removed here ([`tidy`](super::tidy)).
 
-use super::tidy;
+use super::{
+    scraper::{Ports, Scraper},
+    tidy,
+};
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use rand_distr::{Distribution, Exp1};
 use reqwest::{Client, redirect::Policy};
@@ -30,6 +33,9 @@ pub struct LoadArgs {
     /// Seeds the arrivals.
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    /// Runs a Prometheus on this port, which scrapes the next one.
+    #[arg(long, num_args = 2, value_names = ["PORT", "HOST"])]
+    prometheus: Option<Vec<u16>>,
 }
 
 /// Requests that arrive at a service.
@@ -92,6 +98,10 @@ pub async fn run(args: LoadArgs) -> anyhow::Result<()> {
     // Ctrl-Z and ctrl-c in the console's terminal must not reach us.
     let _ = rustix::process::setsid();
     let dir = tidy::Dir::new(&args.dir)?;
+    let scraper = match args.prometheus.as_deref() {
+        Some([scraper, host]) => Some(Scraper::start(&args.dir, Ports { scraper: *scraper, host: *host })?),
+        _ => None,
+    };
     crate::tls::ready();
     let client = Client::builder().no_proxy().redirect(Policy::none()).timeout(Duration::from_secs(30)).build()?;
     let open = Arc::new(Semaphore::new(OPEN));
@@ -113,7 +123,13 @@ pub async fn run(args: LoadArgs) -> anyhow::Result<()> {
         }
     }
     sending.shutdown().await;
-    tokio::task::spawn_blocking(move || dir.remove_when_left()).await?;
+    tokio::task::spawn_blocking(move || {
+        if let Some(scraper) = scraper {
+            scraper.end();
+        }
+        dir.remove_when_left();
+    })
+    .await?;
     Ok(())
 }
 

@@ -6,6 +6,7 @@ mod props;
 use super::{
     load::Order,
     scenario::Scenario,
+    scraper::Ports,
     tidy::{self, PREFIX, SOCKET},
 };
 use crate::{
@@ -51,18 +52,27 @@ pub struct Stage {
 }
 
 impl Stage {
-    /// Seals every version, starts host, stable versions and load; later versions follow by themselves.
+    /// Seals every version, starts host, stable versions and load; later versions follow by themselves. With
+    /// `prometheus` the host is scraped and judged by that.
     ///
     /// # Errors
     /// What could not be started; everything that was is ended.
-    pub fn set(scenario: &Scenario, seed: u64, cx: &Context) -> anyhow::Result<Self> {
+    pub fn set(scenario: &Scenario, seed: u64, prometheus: bool, cx: &Context) -> anyhow::Result<Self> {
         let interrupted = Interrupted::watch()?;
         let dir = Private(tempfile::Builder::new().prefix(PREFIX).tempdir()?.keep());
         // First of all: from here on somebody removes the directory, whatever becomes of us.
-        let load = child(&["load", "--seed", &seed.to_string(), "--dir"], &[dir.path()], &dir.path().join("load.log"))?;
+        let ports = prometheus.then(Ports::free).transpose()?;
+        let seed = seed.to_string();
+        let scraped = ports.map(|ports| [ports.scraper.to_string(), ports.host.to_string()]);
+        let mut arguments = vec!["load", "--seed", &seed];
+        if let Some([scraper, host]) = &scraped {
+            arguments.extend(["--prometheus", scraper, host]);
+        }
+        arguments.push("--dir");
+        let load = child(&arguments, &[dir.path()], &dir.path().join("load.log"))?;
         let mut stage = Self { dir, host: None, load, interrupted, cast: None };
         let program = props::program(stage.dir.path())?;
-        fs::write(stage.config(), props::configuration(scenario, stage.dir.path(), &stage.socket(), &program)?)?;
+        fs::write(stage.config(), props::configuration(scenario, stage.dir.path(), &stage.socket(), &program, ports)?)?;
         stage.host = Some(child(&["host", "--until-eof", "-c"], &[&stage.config()], &stage.dir.path().join("host.log"))?);
         let announced = stage.host.as_mut().map(announcements).context("no host")??;
         let releases = props::seal(scenario, stage.dir.path(), &stage.interrupted)?;

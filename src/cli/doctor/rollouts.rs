@@ -2,7 +2,7 @@
 
 use super::{Facts, Line};
 use crate::model::{
-    back::{CheckState, How},
+    back::{Check, CheckState, How},
     rollout::{Phase, Rollout},
 };
 
@@ -37,8 +37,8 @@ fn back(r: &Rollout) -> Line {
         How::Already { .. } => Line::ok(format!("{name}: is back{to}")),
         How::Switch | How::Redeploy { .. } => {
             let by = if matches!(r.back.how, How::Switch) { "switch" } else { "re-deploy" };
-            let wrong: Vec<String> =
-                r.back.checks.iter().filter(|c| c.state != CheckState::Ok).map(|c| format!("{}: {}", c.name, c.detail)).collect();
+            let open = |c: &&Check| matches!(c.state, CheckState::Bad | CheckState::Unknown);
+            let wrong: Vec<String> = r.back.checks.iter().filter(open).map(|c| format!("{}: {}", c.name, c.detail)).collect();
             let unsure = r.back.checks.iter().all(|c| c.state != CheckState::Bad);
             match (wrong.is_empty(), unsure) {
                 (true, _) => Line::ok(format!("{name}: the way back{to} by {by} is ready")),

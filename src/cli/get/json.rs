@@ -15,7 +15,7 @@ use crate::model::{
     time::Time,
     urgency::urgency,
 };
-use parts::{Action, Analysis, Bad, By, Finding, Freeze, Gate, KnownVersion, Mark, Next, Present, Proof, Verdict, Version};
+use parts::{Action, Analysis, Bad, By, Experiment, Finding, Freeze, Gate, KnownVersion, Mark, Next, Present, Proof, Verdict, Version};
 use schemars::{JsonSchema, Schema, SchemaGenerator, generate::SchemaSettings};
 use serde::Serialize;
 use serde_json::Value;
@@ -131,6 +131,8 @@ struct One {
     bad: Option<Bad>,
     /// What the runtime itself analyses.
     analyses: Vec<Analysis>,
+    /// Versions that the runtime runs beside it for a while.
+    experiments: Vec<Experiment>,
     /// The way back.
     back: Back,
     /// What proves the last way back.
@@ -151,7 +153,7 @@ struct One {
 
 impl From<&Rollout> for One {
     fn from(r: &Rollout) -> Self {
-        let urgency = urgency(r, false);
+        let urgency = urgency(r, None);
         Self {
             target: exact(&r.key.target.0),
             scope: r.key.scope.iter().map(exact).collect(),
@@ -174,6 +176,7 @@ impl From<&Rollout> for One {
             verdict: r.verdict.as_ref().map(Verdict::from),
             bad: r.bad.as_ref().map(Bad::from),
             analyses: r.analyses.iter().map(Analysis::from).collect(),
+            experiments: r.experiments.iter().map(Experiment::from).collect(),
             back: Back::from(r),
             proof: r.proof.as_ref().map(Proof::from),
             versions: r.versions.iter().map(KnownVersion::from).collect(),
@@ -328,8 +331,8 @@ struct Back {
 struct Check {
     /// What: `artifact`, `instances`, `config`, `secrets`, `disk`, `write`.
     name: String,
-    /// Whether it is so.
-    #[schemars(extend("enum" = ["ok", "bad", "unknown"]))]
+    /// Whether it is so; `partly` where what lacks is made on the way, as it is meant to be.
+    #[schemars(extend("enum" = ["ok", "partly", "bad", "unknown"]))]
     state: &'static str,
     /// What was found.
     detail: String,
@@ -351,6 +354,7 @@ impl From<&Rollout> for Back {
             name: c.name.to_string(),
             state: match c.state {
                 CheckState::Ok => "ok",
+                CheckState::Partly => "partly",
                 CheckState::Bad => "bad",
                 CheckState::Unknown => "unknown",
             },

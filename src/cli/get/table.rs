@@ -55,7 +55,7 @@ pub fn row(r: &Rollout, stale: bool, now: Time) -> Row {
     let label = |track: Option<&Track>| track.map_or_else(dash, |t| t.version.label.to_string());
     let weight = r.candidate().and_then(|t| t.share.declared?.percent());
     [
-        sentence(&urgency(r, stale), now),
+        sentence(&urgency(r, stale.then_some(r.seen.server_time)), now),
         r.key.target.text().to_string(),
         service(r),
         r.phase.word().to_owned(),
@@ -84,7 +84,9 @@ fn why(r: &Rollout) -> Option<String> {
         let until = f.until.map_or_else(String::new, |t| format!(" until {}", t.format("%m-%d %H:%M")));
         format!("FROZEN by {}{until}: {}", f.by, f.reason)
     });
-    let parts: Vec<String> = frozen.into_iter().chain(said).collect();
+    let lost = r.findings.iter().find(|f| f.kind.as_str() == "lost").map(|f| f.what.to_string());
+    let owner = r.owner.as_ref().map(|owner| format!("written by {owner}"));
+    let parts: Vec<String> = frozen.into_iter().chain(lost).chain(said).chain(owner).collect();
     (!parts.is_empty()).then(|| parts.join("; "))
 }
 

@@ -43,7 +43,7 @@ enum News {
 pub async fn watch(args: &GetArgs, targets: &[Target], out: &mut impl Write) -> Result<(), Exit> {
     let (send, mut news) = mpsc::channel(256);
     for target in targets {
-        tokio::spawn(follow(target.id.clone(), target.client()?, send.clone()));
+        tokio::spawn(follow(target.id.clone(), target.client()?, args.rollout.clone(), send.clone()));
     }
     drop(send);
     let clock = SystemClock::start();
@@ -71,11 +71,17 @@ pub async fn watch(args: &GetArgs, targets: &[Target], out: &mut impl Write) -> 
     }
 }
 
-async fn follow(target: TargetId, client: Client, news: mpsc::Sender<News>) {
+/// Tells what a target says, again and again. What belongs to the rollout that was named is looked at too.
+async fn follow(target: TargetId, client: Client, named: Option<Named>, news: mpsc::Sender<News>) {
     loop {
         let mut deltas = Box::pin(client.watch());
         let mut why = None;
         while let Some(delta) = deltas.next().await {
+            if let (Some(named), Ok(Delta::Apply { rollout })) = (&named, &delta)
+                && named.means(&rollout.key)
+            {
+                client.focus(Some(&rollout.key));
+            }
             let sent = match delta {
                 Ok(delta) => news.send(News::Delta(target.clone(), Box::new(delta))).await,
                 Err(fault) => {
@@ -201,7 +207,7 @@ impl<'a> View<'a> {
     }
 
     fn chosen(&self) -> Vec<Rollout> {
-        let wanted = |r: &&Rollout| self.args.rollout.as_ref().is_none_or(|named: &Named| named.service == r.key.service.as_str());
+        let wanted = |r: &&Rollout| self.args.rollout.as_ref().is_none_or(|named: &Named| named.means(&r.key));
         let mut all: Vec<Rollout> = self.rollouts.values().filter(wanted).cloned().collect();
         sort(&mut all);
         all
@@ -266,7 +272,7 @@ impl<'a> View<'a> {
 fn facts(r: &Rollout, stale: bool, row: &table::Row) -> Vec<String> {
     let verdict = r.verdict.as_ref().map_or_else(String::new, |v| v.word.to_string());
     let why = r.reason.as_ref().map_or(verdict, ToString::to_string);
-    let state = urgency(r, stale).how.word().to_owned();
+    let state = urgency(r, stale.then_some(r.seen.server_time)).how.word().to_owned();
     row.iter().skip(1).take(row.len() - 2).cloned().chain([state, why, format!("{:?}", r.frozen)]).collect()
 }
 

@@ -1,12 +1,13 @@
 //! `cutover judge aa`: stable beside itself.
 
-use super::{Context, Exit, Output, Progress, Setting, columns, new_file, print, recorded, spoken};
+use super::{Context, Exit, Output, Progress, Setting, columns, new_file, print, recorded, spoken, tell_left_out, values};
 use crate::{
     cli::{
         connect::{self, Named},
         exit,
     },
     config::Loaded,
+    host::measured,
     metrics::{
         feed::history::History,
         recording::{Head, Recorder},
@@ -110,6 +111,7 @@ pub fn run(args: &AaArgs, cx: &Context, out: &mut impl Write) -> Result<(), Exit
             };
             (setting, stable, (since, until))
         };
+        tell_left_out(&setting.left_out);
         let (window, told) = covered(service, &stable, window)?;
         let legs = args.plan.as_deref().map_or_else(|| setting.legs.clone(), <[Leg]>::to_vec);
         let (queries, gates, look_back) = (setting.queries, setting.gates, setting.look_back);
@@ -139,11 +141,13 @@ async fn live<'a>(cx: &Context, loaded: &'a Loaded, args: &AaArgs) -> Result<(Se
     let target = loaded.config.targets.iter().find(|t| t.name == rollout.key.target.as_str()).map(|t| t.name.as_str());
     let mut setting = Setting::of(loaded, rollout.key.service.as_str(), target)?.with_gates(None)?;
     let stable = rollout.stable().ok_or_else(|| Exit::failed(format!("{}: no version is stable yet", rollout.key.service.text())))?;
-    let mut values = observe::values(&rollout, stable, &setting.metrics.variables);
-    if is_host {
-        // The host's series name a version by its digest.
-        values.insert("version".into(), stable.version.id.as_str().to_owned());
-    }
+    let configured = &setting.metrics.variables;
+    let values = if is_host {
+        let version = &stable.version;
+        measured::values(rollout.key.service.as_str(), (version.id.as_str(), version.label.as_str()), configured)
+    } else {
+        observe::values(&rollout, stable, configured)
+    };
     let legs = plan::legs(rollout.steps.iter().map(|step| &step.spec));
     if !legs.is_empty() {
         setting.legs = legs;
@@ -154,10 +158,8 @@ async fn live<'a>(cx: &Context, loaded: &'a Loaded, args: &AaArgs) -> Result<(Se
 /// A version that is named: it fills whatever queries tell versions by.
 fn named<'a>(cx: &Context, loaded: &'a Loaded, service: &str, version: &str) -> Result<(Setting<'a>, Variables), Exit> {
     let setting = Setting::of(loaded, service, cx.global.target.as_deref())?.with_gates(None)?;
-    let known = [("service", service), ("version", version), ("pod_hash", version)];
-    let mut values: Variables = known.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
-    values.extend(cx.global.namespace.first().map(|namespace| ("namespace".to_owned(), namespace.clone())));
-    values.extend(setting.metrics.variables.clone());
+    let namespace = cx.global.namespace.first().map(String::as_str);
+    let values = values(service, namespace, super::version(version), &setting.metrics.variables);
     Ok((setting, values))
 }
 

@@ -1,6 +1,6 @@
 //! `cutover judge backtest`: past rollouts whose end is known.
 
-use super::{Context, Exit, Output, Progress, Setting, columns, new_file, print, recorded, spoken};
+use super::{Context, Exit, Output, Progress, Setting, columns, new_file, print, recorded, spoken, tell_left_out};
 use crate::{
     cli::exit,
     config::Loaded,
@@ -181,14 +181,11 @@ impl Past {
 
 impl Checked {
     fn values(&self, version: &Named, configured: &Variables) -> Variables {
-        let mut values = Variables::from([("service".to_owned(), self.past.service.clone())]);
-        values.extend(self.past.namespace.clone().map(|namespace| ("namespace".to_owned(), namespace)));
-        values.extend(configured.clone());
-        match version {
-            Named::Version(version) => drop(values.insert("version".into(), version.clone())),
-            Named::Values(own) => values.extend(own.clone()),
-        }
-        values
+        let version = match version {
+            Named::Version(name) => super::version(name),
+            Named::Values(own) => own.clone(),
+        };
+        super::values(&self.past.service, self.past.namespace.as_deref(), version, configured)
     }
 }
 
@@ -203,7 +200,7 @@ async fn play(
     let recording = args.samples.as_deref().map(recorded).transpose()?;
     // Recordings put one after the other are one.
     let kept = args.record.as_deref().map(new_file).transpose()?;
-    let mut used: Vec<GateSpec> = Vec::new();
+    let (mut used, mut left_out): (Vec<GateSpec>, Vec<GateSpec>) = Default::default();
     let mut played = Vec::new();
     for run in runs {
         let setting = Setting::of(loaded, &run.past.service, run.past.target.as_deref())?.with_gates(gates)?;
@@ -219,9 +216,11 @@ async fn play(
         } else {
             one(&setting, &setting.server()?, run, &progress).await?
         };
+        left_out.extend(setting.left_out);
         used.extend(setting.gates.iter().filter(|g| !used.iter().any(|u| u.name == g.name)).cloned().collect::<Vec<_>>());
         played.push(Played { name: run.name.clone(), label: run.past.label, bad_from: run.bad_from, since: run.since, said });
     }
+    tell_left_out(&left_out);
     Ok((used, played))
 }
 

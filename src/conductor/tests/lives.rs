@@ -172,6 +172,23 @@ fn an_advising_gate_is_only_shown() {
     assert_eq!(w.view().attention.map(|a| a.kind.to_string()).unwrap(), "waiting");
 }
 
+/// A quantile advises whatever is configured, and holds when nothing is.
+#[test]
+fn a_quantile_gate_blocks_nothing_and_arms_nothing() {
+    let quantile = |more: &str| PLAN.replacen("signal = \"slow\"\non_fail = \"advise\"", &format!("signal = \"p99\"{more}"), 1);
+    let mut w = World::canary(&quantile(""));
+    w.ready("v42", 2);
+    w.gates(&Verdict::Pass { why: "".into() });
+    w.gates.iter_mut().filter(|g| g.id.as_str() == "slow").for_each(|g| g.verdict = fail(Arm::Candidate));
+    w.pass(30);
+    assert_eq!(w.place(), ("stepping", 5, 25.0), "the gate over errors passes, and p99 only advises: {}", w.next());
+
+    let mut w = World::canary(&quantile("\non_fail = \"revert\""));
+    w.ready("v42", 2);
+    w.act(Action::Pause).unwrap();
+    assert!(!w.next().contains("gates still go back"), "{}", w.next());
+}
+
 #[test]
 fn a_missed_deadline_does_what_the_plan_says() {
     let mut w = World::canary(PLAN);

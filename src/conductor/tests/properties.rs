@@ -393,7 +393,7 @@ impl Watched {
             }
             Thing::Serve(seconds) => {
                 let Some(stable) = self.w.life.stable.as_ref().map(|s| s.id.clone()) else { return };
-                self.w.life.served(&stable, 10, 1, Duration::from_secs(seconds.into()), self.w.now);
+                self.w.life.served(&stable, (10, 1), Duration::from_secs(seconds.into()), Duration::from_secs(seconds.into()), self.w.now);
             }
             Thing::Deploy(n, which, replace) => {
                 self.w.spec = plan(which);

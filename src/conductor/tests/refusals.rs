@@ -54,7 +54,10 @@ fn the_way_back_names_the_version_it_goes_to() {
 #[test]
 fn one_run_at_a_time() {
     let mut w = World::canary(PLAN);
-    assert_eq!(w.deploy("v43").unwrap_err().to_string(), "run r2 of v42 is in progress: revert or promote it first");
+    assert_eq!(
+        w.deploy("v43").unwrap_err().to_string(),
+        "run r2 of v42 is in progress: revert or promote it first, or --replace goes back and then deploys"
+    );
     assert_eq!(w.deploy("v42").unwrap_err().to_string(), "run r2 has been rolling out v42 since 03:10:01");
     assert_eq!(w.act(Action::Retry), Err("not_now: run r2 is in progress: R goes back first".into()));
     w.back("v41").unwrap();

@@ -14,7 +14,8 @@ fn three(served: &[(&str, u64)]) -> World {
     let mut w = World::canary(&plan());
     let serve = |w: &mut World, label: &str| {
         let minutes = served.iter().find(|(l, _)| *l == label).map_or(0, |(_, m)| *m);
-        w.life.served(&version(label), 100, 1, Duration::from_secs(minutes * 60), w.now);
+        let time = Duration::from_secs(minutes * 60);
+        w.life.served(&version(label), (100, 1), time, time, w.now);
         w.settle();
     };
     w.back("v41").unwrap();

@@ -26,7 +26,8 @@ fn baking(on_fail: &str) -> World {
 }
 
 fn serve(w: &mut World, label: &str, minutes: u64) {
-    w.life.served(&version(label), 1000, 5, Duration::from_secs(minutes * 60), w.now);
+    let time = Duration::from_secs(minutes * 60);
+    w.life.served(&version(label), (1000, 5), time, time, w.now);
     w.pass(minutes * 60);
 }
 
@@ -93,7 +94,7 @@ fn a_clock_that_is_set_back_neither_loses_a_bake_nor_fakes_one() {
     w.now -= chrono::Duration::hours(3);
     w.settle();
     let at = w.now;
-    w.life.served(&version("v42"), 1, 0, Duration::from_secs(60), at);
+    w.life.served(&version("v42"), (1, 0), Duration::from_secs(60), Duration::from_secs(60), at);
     assert_eq!(w.life.standing(&version("v42")), Standing::Baking { until: at + chrono::Duration::minutes(59) });
     assert_eq!((w.run().word(), w.serving()), ("completed", Some("v42")));
     serve(&mut w, "v42", 58);
@@ -105,7 +106,7 @@ fn a_clock_that_is_set_back_neither_loses_a_bake_nor_fakes_one() {
     w.now += chrono::Duration::days(3);
     w.settle();
     let at = w.now;
-    w.life.served(&version("v42"), 1, 0, Duration::from_secs(1), at);
+    w.life.served(&version("v42"), (1, 0), Duration::from_secs(1), Duration::from_secs(1), at);
     assert!(matches!(w.life.standing(&version("v42")), Standing::Baking { .. }));
     assert_eq!(w.life.record(&version("v42")).proven, Duration::from_secs(1));
 }

@@ -2,11 +2,15 @@
 
 use super::Check;
 use crate::{
-    config::{AuthConfig, HeaderConfig, MetricsConfig, MetricsKind, PRESETS, TargetConfig, TargetKind, TlsConfig},
-    model::spec::OnFail,
+    config::{AuthConfig, HeaderConfig, MetricsConfig, MetricsKind, TargetConfig, TargetKind, TlsConfig, nearest},
+    metrics::{
+        preset::{self, Queries},
+        template::{LABEL, NAMES},
+    },
+    model::spec::{GateSignal, GateSpec, OnFail, ServiceSpec},
 };
 use reqwest::{Url, header::HeaderName};
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 /// The shortest time between two looks.
 const OFTEN: Duration = Duration::from_secs(1);
@@ -35,12 +39,11 @@ impl Check<'_> {
         if let Some(proxy) = &metrics.proxy {
             self.address(&format!("{at}.proxy"), "proxy", proxy, false);
         }
-        if !PRESETS.contains(&metrics.preset.as_str()) {
-            let best = PRESETS.iter().min_by_key(|name| strsim::damerau_levenshtein(&metrics.preset, name));
-            let near = best.filter(|name| strsim::damerau_levenshtein(&metrics.preset, name) <= metrics.preset.len().max(3) / 3);
-            let hint = near.map_or_else(|| format!("expected one of {}", PRESETS.join(", ")), |name| format!("did you mean `{name}`?"));
-            let shown: String = metrics.preset.chars().take(60).collect();
-            self.say(&format!("{at}.preset"), &format!("unknown preset `{shown}`: {hint}"));
+        let presets: Vec<&str> = preset::names().collect();
+        if presets.contains(&metrics.preset.as_str()) {
+            self.queries(at, metrics);
+        } else {
+            self.say(&format!("{at}.preset"), &nearest("preset", &metrics.preset, &presets));
         }
         self.span(&format!("{at}.every"), "every", metrics.every);
         if metrics.every < OFTEN && !metrics.every.is_zero() {
@@ -78,13 +81,94 @@ impl Check<'_> {
                 );
             }
         }
+        for (i, label) in metrics.alert_labels.iter().enumerate() {
+            if label.is_empty() || !label.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
+                self.say(&format!("{at}.alert_labels.{i}"), &format!("`{}` is no name of a label", label.escape_debug()));
+            }
+        }
+    }
+
+    /// Each query by itself, where it stands; then those of the preset that are asked too.
+    fn queries(&mut self, at: &str, metrics: &MetricsConfig) {
+        let mut sound = true;
         for (name, query) in &metrics.query {
-            for (key, text) in query.texts() {
-                if text.trim().is_empty() {
-                    let path = key.map_or_else(|| format!("{at}.query.{name}"), |key| format!("{at}.query.{name}.{key}"));
-                    self.say(&path, &format!("the query `{}` is empty", name.escape_debug()));
+            let path = format!("{at}.query.{name}");
+            let empty = query.texts().find(|(_, text)| text.trim().is_empty() && !name.ends_with("_label"));
+            if let Some((key, _)) = empty {
+                let path = key.map_or_else(|| path.clone(), |key| format!("{path}.{key}"));
+                self.say(&path, &format!("the query `{}` is empty", name.escape_debug()));
+                sound = false;
+            } else if let Err(why) = Queries::of(&metrics.preset, &[(name.clone(), query.into())].into()) {
+                self.say(&path, &why);
+                sound = false;
+            }
+        }
+        if !sound {
+            return;
+        }
+        match metrics.queries() {
+            Ok(queries) => self.holes(at, metrics, &queries),
+            Err(why) => self.say(&format!("{at}.query"), &why),
+        }
+    }
+
+    /// Names in queries that nobody gives a value.
+    fn holes(&mut self, at: &str, metrics: &MetricsConfig, queries: &Queries) {
+        let of_host = at == "metrics";
+        // The host has services and no namespaces.
+        let given = |name: &str| {
+            metrics.variables.contains_key(name) || NAMES.contains(&name) && !(of_host && name == "namespace") || of_host && name == LABEL
+        };
+        let mut lacking = BTreeSet::new();
+        for (what, asked) in queries.all() {
+            let Some(hole) = asked.stable.holes().chain(asked.canary.holes()).find(|hole| !given(hole)) else { continue };
+            let own = metrics.query.contains_key(what.name());
+            let path = if own { format!("{at}.query.{}", what.name()) } else { format!("{at}.preset") };
+            let hole = hole.escape_debug().to_string();
+            if own || lacking.insert(hole.clone()) {
+                let whose = if own { format!("the query `{}`", what.name()) } else { format!("the preset `{}`", metrics.preset) };
+                self.say(&path, &format!("{whose} needs {{{{{hole}}}}}: add for example variables = {{ {hole} = \"…\" }}"));
+            }
+        }
+    }
+
+    /// Gates that nothing could ever judge: they would be blind in the night of a release.
+    pub(super) fn judged(&mut self, metrics: &MetricsConfig, services: &[ServiceSpec]) {
+        let queries = metrics.queries().ok();
+        let measured = (metrics.kind == MetricsKind::Prometheus).then_some(queries.as_ref()).flatten();
+        for (i, service) in services.iter().enumerate() {
+            for (j, gate) in service.gates.iter().enumerate() {
+                let path = format!("service.{i}.gate.{j}");
+                if metrics.kind == MetricsKind::Host {
+                    if gate.signal == GateSignal::Alerts {
+                        self.say(
+                            &format!("{path}.signal"),
+                            "the host has no alerts of its own: they need [metrics] with kind = \"prometheus\"",
+                        );
+                    }
+                } else if let Some(queries) = measured {
+                    self.measured(&path, gate, &metrics.preset, queries);
                 }
             }
+        }
+    }
+
+    fn measured(&mut self, path: &str, gate: &GateSpec, preset: &str, queries: &Queries) {
+        if gate.signal == GateSignal::Alerts {
+            return;
+        }
+        let (hits, of) = queries.needs(gate);
+        if let Some(lacks) = [of, hits].into_iter().find(|what| queries.get(*what).is_none()) {
+            let name = lacks.name();
+            self.say(
+                &format!("{path}.signal"),
+                &format!(
+                    "the preset `{preset}` has no `{name}`, so nothing could judge this gate: add metrics.query.{name}, or remove the gate"
+                ),
+            );
+        } else if let Err(why) = queries.can_judge(gate) {
+            let key = if self.places.has(&format!("{path}.errors")) { "errors" } else { "signal" };
+            self.say(&format!("{path}.{key}"), &why);
         }
     }
 
@@ -115,9 +199,7 @@ impl Check<'_> {
         // What is wrong with the queries is said where they stand.
         let Ok(queries) = metrics.queries() else { return };
         for (i, gate) in target.gates.iter().enumerate() {
-            if let Err(why) = queries.can_judge(gate) {
-                self.say(&format!("{at}.gate.{i}.signal"), &why);
-            }
+            self.measured(&format!("{at}.gate.{i}"), gate, &metrics.preset, &queries);
         }
     }
 

@@ -180,6 +180,11 @@ fn gates_that_are_wrong() {
             one,
             "c.toml:11:10: `errors`: `3xx` is no error: write \"5xx\", \"4xx\", a status from \"400\" to \"599\", or a gRPC code such as \"grpc:unavailable\" or \"grpc:14\"",
         ),
+        (
+            "errors = [\"5xx\", \"grpc:unavailable\"]",
+            one,
+            "c.toml:11:10: `grpc:unavailable` is not seen by the host's proxy, which counts HTTP statuses: gRPC codes need another `metrics.kind`",
+        ),
         ("interval = \"100ms\"", one, "c.toml:11:12: `interval` must be 1s to 10m"),
         ("limit = 0", one, "c.toml:11:9: `limit` is 0 and must be 0.01 to 100"),
         ("limit = 100.5", one, "c.toml:11:9: `limit` is 100.5 and must be 0.01 to 100"),

@@ -160,3 +160,62 @@ fn what_is_printed_reads_back_and_names_places_only() {
     assert!(printed.contains("[metrics.auth.basic.password]\nfile = \"/etc/prom\"  # line 4"), "{printed}");
     assert!(printed.contains("every = \"15s\"  # default"), "{printed}");
 }
+
+#[test]
+fn gates_and_queries_that_the_stack_cannot_answer() {
+    let service = |signal: &str, more: &str| {
+        format!(
+            "[[service]]\nname = \"web\"\nlisten = \"127.0.0.1:0\"\ncommand = [\"./a\"]\nreadiness = {{ path = \"/\" }}\nsteps = [{{ weight = 5 }}]\n\
+             [[service.gate]]\nname = \"g\"\nsignal = \"{signal}\"\n{more}\n"
+        )
+    };
+    let with = |preset: &str, service: String| {
+        let text = format!("[metrics]\nkind = \"prometheus\"\nurl = \"http://a\"\n{preset}\n{service}");
+        parse(&text, "c.toml").map(drop).map_err(|e| e.to_string())
+    };
+    let istio = "preset = \"istio\"\nvariables = { namespace = \"shop\" }";
+    for signal in ["errors", "slow", "timeouts", "restarts", "p99", "alerts"] {
+        assert_eq!(with("", service(signal, "")), Ok(()), "{signal}");
+    }
+    // gRPC codes are seen by a mesh, not by the host's proxy.
+    assert_eq!(with(istio, service("errors", "errors = [\"grpc:14\"]")), Ok(()));
+    for (preset, service, message) in [
+        (
+            "",
+            service("errors", "errors = [\"429\"]"),
+            "c.toml:14:10: errors `429` cannot be told: this stack's series only say classes of statuses",
+        ),
+        (
+            "preset = \"haproxy\"",
+            service("slow", ""),
+            "c.toml:13:10: the preset `haproxy` has no `latency`, so nothing could judge this gate: add metrics.query.latency, or remove the gate",
+        ),
+        ("", service("alerts", "limit = 5.0"), "c.toml:14:9: alerts have no limit: the gate fails while one fires"),
+        (
+            "preset = \"istio\"",
+            service("errors", ""),
+            "c.toml:4:10: the preset `istio` needs {{namespace}}: add for example variables = { namespace = \"…\" }",
+        ),
+    ] {
+        assert_eq!(with(preset, service), Err(message.to_owned()));
+    }
+    let own = service("alerts", "");
+    assert_eq!(
+        parse(&own, "c.toml").unwrap_err().to_string(),
+        "c.toml:9:10: the host has no alerts of its own: they need [metrics] with kind = \"prometheus\""
+    );
+    for (lines, message) in [
+        ("[metrics.query]\nrequest = \"a\"", "c.toml:5:11: query `request`: no such query; did you mean `requests`?"),
+        (
+            "[metrics.query]\nrequests = 'a{v=\"1\"}'",
+            "c.toml:5:12: query `requests`: it does not tell versions apart: use {{version}} or {{pod_hash}}, or write { stable = \"…\", canary = \"…\" }",
+        ),
+        (
+            "[metrics.query]\nrequests = 'a{v=\"{{version}}\",t=\"{{tenant}}\"}'",
+            "c.toml:5:12: the query `requests` needs {{tenant}}: add for example variables = { tenant = \"…\" }",
+        ),
+        ("alert_labels = [\"a-b\"]", "c.toml:4:17: `a-b` is no name of a label"),
+    ] {
+        assert_eq!(said(lines), message, "{lines}");
+    }
+}

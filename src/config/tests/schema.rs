@@ -97,7 +97,7 @@ headers = { X-Scope-OrgID = "shop", X-Token = { file = "/etc/token" } }
 tls = { ca = "/etc/ca.pem", server_name = "prom.internal" }
 variables = { namespace = "shop" }
 [metrics.query]
-requests = "a"
+requests = 'a{v="{{version}}"}'
 errors = { stable = "a", canary = "b" }
 [[target]]
 name = "prod"

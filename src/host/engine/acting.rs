@@ -141,6 +141,17 @@ impl Engine {
         }
     }
 
+    /// The version that an action would start anew, were it carried out now.
+    pub(super) fn would_start(&self, request: &ActionRequest) -> Option<Deployed> {
+        if !matches!(request.action, Action::Retry | Action::Undo { .. }) {
+            return None;
+        }
+        // Who asks makes no difference to what is started.
+        let (next, record) = self.next_by_action(request, &Text::default()).ok()?;
+        let run = next.services.get(request.belief.key.service.as_str())?.life.run.clone()?;
+        (record.run.as_ref() == Some(&run.id)).then_some(run.candidate)
+    }
+
     fn known(&self, id: &ActionId) -> Option<ActionRecord> {
         self.state.answered(id).cloned()
     }

@@ -4,7 +4,7 @@
 //! again goes on where it was: the odds of a run are never begun anew. It is written with every
 //! transition, and every ten seconds of a run besides.
 
-use super::{Engine, service::Service};
+use super::{Engine, measured::Subject, service::Service};
 use crate::{
     conductor::{
         Judged,
@@ -19,6 +19,7 @@ use crate::{
     },
     judge::Look,
     model::{
+        code::Code,
         gate::Arm,
         ident::RunId,
         interval::{Sensor, SensorState},
@@ -39,16 +40,23 @@ impl Engine {
         let uptime = self.clock.uptime();
         for (name, service) in &mut self.services {
             let Some(state) = self.state.services.get(name) else { continue };
-            if let Some(slow) = state.slow_from {
-                for deployed in state.life.stable.iter().chain(state.life.run.as_ref().map(|r| &r.candidate)) {
-                    service.proxy.meter(&deployed.pool()).freeze_threshold(slow);
+            // Both versions are counted by one definition of an error: that of the gates that are judged.
+            let errors = state.life.judged().map(|j| j.who).or(state.life.stable.as_ref()).map(|d| shown_errors(&d.spec.gates));
+            for deployed in state.life.stable.iter().chain(state.life.run.as_ref().map(|r| &r.candidate)) {
+                let meter = service.proxy.meter(&deployed.pool());
+                if let Some(slow) = state.slow_from {
+                    meter.freeze_threshold(slow);
+                }
+                if let Some(codes) = &errors {
+                    meter.count_as_errors(codes);
                 }
             }
+            service.be_measured(name, self.backend.as_ref(), &self.clock);
             service.judge(state, pools, (now, uptime), everything);
         }
     }
 
-    /// Counts what each version served, once a minute, into a state that is about to be written.
+    /// Counts what each version served, once a minute and at the end of its bake, into a state that is about to be written.
     pub(super) fn tell_served(&mut self, next: &mut HostState, now: Time, uptime: Duration) {
         for (name, service) in &mut self.services {
             let Some(life) = next.services.get_mut(name).map(|s| &mut s.life) else { continue };
@@ -58,13 +66,21 @@ impl Engine {
                 continue;
             };
             let meter = service.proxy.meter(&pool);
-            let due = service.served.due(&pool, &meter, uptime);
-            if let Some(Amount { requests, errors, elapsed }) = due {
-                life.served(&version, requests, errors, elapsed, now);
+            if life.fails() {
+                service.served.fails(uptime);
+            }
+            let due = service.served.due(&pool, &meter, life.bake_left(), uptime);
+            if let Some(Amount { requests, errors, elapsed, clean }) = due {
+                life.served(&version, (requests, errors), elapsed, clean, now);
             }
             service.served.follow(Some((&pool, &meter)), due.is_some(), uptime);
         }
     }
+}
+
+/// What counts as an error on the screen and in what waiting costs: what the first gate over errors says.
+fn shown_errors(gates: &[GateSpec]) -> Vec<Code> {
+    gates.iter().find(|g| g.signal == GateSignal::Errors).map_or_else(Code::usual, |g| g.errors.clone())
 }
 
 /// The run whose version is judged: compared with stable, and by its limits alone while it bakes.
@@ -97,7 +113,9 @@ impl Service {
         let programmed = compared.map(|_| self.proxy.programmed().1);
         let mut fed = cut;
         self.tally.look([candidate, stable], uptime);
-        for gate in gates {
+        // A backend's intervals come later; these counters are not asked then.
+        let counted = if self.measured.is_none() { gates } else { &[] };
+        for gate in counted {
             if !cut && !self.tally.is_due(gate, uptime) {
                 continue;
             }
@@ -107,18 +125,25 @@ impl Service {
                 self.ledger.feed(gate, &interval);
             }
         }
-        if let Some(stable) = stable {
+        // A version that bakes is stable: what is known of its errors stays when the next run begins.
+        let baking = judged.as_ref().is_some_and(|j| j.baking);
+        if let Some(stable) = if baking { candidate } else { stable } {
             self.ledger.stable_is(&stable.pool.to_string());
         }
         if cut {
             self.tally.retain(gates);
             self.ledger.follow(follows.0.as_ref(), follows.1, gates);
+            self.ledger.bakes(baking);
             self.followed = follows;
         }
+        let about = Subject { judged: judged.as_ref(), beside, gates, programmed };
+        let fed = self.take_measured(state, &about, now) || fed;
         if everything && let (Some(run), Some(candidate), Some(stable)) = (compared, candidate, stable) {
             // Without a ready instance its share goes to stable, which the instances tell.
             let routed = candidate.status.is_some_and(|s| !s.ready.is_empty()) && programmed == Some(run.weight);
-            let weight = run.converged.filter(|_| routed && run.weight > Weight::ZERO).map(|since| (run.weight, since));
+            // Clients that stick send requests that depend on each other: their share proves nothing.
+            let sticks = run.candidate.spec.routing.sticky.is_some();
+            let weight = run.converged.filter(|_| routed && !sticks && run.weight > Weight::ZERO).map(|since| (run.weight, since));
             if let Some((own, other)) = self.tally.dealt(candidate, stable) {
                 self.ledger.routed(weight, own, other, now);
             }
@@ -129,7 +154,13 @@ impl Service {
         match run {
             None => self.gates.clear(),
             Some(_) if fed || everything => {
-                let look = |gate: &GateSpec| Look { sensors: sensors(gate, state.slow_from), queries: Vec::new() };
+                let look = |gate: &GateSpec| {
+                    if let Some(measured) = &self.measured {
+                        return measured.look(gate, now);
+                    }
+                    let age = self.tally.age(gate, uptime);
+                    Look { sensors: sensors(gate, [candidate, stable], state.slow_from, age), queries: Vec::new(), alerts: Vec::new() }
+                };
                 self.gates = self.ledger.judge(gates, look, &self.gates, now);
             }
             Some(_) => {}
@@ -154,15 +185,33 @@ impl Service {
 /// What a run's judge follows: the run, and since when its weight is what it is.
 pub(super) type Followed = (Option<RunId>, Option<Time>);
 
-/// The host's own counters are always there and never old; what is slow has to be known first.
-fn sensors(gate: &GateSpec, slow_from: Option<Duration>) -> Vec<Sensor> {
-    let sensor = |name: &str, arm, state| Sensor { name: name.into(), arm, state, age: None, required: true };
-    let what = if gate.signal == GateSignal::Restarts { "instances" } else { "requests" };
-    let counted = [("canary", Arm::Candidate), ("stable", Arm::Stable)]
-        .map(|(who, arm)| sensor(&format!("{what} of {who}"), arm, SensorState::Fresh));
-    let threshold = (gate.signal == GateSignal::Slow)
-        .then(|| sensor("stable's p99", Arm::Stable, if slow_from.is_some() { SensorState::Fresh } else { SensorState::Absent }));
-    counted.into_iter().chain(threshold).collect()
+/// What the host's own counters are worth now; `age` is that of the last whole interval.
+///
+/// Nothing here is contradictory: the proxy sees every answer itself, and where it answers in place of an
+/// instance that is what the client got. A second opinion that calls a candidate which answers nothing
+/// "not measured" would turn its failure into blindness.
+fn sensors(gate: &GateSpec, sides: [Option<&Side<'_>>; 2], slow_from: Option<Duration>, age: Option<Duration>) -> Vec<Sensor> {
+    let instances = gate.signal == GateSignal::Restarts;
+    let what = if instances { "instances" } else { "requests" };
+    let counted = [("canary", Arm::Candidate), ("stable", Arm::Stable)].into_iter().zip(sides).filter_map(|((who, arm), side)| {
+        let side = side?;
+        let window = side.meter.window();
+        let state = match side.status {
+            None if instances => SensorState::Absent,
+            _ if !instances && window.secs > 0.0 && window.requests == 0 => SensorState::ZeroTraffic,
+            _ => SensorState::Fresh,
+        };
+        // A quiet service is no blind one: the judge itself notes when a share of requests should have come.
+        let required = state != SensorState::ZeroTraffic;
+        Some(Sensor { name: format!("{what} of {who}").into(), arm, state, age, required })
+    });
+    let lacks = |name: &str, arm| Sensor { name: name.into(), arm, state: SensorState::Absent, age: None, required: true };
+    let is = |known: bool| if known { SensorState::Fresh } else { SensorState::Absent };
+    let threshold =
+        (gate.signal == GateSignal::Slow).then(|| Sensor { state: is(slow_from.is_some()), ..lacks("stable's p99", Arm::Stable) });
+    // Refused in a configuration; a version may have been deployed with it.
+    let grpc = gate.signal == GateSignal::Errors && gate.errors.iter().any(|code| matches!(code, Code::Grpc(_)));
+    counted.chain(threshold).chain(grpc.then(|| lacks("gRPC codes at the host's proxy", Arm::Both))).collect()
 }
 
 /// Freezes what is slow: stable's p99 when the run started, or as soon as it has enough requests. Of a
@@ -170,6 +219,11 @@ fn sensors(gate: &GateSpec, slow_from: Option<Duration>) -> Vec<Sensor> {
 pub(super) fn freeze_threshold(service: &Service, state: &mut ServiceState) {
     let in_progress = state.life.run.as_ref().is_some_and(|r| matches!(r.state, RunState::Starting | RunState::Stepping));
     if !in_progress || state.slow_from.is_some() {
+        return;
+    }
+    if service.measured.is_some() {
+        // Edges of other buckets than the proxy's.
+        state.slow_from = state.life.run.as_ref().and_then(|run| service.slow_measured(&run.id));
         return;
     }
     let Some(stable) = &state.life.stable else { return };

@@ -1,7 +1,7 @@
 //! The rollout as it is told to watchers: the conductor's words, the proxy's counts, the lamp, the proof.
 
 use super::{
-    Engine,
+    Engine, content,
     looking::about,
     service::Service,
     turning::{observed, returning, role_of},
@@ -24,13 +24,17 @@ use crate::{
         instance::Pool,
         ratio::{Ratio, Weight},
         rollout::{Bad, Rollout, Seen},
+        signal::{Signal, SignalId},
         spec::Strategy,
         text::Text,
         time::Time,
-        version::{About, Artifact, Part, Share, Track, Version},
+        version::{About, Share, Track, Version},
     },
 };
-use std::{collections::VecDeque, time::Duration};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    time::Duration,
+};
 
 /// The expected interval between two pictures.
 const FRESH_FOR: Duration = Duration::from_secs(1);
@@ -41,12 +45,7 @@ pub(super) fn version(deployed: &Deployed, about: Option<&About>) -> Version {
         id: deployed.id.clone(),
         label: deployed.label.clone(),
         revision: deployed.revision.clone(),
-        parts: vec![Part {
-            container: "".into(),
-            declared: Artifact::Digest(deployed.artifact),
-            running: Some(deployed.artifact),
-            differs: false,
-        }],
+        parts: vec![content::declared(deployed)],
         config: Some(deployed.spec.runtime().hash()),
         back_unsafe: about.and_then(|about| back_unsafe(&about.annotations)),
     }
@@ -184,6 +183,7 @@ fn picture(
         versions: life.known(&observed, shown),
         present: Vec::new(),
         analyses: Vec::new(),
+        experiments: Vec::new(),
         owner: None,
         marks: life.run.as_ref().map(|r| r.marks.clone()).unwrap_or_default(),
         names: std::collections::BTreeMap::new(),
@@ -240,7 +240,7 @@ fn tracks(service: &Service, state: &ServiceState, wanted: &Wanted, lamp: &lamp:
             let declared = share_of(wanted.candidate.as_ref(), wanted.stable.as_ref(), wanted.weight, &pool);
             let done = share_of(programmed_pool.as_ref(), wanted.stable.as_ref(), programmed, &pool);
             let about = about(state, lamp.found, &deployed.artifact);
-            Track {
+            let mut track = Track {
                 role: *role,
                 slot: slot(life, wanted, &pool),
                 version: version(deployed, about.as_ref()),
@@ -251,11 +251,23 @@ fn tracks(service: &Service, state: &ServiceState, wanted: &Wanted, lamp: &lamp:
                     seen: (all > 0).then_some(Ratio { parts: *requests, whole: all }),
                     basis: "requests".into(),
                 },
-                signals: measure::signals(window, &service.proxy.meter(&pool).totals()),
+                signals: signals(service, deployed, window, lamp.now),
                 about,
-            }
+            };
+            content::enter(&mut track, deployed, lamp);
+            track
         })
         .collect()
+}
+
+/// What a version's requests look like. The proxy's own counts are exact and of this second; where the
+/// backend's series are others than those, such as the service's own, they are what gates look at too.
+fn signals(service: &Service, deployed: &Deployed, window: &Window, now: Time) -> BTreeMap<SignalId, Signal> {
+    let mut signals = measure::signals(window, &service.proxy.meter(&deployed.pool()).totals());
+    if let Some(measured) = service.measured.as_ref().filter(|m| m.backend().sees_more()) {
+        signals.extend(measured.signals(deployed.id.as_str(), now));
+    }
+    signals
 }
 
 /// Where a version is attached, where the strategy attaches.
@@ -301,6 +313,8 @@ fn pool_shown(service: &Service, status: &PoolStatus) -> Pool {
         ready: u32::try_from(status.ready.len()).unwrap_or(u32::MAX),
         restarts: instances.iter().map(|i| i.restarts).sum(),
         instances,
+        unseen: false,
+        fate: None,
     }
 }
 

@@ -4,6 +4,7 @@ use super::{judging::Followed, preview::Preview, routing::Tested};
 use crate::{
     conductor::life::{Deployed, PoolId},
     host::{
+        measured::Measured,
         proof::Watch,
         proxy::{Lingering, Proxy},
         served::Served,
@@ -38,6 +39,8 @@ pub struct Service {
     settings: ProxySpec,
     /// Counters on their way to the judge.
     pub tally: Tally,
+    /// What a metrics backend says; `None` where the host's own counters are judged.
+    pub measured: Option<Measured>,
     /// What the judge knows.
     pub ledger: Ledger,
     /// The run and weight that it follows.
@@ -114,6 +117,7 @@ impl Service {
             listen,
             settings,
             tally: Tally::default(),
+            measured: None,
             ledger: Ledger::default(),
             followed: Followed::default(),
             ledger_saved: Duration::ZERO,

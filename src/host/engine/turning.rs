@@ -214,6 +214,9 @@ impl Engine {
             self.news.extend(routing::tested(service, &state.life, uptime).map(|what| (name.clone(), Level::Info, what)));
             let trouble = self.trouble.borrow().clone();
             service.finding("disk", trouble, now);
+            for (kind, what) in service.said_by_backend() {
+                self.news.extend(service.change(kind, what, now).map(|(level, what)| (name.clone(), level, what)));
+            }
             service.finding("journal", self.journal.trouble().borrow().clone(), now);
             for (kind, found) in [("drift", drifted), ("artifact", missing)] {
                 let lines: Vec<String> = found.iter().map(|(d, why)| format!("{} cannot be started: {why}", d.label)).collect();

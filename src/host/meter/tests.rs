@@ -112,3 +112,20 @@ fn the_last_50_failed_requests_are_kept() {
     let failed = meter.failed();
     assert_eq!((failed.len(), failed[0].at, failed[49].at, meter.failed_revision()), (50, at(10), at(59), 60));
 }
+
+#[test]
+fn errors_are_what_the_gate_takes_for_errors() {
+    use crate::model::code::Code;
+    let meter = Meter::new();
+    let errors = |statuses: &[u16]| {
+        let before = meter.totals().errors;
+        statuses.iter().for_each(|s| answer(&meter, *s, 1));
+        meter.totals().errors - before
+    };
+    assert_eq!(errors(&[200, 399, 400, 429, 499, 500, 503, 599]), 3);
+    meter.count_as_errors(&[Code::Class(5), Code::Status(429), Code::Status(464)]);
+    assert_eq!(errors(&[200, 400, 429, 463, 464, 465, 500, 599]), 4);
+    meter.count_as_errors(&[Code::Status(404)]);
+    assert_eq!(errors(&[404, 500]), 1);
+    assert_eq!(meter.totals().class[4], 6, "the class is what it is");
+}

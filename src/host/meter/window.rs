@@ -24,7 +24,7 @@ const LONGEST: u64 = 3_600_000_000;
 pub struct Window {
     /// Requests that were answered or failed.
     pub requests: u64,
-    /// Answered with 5xx or not at all.
+    /// Answered with an error or not at all.
     pub errors: u64,
     /// Slower than the frozen threshold.
     pub slow: u64,

@@ -30,9 +30,9 @@ fn a_required_sensor_that_is_not_fresh_blinds_whatever_was_seen() {
         (SensorState::ZeroTraffic, "BLIND: requests of canary no traffic, 41 s old"),
         (SensorState::Contradictory, "BLIND: requests of canary contradictory, 41 s old"),
     ] {
-        let look = |_: &GateSpec| Look { sensors: vec![sensor(state, true)], queries: Vec::new() };
+        let look = |_: &GateSpec| Look { sensors: vec![sensor(state, true)], queries: Vec::new(), alerts: Vec::new() };
         assert_eq!(say(&w.ledger.judge(&w.gates, look, &[], at(w.secs))[0]), said);
-        let idle = |_: &GateSpec| Look { sensors: vec![sensor(state, false)], queries: Vec::new() };
+        let idle = |_: &GateSpec| Look { sensors: vec![sensor(state, false)], queries: Vec::new(), alerts: Vec::new() };
         assert_eq!(w.ledger.judge(&w.gates, idle, &[], at(w.secs))[0].verdict.word(), "FAIL");
     }
 }
@@ -88,6 +88,96 @@ fn a_candidate_that_is_worse_but_within_what_is_allowed_is_held_and_not_failed()
     let mut w = World::new(&[gate("interval = \"1m\"\nlimit = 50\nr_max = 1.2")], (9_000.0, 900_000.0));
     w.feed((1_500.0, 100_000.0), (9_000.0, 900_000.0));
     assert_eq!(w.said[0].verdict.word(), "FAIL");
+}
+
+#[test]
+fn what_is_within_r_max_does_not_fail_at_the_next_weight() {
+    let mut w = World::new(&[gate("interval = \"10s\"\nlimit = 50\non_fail = \"revert\"")], (9_000.0, 900_000.0));
+    (0..40).for_each(|_| w.feed((1_500.0, 100_000.0), (9_000.0, 900_000.0)));
+    assert!(w.say().starts_with("WAIT: worse >1e9:1, but within 3x"), "{}", w.say());
+    // A person lets it go on. The odds are the run's; what is held against a fail must be too.
+    w.ledger.follow(Some(&RunId::new("2")), Some(at(w.secs)), &w.gates);
+    w.said = w.ledger.judge(&w.gates, fresh, &w.said, at(w.secs));
+    assert!(w.say().starts_with("WAIT: worse >1e9:1, but within 3x (>1e9:1)"), "{}", w.say());
+    assert!(w.evidence().holds && w.evidence().safe == 1.0 && w.evidence().safe_run > 20.0);
+    // All of the traffic: nothing is compared any more, and nothing is shown that was not.
+    w.ledger.follow(Some(&RunId::new("2")), Some(at(w.secs + 1)), &w.gates);
+    for _ in 0..50 {
+        w.feed((15_000.0, 1_000_000.0), (0.0, 0.0));
+        assert_eq!(w.said[0].verdict.word(), "WAIT", "{}", w.say());
+    }
+    // What gets much worse fails all the same.
+    w.ledger.follow(Some(&RunId::new("2")), Some(at(w.secs)), &w.gates);
+    assert!(w.until("FAIL", (10_000.0, 100_000.0), (9_000.0, 900_000.0)) <= 2, "{}", w.say());
+    assert!(w.say().contains(" became worse "), "{}", w.say());
+}
+
+#[test]
+fn a_version_that_bakes_is_judged_by_its_limits_alone() {
+    // Promoted by a person although it was shown to be worse, and although the budget was spent.
+    let mut w = minute("limit = 5\non_fail = \"revert\"\nslo = 99\nbudget = 0.02");
+    w.until("FAIL", (40.0, 1_000.0), (9.0, 900.0));
+    assert!(w.say().contains(", worse "), "{}", w.say());
+    (0..60).for_each(|_| w.feed((40.0, 1_000.0), (9.0, 900.0)));
+    let bake = |w: &mut World| {
+        w.ledger.stable_is("v42");
+        w.ledger.follow(Some(&RunId::new("2")), Some(at(w.secs)), &w.gates);
+        w.ledger.bakes(true);
+        w.said = w.ledger.judge(&w.gates, fresh, &[], at(w.secs));
+    };
+    let mut good = World { ledger: w.ledger.clone(), gates: w.gates.clone(), secs: w.secs, said: Vec::new() };
+    bake(&mut good);
+    assert!(
+        good.say().starts_with("WAIT: ") && good.say().ends_with(" more requests, no traffic yet, alone: no stable beside it"),
+        "{}",
+        good.say()
+    );
+    good.until("pass", (10.0, 1_000.0), (0.0, 0.0));
+    assert!(good.say().starts_with("pass: under 5 %, ") && good.say().ends_with(", alone: no stable beside it"), "{}", good.say());
+    assert!(good.evidence().run_since >= at(w.secs) && good.evidence().odds <= 1.0);
+    // Asked again after a restart, or at every look: it goes on where it was.
+    let intervals = good.evidence().intervals;
+    good.ledger = serde_json::from_str(&serde_json::to_string(&good.ledger).unwrap()).unwrap();
+    good.ledger.bakes(true);
+    good.feed((10.0, 1_000.0), (0.0, 0.0));
+    assert_eq!(good.evidence().intervals, intervals + 1);
+    // Its errors are stable's now: the next run knows how they come.
+    (0..30).for_each(|_| good.feed((10.0, 1_000.0), (0.0, 0.0)));
+    good.ledger.stable_is("v42");
+    good.ledger.follow(Some(&RunId::new("3")), Some(at(good.secs)), &good.gates);
+    good.ledger.bakes(false);
+    good.feed((1.0, 100.0), (9.0, 900.0));
+    assert_eq!(good.evidence().phi, 1.0, "{}", good.say());
+    // Over the limit it fails, and it alone is to blame.
+    let mut sick = World {
+        ledger: w.ledger.clone(),
+        gates: vec![gate("interval = \"1m\"\nlimit = 5\non_fail = \"revert\"")],
+        secs: w.secs,
+        said: Vec::new(),
+    };
+    bake(&mut sick);
+    sick.until("FAIL", (120.0, 1_000.0), (0.0, 0.0));
+    assert!(sick.say().starts_with("FAIL Candidate: 12.00>5.00 % "), "{}", sick.say());
+    // What was usual for stable is no loss; what is above it is.
+    let mut spends = World { ledger: w.ledger, gates: w.gates, secs: w.secs, said: Vec::new() };
+    bake(&mut spends);
+    spends.until("FAIL", (45.0, 1_000.0), (0.0, 0.0));
+    assert!(spends.say().contains("of the month's budget spent"), "{}", spends.say());
+}
+
+#[test]
+fn a_candidate_that_never_gets_ready_is_seen_by_its_restarts() {
+    let g = gate("signal = \"restarts\"\ninterval = \"10s\"\nlimit = 6");
+    let mut w = World::new(std::slice::from_ref(&g), (0.0, 0.0));
+    // No instance is ever ready: no instance-seconds, and a tenth of the requests should come.
+    while w.said.last().is_none_or(|s| s.verdict.word() != "FAIL") {
+        let counts = (Count::new(1.0, 0.0), Count::new(0.0, 20.0));
+        let interval = Interval { share: Some(0.1), ..Interval::new(at(w.secs), at(w.secs + 10), counts.0, counts.1) };
+        assert_eq!(w.ledger.feed(&g, &interval), Fed::Judged);
+        w.secs += 10;
+        w.said = w.ledger.judge(&w.gates, fresh, &w.said, at(w.secs));
+        assert!(w.said[0].verdict.word() == "WAIT" && w.secs < 3_600 || w.said[0].verdict.word() == "FAIL", "{}", w.say());
+    }
 }
 
 #[test]
@@ -217,7 +307,10 @@ fn warmup_hides_latency_and_never_errors() {
         let mut w = World::new(std::slice::from_ref(&g), (9.0, 900.0));
         let warming = Interval { warming: true, ..Interval::new(at(0), at(10), Count::new(90.0, 100.0), Count::new(9.0, 900.0)) };
         assert_eq!(w.ledger.feed(&g, &warming), fed, "{signal}");
-        assert_eq!(w.ledger.judge(&w.gates, fresh, &[], at(10))[0].evidence.as_ref().unwrap().intervals, u64::from(fed == Fed::Judged));
+        let evidence = w.ledger.judge(&w.gates, fresh, &[], at(10)).remove(0).evidence.unwrap();
+        assert_eq!(evidence.intervals, u64::from(fed == Fed::Judged));
+        let shown = (fed == Fed::Shown).then_some(crate::model::signal::Sample::Counts { hits: 90.0, of: 100.0 });
+        assert_eq!(evidence.warming, shown, "{signal}");
     }
 }
 
@@ -272,8 +365,12 @@ fn what_cannot_be_is_refused_and_never_counted() {
     ] {
         let interval = Interval::new(at(0), at(10), Count::new(c.0, c.1), Count::new(s.0, s.1));
         assert_eq!(w.ledger.feed(&g, &interval), Fed::Refused, "{c:?} {s:?}");
+        w.said = w.ledger.judge(&w.gates, fresh, &[], at(w.secs));
+        assert!(w.say().starts_with("BLIND: the last counts cannot be: "), "{}", w.say());
     }
     assert_eq!(w.ledger.gate(&g.name).unwrap().odds(), super::super::decide::Odds::default());
+    w.feed((0.0, 100.0), (9.0, 900.0));
+    assert_eq!(w.said[0].verdict.word(), "pass", "what can be counted again is: {}", w.say());
 }
 
 #[test]
@@ -294,10 +391,16 @@ fn a_split_that_is_off_is_told_and_never_goes_back() {
     assert!(say(&said[0]).starts_with("FAIL Candidate: 30.00 % of requests, 10.00 declared (n 9,900), >1e9:1"), "{}", say(&said[0]));
     // It stays on the screen when it is right again, so that what it stopped can go on.
     let new = Some((crate::model::ratio::Weight::from_percent(30.0).unwrap(), at(100)));
-    for second in 100..110 {
+    for second in 100..102 {
         ledger.routed(new, 30.0, 70.0, at(second));
     }
-    assert_eq!(say(&ledger.judge(&[], fresh, &said, at(110))[0]), "pass: 30.00 % of requests (n 900)");
+    // A router that was found out is not trusted after a hundred requests.
+    let waits = say(&ledger.judge(&[], fresh, &said, at(102))[0]);
+    assert!(waits.starts_with("WAIT: ") && waits.ends_with(" more requests to know the share"), "{waits}");
+    for second in 102..140 {
+        ledger.routed(new, 30.0, 70.0, at(second));
+    }
+    assert_eq!(say(&ledger.judge(&[], fresh, &said, at(140))[0]), "pass: 30.00 % of requests (n 3,900)");
 }
 
 #[test]
@@ -393,4 +496,25 @@ fn harm_after_healthy_hours_fails_although_the_hours_were_fine() {
     assert!(n <= 3, "{n} minutes at five times");
     assert!(w.say().starts_with("FAIL Candidate: ") && w.say().contains(" became worse "), "{}", w.say());
     assert!(w.evidence().safe > 20.0 && w.evidence().odds < 20.0);
+}
+
+#[test]
+fn a_gate_over_alerts_fails_while_one_fires_and_spends_nothing() {
+    let gates: Vec<GateSpec> = ["errors", "alerts"]
+        .map(|signal| toml::from_str(&format!("name = \"{signal}\"\nsignal = \"{signal}\"\non_fail = \"revert\"")).unwrap())
+        .to_vec();
+    let now = Time::UNIX_EPOCH;
+    let words = |state, alerts: &[&str]| {
+        let look = |_: &GateSpec| Look {
+            sensors: vec![sensor(state, true)],
+            queries: Vec::new(),
+            alerts: alerts.iter().map(|a| (*a).into()).collect(),
+        };
+        let states = Ledger::default().judge(&gates, look, &[], now);
+        assert_eq!(states[0].evidence.as_ref().unwrap().lines.fail, 100.0, "one gate of odds reverts");
+        (states[1].verdict.word(), states[1].verdict.reason().to_string())
+    };
+    assert_eq!(words(SensorState::Fresh, &[]).0, "pass");
+    assert_eq!(words(SensorState::Fresh, &["alert A fires", "alert B fires"]), ("FAIL", "alert A fires +1 more".into()));
+    assert_eq!(words(SensorState::Stale, &["alert A fires"]).0, "BLIND");
 }

@@ -77,7 +77,7 @@ fn values(version: &str) -> Variables {
 }
 
 fn subject() -> Subject {
-    Subject { since: at(0), stable: values("v1"), candidate: Some(values("v2")), slow_from: None }
+    Subject { since: at(0), stable: values("v1"), candidate: Some(values("v2")), slow_from: None, judged: BTreeMap::new() }
 }
 
 const PACE: Pace = Pace { every: Duration::from_secs(15), delay: Duration::ZERO };

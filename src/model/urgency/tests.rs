@@ -1,10 +1,13 @@
 use super::{Urgency, Urgent, sentence, urgency};
 use crate::model::{
-    back::{How, WayBack},
-    ident::{Key, Rev, Role, RunId, TargetId, VersionId},
+    back::{How, Proof, WayBack},
+    gate::{Arm, GateState, Verdict},
+    ident::{GateId, Key, Rev, Role, RunId, TargetId, VersionId},
     instance::{Instance, InstanceState, Pool},
+    ratio::Weight,
     rollout::{Attention, Bad, Freeze, Hold, Known, Next, Phase, Rollout, Seen, Standing},
-    spec::Strategy,
+    signal::SignalId,
+    spec::{OnFail, Strategy},
     step::StepAt,
     text::Raw,
     time::Time,
@@ -55,6 +58,7 @@ fn rollout(phase: Phase) -> Rollout {
         versions: vec![],
         present: vec![],
         analyses: vec![],
+        experiments: vec![],
         owner: None,
         marks: Vec::new(),
         names: BTreeMap::new(),
@@ -66,7 +70,7 @@ fn rollout(phase: Phase) -> Rollout {
 fn of(phase: Phase, change: impl FnOnce(&mut Rollout)) -> String {
     let mut rollout = rollout(phase);
     change(&mut rollout);
-    sentence(&urgency(&rollout, false), at("14:34"))
+    sentence(&urgency(&rollout, None), at("14:34"))
 }
 
 fn manual(since: &str) -> Hold {
@@ -79,7 +83,6 @@ fn what_the_source_says_comes_first() {
         ("waiting", "waiting for you since 14:02 (32 m)"),
         ("failing", "failing since 14:02 (32 m)"),
         ("stuck", "stuck since 14:02 (32 m)"),
-        ("baking", "baking since 14:02 (32 m)"),
         ("a word of tomorrow", "running since 14:00 (34 m)"),
     ] {
         let attention = Some(Attention { kind: kind.into(), since: at("14:02") });
@@ -93,19 +96,20 @@ fn without_it_phase_and_holds_tell() {
     assert_eq!(of(Phase::Failed, |_| {}), "failing since 14:00 (34 m)");
     assert_eq!(of(Phase::Reverting, |_| {}), "running since 14:00 (34 m)");
     assert_eq!(of(Phase::Unknown("odd".into()), |_| {}), "stuck since 14:00 (34 m)");
-    assert_eq!(of(Phase::Completed, |_| {}), "healthy");
+    assert_eq!(of(Phase::Completed, |_| {}), "healthy since 14:00 (34 m)");
+    assert_eq!(of(Phase::Completed, |r| r.at = None), "healthy");
     let back = How::Already { since: at("14:10") };
     assert_eq!(of(Phase::Reverted, |r| r.back.how = back), "healthy since 14:10 (24 m)");
     let bad = Bad { since: at("14:20"), failed: 1, per_second: 0.0 };
     assert_eq!(of(Phase::Held, |r| r.bad = Some(bad)), "failing since 14:20 (14 m)");
     let pause = |until| Hold::Step { since: at("14:31"), until };
     assert_eq!(of(Phase::Held, |r| r.holds = vec![pause(None)]), "waiting for you since 14:31 (3 m)");
-    assert_eq!(of(Phase::Held, |r| r.holds = vec![pause(Some(at("14:40")))]), "running since 14:31 (3 m)");
+    assert_eq!(of(Phase::Held, |r| r.holds = vec![pause(Some(at("14:40")))]), "running since 14:00 (34 m)");
     let backend = Hold::Backend { since: at("14:01"), reason: "1/2 ready".into() };
     assert_eq!(of(Phase::Held, |r| r.holds = vec![backend.clone()]), "stuck since 14:01 (33 m)");
     assert_eq!(of(Phase::Held, |r| r.holds = vec![backend, manual("14:33")]), "waiting for you since 14:33 (1 m)", "the worst of two");
     let freeze = Freeze { by: "ana".into(), reason: "x".into(), since: at("14:05"), until: None };
-    assert_eq!(of(Phase::Completed, |r| r.frozen = Some(freeze)), "healthy", "a freeze needs nobody");
+    assert_eq!(of(Phase::Completed, |r| r.frozen = Some(freeze)), "healthy since 14:00 (34 m)", "a freeze needs nobody");
 }
 
 #[test]
@@ -124,11 +128,73 @@ fn at_rest_its_instances_and_its_bake_tell() {
     assert_eq!(of(Phase::Completed, down(1)), "stuck since 14:33 (1 m)");
     assert_eq!(of(Phase::Completed, down(0)), "failing since 14:33 (1 m)");
     assert_eq!(of(Phase::Completed, |r| r.tracks.clear()), "failing");
-    let known = |standing| Known { version: version(), standing, proven: Duration::ZERO, error_ratio: None, until: None, available: true };
-    let baking = known(Standing::Baking { until: at("15:00") });
-    assert_eq!(of(Phase::Completed, |r| r.versions = vec![baking.clone()]), "baking");
-    assert_eq!(of(Phase::Completed, |r| r.versions = vec![known(Standing::Good)]), "healthy");
-    assert_eq!(of(Phase::Progressing, |r| r.versions = vec![baking]), "running since 14:00 (34 m)");
+    let bakes = |r: &mut Rollout| r.versions = vec![known(Standing::Baking { until: at("15:00") })];
+    assert_eq!(of(Phase::Completed, bakes), "baking since 14:00 (34 m)");
+    assert_eq!(of(Phase::Reverted, bakes), "healthy since 14:00 (34 m)", "what was gone back to is not the newest");
+    assert_eq!(of(Phase::Completed, |r| r.versions = vec![known(Standing::Good)]), "healthy since 14:00 (34 m)");
+    assert_eq!(of(Phase::Progressing, bakes), "running since 14:00 (34 m)");
+    let other = |r: &mut Rollout| {
+        bakes(r);
+        r.versions[0].version.id = VersionId::new("v40");
+    };
+    assert_eq!(of(Phase::Completed, other), "healthy since 14:00 (34 m)", "only what has the traffic bakes");
+}
+
+/// What has nothing that serves is neither healthy nor merely baking, whoever says so.
+#[test]
+fn no_instance_is_worse_than_any_standing() {
+    for phase in [Phase::Completed, Phase::Reverted] {
+        for attention in [None, Some(Attention { kind: "baking".into(), since: at("14:02") })] {
+            let none = |r: &mut Rollout| {
+                r.attention.clone_from(&attention);
+                r.tracks[0].pools[0].ready = 0;
+                r.versions = vec![known(Standing::Baking { until: at("15:00") })];
+            };
+            assert_eq!(of(phase.clone(), none), "failing", "{phase:?} {attention:?}");
+        }
+    }
+    let said = Some(Attention { kind: "baking".into(), since: at("14:02") });
+    assert_eq!(of(Phase::Completed, |r| r.attention = said), "baking since 14:02 (32 m)");
+}
+
+#[test]
+fn a_gate_that_failed_and_is_not_advice_needs_somebody() {
+    let failed = |on_fail| GateState {
+        id: GateId::new("errors"),
+        signal: SignalId::Errors,
+        rule: "at most 5 %".into(),
+        on_fail,
+        verdict: Verdict::Fail { who: Arm::Candidate, why: "9 %".into() },
+        since: at("14:12"),
+        evidence: None,
+    };
+    assert_eq!(of(Phase::Progressing, |r| r.gates = vec![failed(OnFail::Hold)]), "failing since 14:12 (22 m)");
+    assert_eq!(of(Phase::Progressing, |r| r.gates = vec![failed(OnFail::Advise)]), "running since 14:00 (34 m)", "advice is no failure");
+    assert_eq!(of(Phase::Reverting, |r| r.gates = vec![failed(OnFail::Hold)]), "running since 14:00 (34 m)", "it goes back");
+    let backend = Hold::Backend { since: at("14:01"), reason: "1/2 ready".into() };
+    assert_eq!(of(Phase::Progressing, |r| r.holds = vec![backend]), "running since 14:00 (34 m)", "it may still become ready");
+}
+
+#[test]
+fn back_is_not_over_until_it_is_safe() {
+    let proof = |safe: Option<&str>| Proof {
+        left: version(),
+        asked: at("14:20"),
+        programmed: Weight::ZERO.into(),
+        last_request: None,
+        requests_after: 0,
+        in_flight: 0,
+        upgraded: 0,
+        safe_at: None,
+        safe_since: safe.map(at),
+        missing: vec![],
+    };
+    assert_eq!(of(Phase::Reverted, |r| r.proof = Some(proof(None))), "running since 14:20 (14 m)");
+    assert_eq!(of(Phase::Reverted, |r| r.proof = Some(proof(Some("14:21")))), "healthy since 14:00 (34 m)");
+}
+
+fn known(standing: Standing) -> Known {
+    Known { version: version(), standing, proven: Duration::ZERO, error_ratio: None, until: None, available: true }
 }
 
 #[test]
@@ -136,7 +202,7 @@ fn staleness_hides_nothing_worse() {
     let stale = |phase, change: fn(&mut Rollout)| {
         let mut r = rollout(phase);
         change(&mut r);
-        sentence(&urgency(&r, true), at("14:34"))
+        sentence(&urgency(&r, Some(at("14:30"))), at("14:34"))
     };
     assert_eq!(stale(Phase::Completed, |_| {}), "stale since 14:30 (4 m)");
     assert_eq!(stale(Phase::Progressing, |_| {}), "stale since 14:30 (4 m)");

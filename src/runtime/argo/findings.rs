@@ -1,8 +1,8 @@
 //! What is wrong and no status word says: writes that the controller never looked at, pods that crash behind
 //! a calm phase, clocks that run while somebody has paused, keys that do something else than they seem to.
 //!
-//! Kinds: `lost`, `pods`, `router`, `digests`, `experiments`, `pause`, `promotion`, `retry`, `clock`, `deadline`,
-//! `quota`, `workload`, `deleting`, `step`.
+//! Kinds: `lost`, `pods`, `router`, `digests`, `experiments`, `pause`, `promotion`, `retry`, `restart`, `clock`,
+//! `deadline`, `quota`, `workload`, `deleting`, `step`.
 
 use super::{
     kind::Kind,
@@ -20,6 +20,8 @@ use std::time::Duration;
 /// A write is answered within 50 ms, usually; one that is not answered by now was overlooked. (All recorded cases
 /// were found so, without a false alarm.)
 const OVERLOOKED: Duration = Duration::from_secs(3);
+/// After so long nobody may be there to look.
+const NOBODY: Duration = Duration::from_secs(30);
 /// How long a warning of the router is worth telling.
 const WARNED: Duration = Duration::from_secs(60);
 
@@ -34,6 +36,7 @@ pub fn findings(view: &View<'_>, phase: &Phase) -> Vec<Finding> {
     paused(view, &mut found);
     pending(view, &mut found);
     retry(view, phase, &mut found);
+    restart(view, phase, &mut found);
     cluster(view, &mut found);
     digests(view, &mut found);
     plan(view, &mut found);
@@ -67,6 +70,11 @@ fn lost(view: &View<'_>, found: &mut Vec<Finding>) {
         let ago = span(elapsed(view.now, since));
         let heals = match write {
             Unanswered::Spec if view.rollout.status.observed_generation.is_empty() => "is it running?",
+            Unanswered::Spec | Unanswered::Workload
+                if elapsed(view.now, since) > NOBODY && view.rollout.condition("InvalidSpec").is_none() =>
+            {
+                "any change of the object (an annotation) wakes it, if it is running: is it?"
+            }
             // It has a queue of its own for what it cannot use.
             _ if view.rollout.condition("InvalidSpec").is_some() => "while the spec is invalid it looks every 20 s only",
             _ => "the same again does nothing, any other change of the object (an annotation) wakes it",
@@ -163,6 +171,19 @@ fn paused(view: &View<'_>, found: &mut Vec<Finding>) {
     if status.abort {
         found.push(finding("pause", "aborted while paused by hand: pods and services stay as they are until it is resumed", since));
     }
+}
+
+/// Pods that are to be started again: the word for where it is does not say so while it waits.
+fn restart(view: &View<'_>, phase: &Phase, found: &mut Vec<Finding>) {
+    let wanted = view.rollout.spec.restart_at.filter(|at| Some(*at) != view.rollout.status.restarted_at);
+    let Some(at) = wanted.filter(|_| matches!(phase, Phase::Held | Phase::Failed | Phase::Reverting | Phase::Reverted)) else { return };
+    let since = at.min(view.now);
+    let what = if at > view.now {
+        format!("all pods are to be started again at {}Z", at.format("%H:%M:%S"))
+    } else {
+        format!("all pods were to be started again at {}Z, and are not yet", at.format("%H:%M:%S"))
+    };
+    found.push(finding("restart", what, since));
 }
 
 /// What was asked for stands in the way of what may be asked for next.

@@ -36,6 +36,9 @@ fn back(rollout: &Rollout, ask: &Ask, to: &VersionId) -> Result<Plan, Refusal> {
         How::Switch => {
             ("BACK by switch".to_owned(), format!("undo to {}, whose pods are still there: the controller skips the steps", name()))
         }
+        How::Redeploy { .. } if ask.switch_only => {
+            return Err(Refusal::NotNow { why: "there is no switch back, only a re-deploy; leave --switch-only out to do that".into() });
+        }
         How::Redeploy { steps } => (
             format!("BACK by re-deploy, {steps} steps skipped"),
             format!("undo to {}, whose pods are started again, then promote it in full", name()),
@@ -84,4 +87,37 @@ fn weights(rollout: &Rollout) -> Vec<Shift> {
         Shift { version: candidate.version.label.clone(), before: now, after: Weight::ZERO },
         Shift { version: stable.version.label.clone(), before: now.rest(), after: Weight::ZERO.rest() },
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::ident::ActionId;
+
+    /// A completed rollout whose version before has no pods left.
+    fn completed() -> Rollout {
+        let object = serde_json::json!({
+            "key": { "target": "prod", "scope": ["shop"], "service": "web", "uid": null },
+            "run": "3", "strategy": "canary", "phase": "completed", "holds": [], "tracks": [], "steps": [],
+            "next": { "what": "", "at": null, "by": "" }, "gates": [],
+            "back": { "to": null, "how": { "kind": "redeploy", "steps": 4 }, "checks": [], "measured": null },
+            "seen": { "epoch": 1, "rev": 1, "server_time": "2026-11-18T11:00:00Z", "fresh_for": 60_000 },
+        });
+        serde_json::from_value(object).unwrap()
+    }
+
+    #[test]
+    fn the_slow_way_back_is_refused_where_only_a_switch_is_wanted() {
+        let ask = |switch_only| Ask {
+            action: Action::Back { to: VersionId::new("") },
+            id: ActionId::new("a1"),
+            name: None,
+            reason: None,
+            force: false,
+            switch_only,
+        };
+        assert_eq!(plan(&completed(), &ask(false)).unwrap().title.as_str(), "BACK by re-deploy, 4 steps skipped");
+        let refused = plan(&completed(), &ask(true)).unwrap_err();
+        assert!(matches!(&refused, Refusal::NotNow { why } if why.as_str().contains("--switch-only")), "{refused:?}");
+    }
 }

@@ -6,6 +6,7 @@
 pub mod analyses;
 pub mod back;
 pub mod controller;
+pub mod experiments;
 pub mod holds;
 pub mod images;
 pub mod life;
@@ -67,6 +68,7 @@ pub fn project(store: &Store, name: &Name, now: Time, coverage: &Coverage) -> Op
         versions: tracks::known(&view),
         present: Vec::new(),
         analyses: analyses::analyses(&view),
+        experiments: experiments::experiments(&view),
         owner: owner::owner(meta),
         // The object does not keep when it set which weight.
         marks: Vec::new(),

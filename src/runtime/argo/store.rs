@@ -150,7 +150,10 @@ impl Store {
             }
             Kind::Deployments => self.deployments.swap(namespace, objects.filter_map(read)),
             Kind::Events => {
-                for event in objects.filter_map(read) {
+                // A list is in the order of names, which mean nothing.
+                let mut all: Vec<Event> = objects.filter_map(read).collect();
+                all.sort_by_key(Event::at);
+                for event in all {
                     self.take_event(event);
                 }
             }

@@ -570,8 +570,8 @@ pub async fn once<O: Objects>(session: &Session) -> Result<Vec<Rollout>, Fault> 
     let (scope, lists) = scope(session, &resolved).await?;
     let mut objects = O::default();
     objects.at(session.now());
-    let mut coverage = Coverage::default();
-    coverage.set(Kind::Rollouts, Cover::Whole);
+    // What may not be seen in one namespace may be seen in another.
+    let mut coverages: BTreeMap<Option<String>, Coverage> = BTreeMap::new();
     let mut names: BTreeMap<Name, Needs> = BTreeMap::new();
     for (namespace, listed) in &lists {
         objects.swap(Kind::Rollouts, namespace.as_deref(), &listed.objects);
@@ -589,14 +589,16 @@ pub async fn once<O: Objects>(session: &Session) -> Result<Vec<Rollout>, Fault> 
             Err(No::Absent) => Cover::Denied(format!("{} is not installed there", query.kind).into()),
             Err(no) => Cover::Denied(fatal(session, no).await.to_string().into()),
         };
-        // One namespace that is not seen is a gap, whatever came of the others.
-        if !matches!(coverage.of(query.kind), Cover::Denied(_)) {
-            coverage.set(query.kind, cover);
-        }
+        coverages.entry(query.namespace.clone()).or_default().set(query.kind, cover);
     }
+    let nothing = Coverage::default();
+    let coverage = |name: &Name| {
+        let own = coverages.get(&Some(name.namespace.clone())).or_else(|| coverages.get(&None));
+        own.unwrap_or(&nothing)
+    };
     let mut now = session.now();
     let found = |name: &Name, objects: &O| {
-        let findings = objects.project(name, now, &coverage).map(|r| r.findings).unwrap_or_default();
+        let findings = objects.project(name, now, coverage(name)).map(|r| r.findings).unwrap_or_default();
         findings.iter().any(|f| f.kind.as_str() == "lost")
     };
     if names.keys().any(|name| objects.is_waiting(name) && !found(name, &objects)) {
@@ -610,11 +612,11 @@ pub async fn once<O: Objects>(session: &Session) -> Result<Vec<Rollout>, Fault> 
     }
     let seen = Seen { epoch: 0, rev: Rev(0), server_time: now, fresh_for: FRESH };
     let target = &session.settings().target;
-    let shown = names.keys().filter_map(|name| objects.project(name, now, &coverage)).map(|mut rollout| {
+    let shown = names.keys().filter_map(|name| Some((name, objects.project(name, now, coverage(name))?))).map(|(name, mut rollout)| {
         rollout.key = Key { target: target.clone(), ..rollout.key };
         rollout.seen = seen;
         rollout.findings.extend(scope.notes.iter().map(|note| access(note.clone(), now)));
-        rollout.findings.extend(coverage.gaps().map(|(kind, why)| access(format!("{kind} are not seen: {why}").into(), now)));
+        rollout.findings.extend(coverage(name).gaps().map(|(kind, why)| access(format!("{kind} are not seen: {why}").into(), now)));
         rollout
     });
     Ok(shown.collect())

@@ -10,7 +10,7 @@ use crate::{
         ident::{ActionId, Key},
         rollout::Rollout,
         text::Text,
-        wire::{ActionRecord, ApiError, DeployRequest},
+        wire::{ActionRecord, ApiError, DeployRequest, LookRequest},
     },
     runtime::Fault,
 };
@@ -66,15 +66,25 @@ impl Client {
         &self.place
     }
 
-    /// `GET /v1/watch`.
-    pub fn watch(&self) -> impl Stream<Item = Result<Delta, Fault>> + Send + use<> {
+    /// `GET /v1/watch`, by whom the query says.
+    pub fn watch(&self, query: &[(&str, String)]) -> impl Stream<Item = Result<Delta, Fault>> + Send + use<> {
         let place = self.place.clone();
-        self.lines::<Delta>(&["watch"], &[]).map(move |delta| match delta {
+        self.lines::<Delta>(&["watch"], query).map(move |delta| match delta {
             Ok(Delta::Init { version, .. }) if version != VERSION => {
                 Err(Fault::Protocol { place: place.clone(), what: format!("wire format {version} instead of {VERSION}").into() })
             }
             other => other,
         })
+    }
+
+    /// `PUT /v1/presence`.
+    ///
+    /// # Errors
+    /// When the host cannot be asked, or does not know what is asked.
+    pub async fn look(&self, look: &LookRequest) -> Result<(), Fault> {
+        let url = self.url(&["presence"], &[]);
+        let response = self.send(Method::PUT, url, Some(look), Some(ORDINARY)).await.map_err(|lost| lost.fault)?;
+        self.good(response).await.map(drop)
     }
 
     /// `GET /v1/logs`, following.

@@ -1,14 +1,12 @@
 //! What a rollout waits for, in the words of one cell.
 
 use crate::{
-    app::{
-        state::{State, Watched},
-        urgency::Urgency,
-    },
+    app::state::{State, Watched},
     model::{
         gate::Verdict,
         rollout::{Hold, Phase, Rollout, Standing},
         time::{Time, elapsed, until},
+        urgency::Urgent,
     },
     ui::{
         figure::{self, left, short},
@@ -19,25 +17,27 @@ use crate::{
 };
 
 /// The sign of an urgency; it never stands without its word.
-pub(super) const fn glyph(look: &Look, urgency: Urgency) -> &'static str {
+pub(super) const fn glyph(look: &Look, urgent: Urgent) -> &'static str {
     let glyphs = look.glyphs();
-    match urgency {
-        Urgency::Waiting | Urgency::Baking => glyphs.wait,
-        Urgency::Failing => glyphs.fail,
-        Urgency::Stuck => "!",
-        Urgency::Stale => glyphs.blind,
-        Urgency::Running => glyphs.dot,
-        Urgency::Healthy => glyphs.pass,
+    match urgent {
+        Urgent::Waiting | Urgent::Baking => glyphs.wait,
+        Urgent::Failing => glyphs.fail,
+        Urgent::Stuck => "!",
+        Urgent::Stale => glyphs.blind,
+        Urgent::Running => glyphs.dot,
+        Urgent::Healthy => glyphs.pass,
+        Urgent::Idle => glyphs.unknown,
     }
 }
 
 /// Its colour.
-pub(super) const fn tone(urgency: Urgency) -> Tone {
-    match urgency {
-        Urgency::Waiting | Urgency::Stuck | Urgency::Stale => Tone::Warn,
-        Urgency::Failing => Tone::Bad,
-        Urgency::Baking | Urgency::Running => Tone::Plain,
-        Urgency::Healthy => Tone::Good,
+pub(super) const fn tone(urgent: Urgent) -> Tone {
+    match urgent {
+        Urgent::Waiting | Urgent::Stuck | Urgent::Stale => Tone::Warn,
+        Urgent::Failing => Tone::Bad,
+        Urgent::Baking | Urgent::Running => Tone::Plain,
+        Urgent::Healthy => Tone::Good,
+        Urgent::Idle => Tone::Dim,
     }
 }
 
@@ -54,34 +54,34 @@ pub(super) fn row(state: &State, watched: &Watched, max: usize) -> Row {
     }
     let Some(rank) = state.fleet.rank(&r.key) else { return start() };
     // Where nothing runs, nothing is healthy either.
-    if r.phase == Phase::Idle && rank.urgency == Urgency::Healthy {
+    if rank.how == Urgent::Idle {
         let idle = start().add(Tone::Dim, format!("{} idle", look.glyphs().unknown));
         return Row::fit(look, max, [idle.clone().add(Tone::Dim, ": nothing was ever deployed"), idle]);
     }
-    let urgency = rank.urgency;
+    let urgent = rank.how;
     // When it was heard last is known by our own clock.
-    let now = if urgency == Urgency::Stale { state.shared.now } else { now };
-    let tone = tone(urgency);
+    let now = if urgent == Urgent::Stale { state.shared.now } else { now };
+    let tone = tone(urgent);
     let age = rank.since.map(|at| short(elapsed(now, at)));
     let since = rank.since.map(|at| figure::since(now, at));
     let frozen = |until: bool| match &r.frozen {
         Some(f) => start().add(Tone::Warn, frozen(now, f.until, until)).plain(" "),
         None => start(),
     };
-    let what = what(r, urgency, now);
+    let what = what(r, urgent, now);
     let stale = state
         .shared
         .silent(watched)
-        .filter(|_| urgency != Urgency::Stale)
+        .filter(|_| urgent != Urgent::Stale)
         .map(|age| format!("STALE {}, was ", short(age)))
         .unwrap_or_default();
-    let sign = format!("{} {stale}", glyph(&look, urgency));
-    let word = |long: bool| match urgency {
-        Urgency::Waiting if long => "waiting for you",
-        Urgency::Waiting => "waiting",
-        Urgency::Failing => "FAILING",
-        Urgency::Stuck => "STUCK",
-        Urgency::Stale => "STALE",
+    let sign = format!("{} {stale}", glyph(&look, urgent));
+    let word = |long: bool| match urgent {
+        Urgent::Waiting if long => "waiting for you",
+        Urgent::Waiting => "waiting",
+        Urgent::Failing => "FAILING",
+        Urgent::Stuck => "STUCK",
+        Urgent::Stale => "STALE",
         other => other.word(),
     };
     let long = match (&since, &age) {
@@ -91,9 +91,9 @@ pub(super) fn row(state: &State, watched: &Watched, max: usize) -> Row {
     let mid = age.as_ref().map_or_else(|| format!("{sign}{}", word(true)), |age| format!("{sign}{} {age}", word(true)));
     let brief = age.as_ref().map_or_else(|| format!("{sign}{}", word(false)), |age| format!("{sign}{} {age}", word(false)));
     let with = |row: Row| if what.is_empty() { row } else { row.plain(": ").plain(&what) };
-    let urgent = urgency <= Urgency::Stale;
+    let acts = urgent <= Urgent::Stale;
     let mut forms = vec![with(frozen(true).add(tone, &long)), with(frozen(true).add(tone, &mid))];
-    if !urgent {
+    if !acts {
         forms.remove(0);
     }
     forms.push(with(frozen(false).add(tone, &brief)));
@@ -116,20 +116,21 @@ fn frozen(now: Time, end: Option<Time>, long: bool) -> String {
 }
 
 /// What it waits for, or what comes next.
-fn what(r: &Rollout, urgency: Urgency, now: Time) -> String {
+fn what(r: &Rollout, urgent: Urgent, now: Time) -> String {
     let reason = || r.reason.as_ref().map(ToString::to_string).unwrap_or_default();
-    match urgency {
-        Urgency::Waiting => r.holds.iter().filter_map(person).next().unwrap_or_else(|| r.next.what.to_string()),
-        Urgency::Failing => {
+    match urgent {
+        Urgent::Waiting => r.holds.iter().filter_map(person).next().unwrap_or_else(|| r.next.what.to_string()),
+        Urgent::Failing => {
             let failed = r.gates.iter().find(|g| matches!(g.verdict, Verdict::Fail { .. }));
             match failed {
                 Some(gate) if r.phase != Phase::Failed => format!("gate {}, {}", gate.id.text(), gate.verdict.reason()),
                 _ => reason(),
             }
         }
-        Urgency::Stuck => r.holds.iter().filter_map(machine).next().unwrap_or_else(|| r.next.what.to_string()),
-        Urgency::Stale => format!("was {}", r.phase.word()),
-        Urgency::Baking => {
+        Urgent::Stuck if lost(r).is_some() => lost(r).unwrap_or_default(),
+        Urgent::Stuck => r.holds.iter().filter_map(machine).next().unwrap_or_else(|| r.next.what.to_string()),
+        Urgent::Stale => format!("was {}", r.phase.word()),
+        Urgent::Baking => {
             let stable = r.stable().map(|t| &t.version);
             let known = r.versions.iter().find(|k| Some(&k.version.id) == stable.map(|v| &v.id));
             match known.map(|k| &k.standing) {
@@ -139,9 +140,9 @@ fn what(r: &Rollout, urgency: Urgency, now: Time) -> String {
                 _ => String::new(),
             }
         }
-        Urgency::Running | Urgency::Healthy => match &r.phase {
+        Urgent::Running | Urgent::Healthy | Urgent::Idle => match &r.phase {
             Phase::Reverting => "going back".into(),
-            Phase::Reverted if urgency == Urgency::Running => "back, not SAFE yet".into(),
+            Phase::Reverted if urgent == Urgent::Running => "back, not SAFE yet".into(),
             Phase::Reverted => format!("reverted {}", reason()).trim_end().to_owned(),
             Phase::Completed => finding(r).unwrap_or_else(|| r.stable().map(|t| t.version.label.to_string()).unwrap_or_default()),
             _ => match r.next.at.filter(|at| *at > now) {
@@ -150,6 +151,12 @@ fn what(r: &Rollout, urgency: Urgency, now: Time) -> String {
             },
         },
     }
+}
+
+/// A write that nobody has looked at: `promote sent 12 s ago by ana: not noticed by the controller`.
+fn lost(r: &Rollout) -> Option<String> {
+    let lost = r.findings.iter().find(|f| f.kind.as_str() == "lost")?;
+    Some(lost.what.as_str().split(';').next().unwrap_or_default().to_owned())
 }
 
 fn finding(r: &Rollout) -> Option<String> {

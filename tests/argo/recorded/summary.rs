@@ -2,6 +2,7 @@
 
 use cutover::model::{
     back::How,
+    instance::Fate,
     ratio::Ratio,
     rollout::{Hold, Rollout},
     time::Time,
@@ -35,7 +36,7 @@ pub fn summary(r: &Rollout, start: Time) -> String {
         write!(out, " | hold {} since {}{more}", hold.kind(), ago(hold.since())).unwrap();
     }
     for track in &r.tracks {
-        write!(out, " | {}", one(track)).unwrap();
+        write!(out, " | {}{}", one(track), fate(track, start)).unwrap();
     }
     for analysis in &r.analyses {
         write!(out, " | analysis {} {} {}", analysis.place, analysis.name, analysis.phase).unwrap();
@@ -57,6 +58,11 @@ pub fn summary(r: &Rollout, start: Time) -> String {
             )
             .unwrap();
         }
+    }
+    for e in &r.experiments {
+        let ends = e.ends.map(|at| format!(" ends {}", ago(at))).unwrap_or_default();
+        let runs: Vec<String> = e.runs.iter().map(|r| format!("{} {}", r.what, r.phase)).collect();
+        write!(out, " | beside {} {}{ends} [{}]", e.name, e.phase, runs.join(", ")).unwrap();
     }
     write!(out, " | next {}", r.next.what).unwrap();
     if let Some(at) = r.next.at {
@@ -92,6 +98,15 @@ fn steady(what: &str) -> String {
         Some(at) => [&words[..at], &words[at + 3..]].concat().join(" "),
         None => what.to_owned(),
     }
+}
+
+/// What becomes of its pods by themselves.
+fn fate(track: &Track, start: Time) -> String {
+    let one = |fate: &Fate| match fate {
+        Fate::Stopped { at } => format!(" stops {:.1}", (*at - start).num_milliseconds() as f64 / 1e3),
+        Fate::Kept { why } => format!(" kept ({why})"),
+    };
+    track.pools.iter().filter_map(|p| p.fate.as_ref()).map(one).collect()
 }
 
 fn one(track: &Track) -> String {

@@ -3,7 +3,7 @@
 use super::{Interrupted, TARGET, cast::Planned};
 use crate::{
     artifact::{Layout, SealOptions},
-    cli::demo::scenario::Scenario,
+    cli::demo::{scenario::Scenario, scraper::Ports},
 };
 use std::{
     fs, io,
@@ -30,13 +30,20 @@ pub fn program(dir: &Path) -> io::Result<PathBuf> {
 }
 
 /// The scenario's host configuration, with everything private to the demo's directory.
-pub fn configuration(scenario: &Scenario, dir: &Path, socket: &Path, program: &Path) -> anyhow::Result<String> {
+pub fn configuration(scenario: &Scenario, dir: &Path, socket: &Path, program: &Path, scraped: Option<Ports>) -> anyhow::Result<String> {
     let mut config = scenario.host.clone();
     let path = |name: &str| toml::Value::from(dir.join(name).display().to_string());
     let mut host = toml::Table::new();
     host.insert("socket".into(), socket.display().to_string().into());
     for name in ["state", "store", "run"] {
         host.insert(name.into(), path(name));
+    }
+    if let Some(ports) = scraped {
+        host.insert("metrics_listen".into(), format!("127.0.0.1:{}", ports.host).into());
+        let metrics =
+            [("kind", "prometheus".to_owned()), ("url", format!("http://127.0.0.1:{}", ports.scraper)), ("every", "1s".to_owned())];
+        let metrics = metrics.into_iter().map(|(key, value)| (key.to_owned(), toml::Value::from(value)));
+        config.insert("metrics".into(), toml::Table::from_iter(metrics).into());
     }
     config.insert("host".into(), host.into());
     let journal = toml::Table::from_iter([("path".to_owned(), path("journal.jsonl"))]);

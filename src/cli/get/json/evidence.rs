@@ -38,14 +38,26 @@ pub struct Evidence {
     change: f64,
     /// Odds that the candidate is not `r_max` times as bad as stable.
     safe: f64,
+    /// The same of the whole run: from `lines.pass` on, `odds` over their line do not fail.
+    safe_run: f64,
+    /// The same since the change that the detector sees.
+    safe_since: f64,
     /// Odds that the candidate is over the limit.
     over: f64,
     /// Odds that stable is over the limit.
     stable_over: f64,
+    /// The candidate over the limit by the change detector.
+    over_change: f64,
+    /// Stable over the limit by the change detector.
+    stable_over_change: f64,
     /// Odds that the candidate is under the limit.
     under: f64,
     /// Dispersion of stable's errors, by which all evidence is divided: 1 is independent errors.
     phi: f64,
+    /// The same for what is held to the limit.
+    phi_limit: f64,
+    /// The candidate's while an instance warmed up: not judged; `null` where nothing was.
+    warming: Option<Counted>,
     /// What the odds are held to.
     lines: Lines,
     /// Intervals judged in this run.
@@ -228,10 +240,16 @@ impl From<&gate::Evidence> for Evidence {
             step_odds: e.step_odds,
             change: e.change,
             safe: e.safe,
+            safe_run: e.safe_run,
+            safe_since: e.safe_since,
             over: e.over,
             stable_over: e.stable_over,
+            over_change: e.over_change,
+            stable_over_change: e.stable_over_change,
             under: e.under,
             phi: e.phi,
+            phi_limit: e.phi_limit,
+            warming: e.warming.as_ref().map(Counted::from),
             lines: Lines { fail: lines.fail, change: lines.change, worse: lines.worse, pass: lines.pass },
             intervals: e.intervals,
             age_ms: ms(e.age),

@@ -41,8 +41,14 @@ struct Artifact {
     /// A name that can move, or one that is no digest.
     #[serde(skip_serializing_if = "Option::is_none")]
     tag: Option<String>,
-    /// What was verified to run.
+    /// What was verified to run; `null` when nothing runs, when nobody looked, or when something is wrong.
     running: Option<String>,
+    /// Whether instances run different contents.
+    differs: bool,
+    /// When all its bytes were read last.
+    checked: Option<At>,
+    /// What was found that is not as it was sealed or started.
+    wrong: Option<String>,
 }
 
 impl From<&version::Version> for Version {
@@ -52,7 +58,15 @@ impl From<&version::Version> for Version {
                 Kind::Digest(digest) => (Some(digest.to_string()), None),
                 Kind::Tag(tag) | Kind::Opaque(tag) => (None, Some(tag.to_string())),
             };
-            Artifact { name: p.container.to_string(), digest, tag, running: p.running.map(|d| d.to_string()) }
+            Artifact {
+                name: p.container.to_string(),
+                digest,
+                tag,
+                running: p.running.map(|d| d.to_string()),
+                differs: p.differs,
+                checked: p.checked.map(At),
+                wrong: p.wrong.as_ref().map(ToString::to_string),
+            }
         };
         Self {
             id: exact(&v.id.0),
@@ -284,8 +298,18 @@ struct Metric {
     inconclusive_limit: Option<u32>,
     /// More in a row that could not be made than this end it.
     error_limit: Option<u32>,
+    /// So many successful ones in a row end it well.
+    success_limit: Option<u32>,
+    /// Successful ones in a row, up to now.
+    successes_in_a_row: u32,
+    /// Ones in a row that could not be made, up to now.
+    errors_in_a_row: u32,
     /// How many are to be made; null: until it is stopped.
     count: Option<u32>,
+    /// When it was measured last.
+    measured: Option<At>,
+    /// When it is measured next.
+    next: Option<At>,
     /// Whether it is measured without consequences.
     dry_run: bool,
     /// Its line of reason.
@@ -306,7 +330,12 @@ impl From<&rollout::Analysis> for Analysis {
             failure_limit: m.counts.failure_limit,
             inconclusive_limit: m.counts.inconclusive_limit,
             error_limit: m.counts.error_limit,
+            success_limit: m.counts.success_limit,
+            successes_in_a_row: m.counts.successes_in_a_row,
+            errors_in_a_row: m.counts.errors_in_a_row,
             count: m.counts.count,
+            measured: at(m.measured),
+            next: at(m.next),
             dry_run: m.dry_run,
             message: m.message.as_ref().map(ToString::to_string),
         };
@@ -317,6 +346,55 @@ impl From<&rollout::Analysis> for Analysis {
             message: a.message.as_ref().map(ToString::to_string),
             started: at(a.started),
             metrics: a.metrics.iter().map(metric).collect(),
+        }
+    }
+}
+
+/// Versions that the runtime runs beside a rollout for a while.
+#[derive(Serialize, JsonSchema)]
+pub struct Experiment {
+    /// Its name.
+    name: String,
+    /// Its state, in the runtime's word.
+    phase: String,
+    /// Its line of reason.
+    message: Option<String>,
+    /// Since when all of its versions are there.
+    since: Option<At>,
+    /// When it ends by itself.
+    ends_at: Option<At>,
+    /// What is measured of it.
+    analyses: Vec<ExperimentRun>,
+}
+
+/// An analysis of an experiment; its measurements are in the rollout's `analyses`, under `name`.
+#[derive(Serialize, JsonSchema)]
+struct ExperimentRun {
+    /// What the experiment calls it.
+    what: String,
+    /// The name of the analysis.
+    name: String,
+    /// Its state, in the runtime's word.
+    phase: String,
+    /// Its line of reason.
+    message: Option<String>,
+}
+
+impl From<&rollout::Experiment> for Experiment {
+    fn from(e: &rollout::Experiment) -> Self {
+        let run = |r: &rollout::ExperimentRun| ExperimentRun {
+            what: r.what.to_string(),
+            name: r.name.to_string(),
+            phase: r.phase.to_string(),
+            message: r.message.as_ref().map(ToString::to_string),
+        };
+        Self {
+            name: e.name.to_string(),
+            phase: e.phase.to_string(),
+            message: e.message.as_ref().map(ToString::to_string),
+            since: at(e.since),
+            ends_at: at(e.ends),
+            analyses: e.runs.iter().map(run).collect(),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{At, exact, parts::Version};
 use crate::model::{
-    instance,
+    instance::{self, Fate},
     ratio::Ratio,
     signal::{self, Reading, Unit},
     version,
@@ -38,14 +38,18 @@ pub struct Track {
 /// Running copies of a version, all pools together.
 #[derive(Serialize, JsonSchema)]
 struct Instances {
-    /// How many there should be.
-    desired: u32,
+    /// How many there should be; `null` where they are not seen.
+    desired: Option<u32>,
     /// How many may get traffic.
-    ready: u32,
+    ready: Option<u32>,
     /// How often one of them was started again.
-    restarts: u32,
-    /// Each of them, where the runtime tells.
-    each: Vec<Instance>,
+    restarts: Option<u32>,
+    /// Each of them; `null` where they are not seen.
+    each: Option<Vec<Instance>>,
+    /// When they are stopped by themselves, if that is decided.
+    scale_down_at: Option<At>,
+    /// Why they stay although they are not wanted any more.
+    kept: Option<String>,
 }
 
 /// One running copy.
@@ -66,6 +70,10 @@ struct Instance {
     pool: String,
     /// The machine it runs on.
     node: Option<String>,
+    /// What it was seen to run: the digest of its first artifact.
+    digest: Option<String>,
+    /// Whether it runs another one than most of its version.
+    differs: bool,
     /// Its process.
     pid: Option<u32>,
     /// Its port.
@@ -74,6 +82,23 @@ struct Instance {
     in_flight: u64,
     /// Why it is the sick one among healthy ones.
     sick: Option<String>,
+    /// What it uses, where that is measured.
+    usage: Option<Usage>,
+}
+
+/// What an instance uses; `null` is what is not known.
+#[derive(Serialize, JsonSchema)]
+struct Usage {
+    /// Cores, over the last 10 s.
+    cpu: Option<f64>,
+    /// Resident bytes.
+    memory: Option<u64>,
+    /// By how many bytes an hour its memory grows, once that can be said.
+    memory_per_hour: Option<f64>,
+    /// Open file descriptors.
+    descriptors: Option<u32>,
+    /// Probes that failed since it was ready for the first time.
+    probe_failures: Option<u64>,
 }
 
 /// One series now.
@@ -95,7 +120,9 @@ struct Signal {
 
 impl From<&version::Track> for Track {
     fn from(t: &version::Track) -> Self {
-        let sum = |of: fn(&instance::Pool) -> u32| t.pools.iter().map(of).sum();
+        let sum = |of: fn(&instance::Pool) -> u32| (!t.pools.is_empty()).then(|| t.pools.iter().map(of).sum());
+        let seen = !t.pools.is_empty() && t.pools.iter().all(|p| !p.unseen);
+        let fates = || t.pools.iter().filter_map(|p| p.fate.as_ref());
         Self {
             role: t.role.to_string(),
             slot: t.slot.as_ref().map(ToString::to_string),
@@ -107,8 +134,10 @@ impl From<&version::Track> for Track {
             instances: Instances {
                 desired: sum(|p| p.desired),
                 ready: sum(|p| p.ready),
-                restarts: sum(|p| p.restarts),
-                each: t.pools.iter().flat_map(|p| p.instances.iter().map(|i| one(p, i))).collect(),
+                restarts: sum(|p| p.restarts).filter(|_| seen),
+                each: seen.then(|| t.pools.iter().flat_map(|p| p.instances.iter().map(|i| one(p, i))).collect()),
+                scale_down_at: fates().filter_map(|f| if let Fate::Stopped { at } = f { Some(At(*at)) } else { None }).next(),
+                kept: fates().find_map(|f| if let Fate::Kept { why } = f { Some(why.to_string()) } else { None }),
             },
             signals: t.signals.iter().map(|(id, s)| (id.word(), Signal::from(s))).collect(),
         }
@@ -124,10 +153,19 @@ fn one(pool: &instance::Pool, i: &instance::Instance) -> Instance {
         reason: i.reason.as_ref().map(ToString::to_string),
         pool: pool.name.to_string(),
         node: i.node.as_ref().map(ToString::to_string),
+        digest: i.parts.first().and_then(|p| p.running).map(|d| d.to_string()),
+        differs: i.parts.iter().any(|p| p.differs),
         pid: i.pid,
         port: i.port,
         in_flight: i.in_flight,
         sick: i.sick.as_ref().map(ToString::to_string),
+        usage: i.usage.as_ref().map(|u| Usage {
+            cpu: u.cpu,
+            memory: u.memory,
+            memory_per_hour: u.memory_slope.filter(|slope| slope.is_finite()),
+            descriptors: u.descriptors,
+            probe_failures: u.probe_failures,
+        }),
     }
 }
 

@@ -11,7 +11,11 @@ use super::{
     },
     LAST_RESORT, Slot,
 };
-use crate::model::{event::LogStream, instance::InstanceState, text::Text};
+use crate::model::{
+    event::LogStream,
+    instance::{Instance, InstanceState},
+    text::Text,
+};
 use secrecy::zeroize::Zeroizing;
 use std::{
     io,
@@ -257,7 +261,7 @@ impl<'a> Process<'a> {
                 self.slot.update(|i| {
                     // Until it is ready for the first time, "not yet" is no failure.
                     if once_ready {
-                        i.usage.get_or_insert_default().probe_failures += 1;
+                        failed_probe(i);
                     }
                     if i.state == InstanceState::Ready {
                         if gone {
@@ -294,7 +298,7 @@ impl<'a> Process<'a> {
             return;
         }
         self.dead += 1;
-        self.slot.update(|i| i.usage.get_or_insert_default().probe_failures += 1);
+        self.slot.update(failed_probe);
         if self.dead >= failures {
             let reason = Text::from(format!("liveness: {failures} probes failed: {why}"));
             self.end.given_up = Some(reason.clone());
@@ -358,4 +362,10 @@ async fn read(pipe: pipe::Receiver, log: Arc<InstanceLog>, reports: mpsc::Sender
             None => {}
         }
     }
+}
+
+/// Counts a probe that failed.
+fn failed_probe(instance: &mut Instance) {
+    let counted = &mut instance.usage.get_or_insert_default().probe_failures;
+    *counted = Some(counted.unwrap_or_default().saturating_add(1));
 }

@@ -74,6 +74,9 @@ pub struct MetricSpec {
     /// How many errors in a row are too many, less one.
     #[serde(deserialize_with = "maybe_text")]
     pub consecutive_error_limit: Option<Str>,
+    /// How many successful ones in a row are enough.
+    #[serde(deserialize_with = "maybe_text")]
+    pub consecutive_success_limit: Option<Str>,
 }
 
 /// What was measured.
@@ -119,6 +122,12 @@ pub struct MetricResult {
     /// Ones that could not be made.
     #[serde(deserialize_with = "count")]
     pub error: u32,
+    /// Ones in a row that could not be made, up to now.
+    #[serde(deserialize_with = "count")]
+    pub consecutive_error: u32,
+    /// Successful ones in a row, up to now.
+    #[serde(deserialize_with = "count")]
+    pub consecutive_success: u32,
     /// Whether it has no consequences.
     #[serde(deserialize_with = "flag")]
     pub dry_run: bool,
@@ -131,6 +140,15 @@ pub struct MetricResult {
 #[derive(Clone, PartialEq, Eq, Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct Measurement {
+    /// When it was begun.
+    #[serde(deserialize_with = "when")]
+    pub started_at: Option<Time>,
+    /// When it was made.
+    #[serde(deserialize_with = "when")]
+    pub finished_at: Option<Time>,
+    /// When it is looked at again, if it takes long.
+    #[serde(deserialize_with = "when")]
+    pub resume_at: Option<Time>,
     /// Its verdict.
     #[serde(deserialize_with = "text")]
     pub phase: Str,
@@ -200,6 +218,27 @@ pub struct ExperimentStatus {
     /// Of each version.
     #[serde(deserialize_with = "list")]
     pub template_statuses: Vec<TemplateStatus>,
+    /// What is measured of it.
+    #[serde(deserialize_with = "list")]
+    pub analysis_runs: Vec<ExperimentRun>,
+}
+
+/// An analysis of an experiment, in brief.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct ExperimentRun {
+    /// What the experiment calls it.
+    #[serde(deserialize_with = "text")]
+    pub name: Str,
+    /// The name of the analysis run.
+    #[serde(deserialize_with = "text")]
+    pub analysis_run: Str,
+    /// Its state.
+    #[serde(deserialize_with = "text")]
+    pub phase: Str,
+    /// Why.
+    #[serde(deserialize_with = "text")]
+    pub message: Str,
 }
 
 /// One version of an experiment, as it is.

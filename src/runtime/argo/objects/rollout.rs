@@ -116,6 +116,9 @@ pub struct Canary {
     /// Whether stable shrinks while the candidate grows, with a router.
     #[serde(deserialize_with = "flag")]
     pub dynamic_stable_scale: bool,
+    /// How long the pods of a candidate stay that was given up; 0 for ever.
+    #[serde(deserialize_with = "whole")]
+    pub abort_scale_down_delay_seconds: Option<i64>,
 }
 
 /// The router.
@@ -155,6 +158,9 @@ pub struct BlueGreen {
     /// How long it waits before.
     #[serde(deserialize_with = "whole")]
     pub auto_promotion_seconds: Option<i64>,
+    /// How long the pods of a candidate stay that was given up; 0 for ever.
+    #[serde(deserialize_with = "whole")]
+    pub abort_scale_down_delay_seconds: Option<i64>,
 }
 
 /// What the controller says.
@@ -370,6 +376,25 @@ impl Rollout {
     #[must_use]
     pub fn routing(&self) -> Option<&Routing> {
         self.spec.strategy.canary.as_ref().filter(|_| !self.is_blue_green())?.traffic_routing.as_ref()
+    }
+
+    /// Whether the pods of a candidate that was given up stay until somebody takes them away. Where pods are the
+    /// weights they never do.
+    #[must_use]
+    pub fn keeps_what_it_gave_up(&self) -> bool {
+        let delay = match (&self.spec.strategy.blue_green, &self.spec.strategy.canary) {
+            (Some(blue_green), None) => blue_green.abort_scale_down_delay_seconds,
+            (_, Some(canary)) if canary.traffic_routing.is_some() => canary.abort_scale_down_delay_seconds,
+            _ => None,
+        };
+        delay == Some(0)
+    }
+
+    /// Whether stable has fewer pods the more traffic the candidate has: without a router pods are the weights.
+    #[must_use]
+    pub fn shrinks_stable(&self) -> bool {
+        let dynamic = self.spec.strategy.canary.as_ref().is_some_and(|c| c.dynamic_stable_scale);
+        !self.is_blue_green() && (self.routing().is_none() || dynamic)
     }
 
     /// What all of the traffic is in the units of the weights.

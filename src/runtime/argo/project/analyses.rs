@@ -5,12 +5,17 @@ use crate::{
     model::{
         rollout::{Analysis, Metric, MetricCounts},
         text::Text,
+        time::{Time, after},
     },
     runtime::argo::objects::{
+        Meta,
         analysis::{AnalysisRun, MetricResult, MetricSpec},
+        duration,
         rollout::RunBrief,
     },
 };
+use regex::bytes::RegexBuilder;
+use std::time::Duration;
 
 /// How many errors in a row the controller bears where the metric does not say.
 const ERRORS: i64 = 4;
@@ -31,16 +36,17 @@ fn belongs(view: &View<'_>, run: &AnalysisRun) -> bool {
     if !is_over(&run.status.phase) {
         return true;
     }
-    let current = |hash: Option<&str>, revision: Option<u64>| {
-        hash == Some(&*view.rollout.status.current_pod_hash) && (revision.is_none() || revision == view.revision())
-    };
     // A run of an experiment has neither hash nor revision: its experiment has.
     let owner = meta.controller();
     let experiment = view.experiments.iter().flatten().find(|e| owner.is_some_and(|o| o.uid == e.metadata.uid));
-    match experiment {
-        Some(experiment) => current(experiment.metadata.hash(), experiment.metadata.revision()),
-        None => current(meta.hash(), meta.revision()),
-    }
+    is_of_this_update(view, experiment.map_or(meta, |e| &e.metadata))
+}
+
+/// Whether it was made for the update that is looked at.
+#[must_use]
+pub fn is_of_this_update(view: &View<'_>, meta: &Meta) -> bool {
+    let revision = meta.revision();
+    meta.hash() == Some(&*view.rollout.status.current_pod_hash) && (revision.is_none() || revision == view.revision())
 }
 
 /// Whether this is the last word.
@@ -87,7 +93,8 @@ fn metric(run: &AnalysisRun, spec: &MetricSpec, result: Option<&MetricResult>) -
         ("", failure) => Text::clean(&format!("not ({failure})")),
         (success, failure) => Text::clean(&format!("{success}, not ({failure})")),
     };
-    let planned = run.spec.dry_run.iter().any(|d| &*d.metric_name == ".*" || d.metric_name == spec.name);
+    // Once it was begun the result says so itself.
+    let planned = || run.spec.dry_run.iter().any(|d| d.metric_name == spec.name || fits(&d.metric_name, &spec.name));
     let delayed = spec.initial_delay.as_ref().map(|d| Text::clean(&format!("begins after {d}")));
     Metric {
         name: Text::clean(&spec.name),
@@ -95,12 +102,39 @@ fn metric(run: &AnalysisRun, spec: &MetricSpec, result: Option<&MetricResult>) -
         values: result.map(values).unwrap_or_default(),
         condition,
         counts: counts(spec, result),
-        dry_run: result.map_or(planned, |r| r.dry_run || planned),
+        dry_run: result.map_or_else(planned, |r| r.dry_run),
+        measured: result.and_then(|r| r.measurements.iter().rev().find_map(|m| m.finished_at)),
+        next: result.and_then(|r| next(run, spec, r)),
         message: match result {
             Some(result) => said(&result.message).or_else(|| result.measurements.last().and_then(|m| said(&m.message))),
             None => delayed,
         },
     }
+}
+
+/// Whether a pattern is found in a name, as Argo looks for it. One that nobody can read fits nothing.
+fn fits(pattern: &str, name: &str) -> bool {
+    let read = RegexBuilder::new(pattern).unicode(false).size_limit(PATTERN).build();
+    read.is_ok_and(|pattern| pattern.is_match(name.as_bytes()))
+}
+
+/// Bytes that a pattern may take: names are short.
+const PATTERN: usize = 100_000;
+/// Between two attempts at what could not be measured.
+const AGAIN: Duration = Duration::from_secs(10);
+
+/// When it is measured next: as the measurement that runs says, else an interval after the last; what could not be
+/// measured is tried again sooner.
+fn next(run: &AnalysisRun, spec: &MetricSpec, result: &MetricResult) -> Option<Time> {
+    if is_over(&run.status.phase) || is_over(&result.phase) {
+        return None;
+    }
+    let last = result.measurements.last()?;
+    if last.finished_at.is_none() {
+        return last.resume_at;
+    }
+    let wait = if &*last.phase == "Error" { AGAIN } else { duration::parse(spec.interval.as_deref()?)? };
+    Some(after(last.finished_at?, wait))
 }
 
 fn values(result: &MetricResult) -> Vec<Text> {
@@ -126,6 +160,9 @@ fn counts(spec: &MetricSpec, result: Option<&MetricResult>) -> MetricCounts {
         inconclusive_limit: limit(spec.inconclusive_limit.as_deref(), 0),
         error_limit: limit(spec.consecutive_error_limit.as_deref(), ERRORS),
         count: count.and_then(|c| u32::try_from(c).ok()).filter(|c| *c > 0),
+        success_limit: limit(spec.consecutive_success_limit.as_deref(), 0).filter(|l| *l > 0),
+        successes_in_a_row: result.map_or(0, |r| r.consecutive_success),
+        errors_in_a_row: result.map_or(0, |r| r.consecutive_error),
     }
 }
 

@@ -41,7 +41,7 @@ fn check(view: &View<'_>, name: &str, state: CheckState, detail: impl Into<Text>
 /// In the middle of an update: traffic goes back to stable, whose pods are there.
 fn abort(view: &View<'_>) -> WayBack {
     let mut checks = vec![match view.stable {
-        Some(set) => instances(view, set),
+        Some(set) => instances(view, set, true),
         None => check(view, "instances", CheckState::Unknown, "its pods are not known"),
     }];
     let bad = |name: &str, detail: &str| check(view, name, CheckState::Bad, detail);
@@ -130,7 +130,7 @@ fn undo(view: &View<'_>) -> WayBack {
     let warm = view.rollout.is_blue_green() && deadline.is_some() && target.spec.replicas > 0;
     let mut checks = Vec::new();
     if warm || target.spec.replicas > 0 {
-        checks.push(instances(view, target));
+        checks.push(instances(view, target, warm));
     }
     if warm {
         return WayBack { to: Some(version), how: How::Switch, checks, measured: None };
@@ -168,8 +168,8 @@ fn could(older: &[&ReplicaSet]) -> String {
     format!("every older version was aborted; could be deployed: {}", names.join(", "))
 }
 
-/// Whether a version's pods are there, and enough of them.
-fn instances(view: &View<'_>, set: &ReplicaSet) -> Check {
+/// Whether a version's pods are there, and enough of them; `warm` where the way back rests on that.
+fn instances(view: &View<'_>, set: &ReplicaSet, warm: bool) -> Check {
     let (ready, all) = (set.status.available_replicas, view.rollout.replicas());
     let rest = all.saturating_sub(ready);
     let kept = set.deadline().filter(|at| *at > view.now).map(|at| format!(", kept until {}Z", at.format("%H:%M:%S"))).unwrap_or_default();
@@ -178,6 +178,13 @@ fn instances(view: &View<'_>, set: &ReplicaSet) -> Check {
         1 => ", 1 is started on the way".to_owned(),
         _ => format!(", {rest} are started on the way"),
     };
-    let state = if rest == 0 { CheckState::Ok } else { CheckState::Bad };
+    // Where pods are the weights, stable has as many as the plan wants it to have: the others are started on the way
+    // back as they were meant to be. What should be there and is not, is bad.
+    let planned = (view.rollout.shrinks_stable() || !warm) && ready >= set.spec.replicas;
+    let state = match rest {
+        0 => CheckState::Ok,
+        _ if planned => CheckState::Partly,
+        _ => CheckState::Bad,
+    };
     check(view, "instances", state, format!("{ready} of {all} ready{starts}{kept}"))
 }

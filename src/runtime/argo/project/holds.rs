@@ -48,7 +48,10 @@ pub fn paused_since(view: &View<'_>) -> Time {
 fn hold(view: &View<'_>, pause: &PauseCondition) -> Hold {
     let since = pause.start_time.unwrap_or(view.now);
     match &*pause.reason {
-        "CanaryPauseStep" | "BlueGreenPause" => Hold::Step { since, until: pause_ends(view, pause) },
+        "CanaryPauseStep" | "BlueGreenPause" => match bad_duration(view) {
+            Some(text) => Hold::Backend { since, reason: Text::clean(&format!("the pause has a bad duration: {text}")) },
+            None => Hold::Step { since, until: pause_ends(view, pause) },
+        },
         "InconclusiveAnalysisRun" | "InconclusiveExperiment" => {
             let reason = analyses::undecided(view).unwrap_or_else(|| Text::clean(&pause.reason));
             Hold::Inconclusive { since, reason }
@@ -108,7 +111,7 @@ pub fn attention(view: &View<'_>, phase: &Phase, holds: &[Hold], findings: &[Fin
     // A pause by a person does not count while others would end by themselves: then nothing moves before it is lifted.
     let waits = holds.iter().filter(|hold| match hold {
         Hold::Manual { .. } | Hold::Inconclusive { .. } => true,
-        Hold::Step { until, .. } => until.is_none() && !is_bad_duration(view),
+        Hold::Step { until, .. } => until.is_none(),
         _ => false,
     });
     let waiting = waits.map(Hold::since).min();
@@ -143,8 +146,11 @@ pub fn attention(view: &View<'_>, phase: &Phase, holds: &[Hold], findings: &[Fin
     kind("stuck", blocked.since())
 }
 
-/// Whether the pause that the plan has here has a duration nobody can read.
-fn is_bad_duration(view: &View<'_>) -> bool {
+/// The duration of the pause that the plan has here, where nobody can read it.
+fn bad_duration<'a>(view: &View<'a>) -> Option<&'a str> {
     use crate::runtime::argo::objects::{duration, step::Step};
-    matches!(view.rollout.current_step(), Some(Step::Pause(Some(text))) if duration::parse(text).is_none())
+    match view.rollout.current_step()? {
+        Step::Pause(Some(text)) if duration::parse(text).is_none() => Some(text),
+        _ => None,
+    }
 }

@@ -8,7 +8,7 @@ use crate::{
     },
     runtime::argo::objects::{PodSpec, pod::Pod},
 };
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The artifact that an image reference names: sealed only with a digest.
 #[must_use]
@@ -49,17 +49,37 @@ pub fn parts(spec: &PodSpec, pods: Option<&[&Pod]>) -> Vec<Part> {
             declared: artifact(&container.image),
             running: running.first().copied().filter(|_| running.len() == 1),
             differs: running.len() > 1,
+            checked: None,
+            wrong: None,
         }
     })
     .collect()
 }
 
+/// What most pods run of each container, by its name: of as many, what the oldest of them runs.
+#[must_use]
+pub fn usual(pods: &[&Pod]) -> BTreeMap<Box<str>, Digest> {
+    let names: BTreeSet<&str> = pods.iter().flat_map(|pod| pod.status.container_statuses.iter().map(|s| &*s.name)).collect();
+    let most = |name: &&str| {
+        let runs: Vec<Digest> = each(name, pods).collect();
+        let often = |digest: &Digest| runs.iter().filter(|other| *other == digest).count();
+        // Of equals the last is taken, so the oldest stands there.
+        runs.iter().rev().copied().max_by_key(often)
+    };
+    names.iter().filter_map(|name| Some(((*name).into(), most(name)?))).collect()
+}
+
 /// The digests of a container that pods run.
 fn running(container: &str, pods: &[&Pod]) -> BTreeSet<Digest> {
+    each(container, pods).collect()
+}
+
+/// What each pod that is not on its way out runs of a container.
+fn each(container: &str, pods: &[&Pod]) -> impl Iterator<Item = Digest> {
     let going = |pod: &&&Pod| pod.metadata.deleted.is_none();
     let statuses =
         pods.iter().filter(going).flat_map(|pod| pod.status.container_statuses.iter().chain(&pod.status.init_container_statuses));
-    statuses.filter(|s| &*s.name == container).filter_map(|s| digest(&s.image_id)).collect()
+    statuses.filter(move |s| &*s.name == container).filter_map(|s| digest(&s.image_id))
 }
 
 #[cfg(test)]

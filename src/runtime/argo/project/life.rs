@@ -74,13 +74,13 @@ pub fn next(view: &View<'_>, phase: &Phase, plan: &[Shown], holds: &[Hold]) -> N
         Phase::Reverting if view.rollout.spec.paused => next_of("resume: nothing goes back while it is paused by hand", None, PERSON),
         Phase::Reverting => next_of("all traffic back on stable", None, PLAN),
         Phase::Reverted => match scale_down(view) {
-            Some((label, at)) => next_of(format!("pods of {label} are scaled down"), Some(at), PLAN),
+            Some((label, at)) => next_of(format!("scale-down of {label}"), Some(at), PLAN),
             None => next_of("retry, or another version: the spec still wants the one that was given up", None, PERSON),
         },
         Phase::Failed if view.controller.reason() == "InvalidSpec" => next_of("a corrected spec", None, PERSON),
         Phase::Failed => next_of("go back, or wait: the controller still tries", None, PERSON),
         Phase::Completed => match (scale_down(view), restart) {
-            (Some((label, at)), _) => next_of(format!("pods of {label} are scaled down"), Some(at), PLAN),
+            (Some((label, at)), _) => next_of(format!("scale-down of {label}"), Some(at), PLAN),
             (None, Some(at)) => next_of("restart of all pods", Some(at), PLAN),
             (None, None) => next_of("nothing: no update in progress", None, NOBODY),
         },
@@ -107,7 +107,7 @@ fn held(view: &View<'_>, plan: &[Shown], holds: &[Hold]) -> Next {
         };
     }
     if holds.iter().any(|h| matches!(h, Hold::Inconclusive { .. })) {
-        return next_of(format!("{then} when somebody decides what the analysis could not"), None, PERSON);
+        return next_of(then, None, PERSON);
     }
     match timed {
         Some(until) => next_of(then, Some(until), PLAN),

@@ -3,6 +3,7 @@
 use super::images;
 use crate::{
     model::{
+        digest::Digest,
         ident::InstanceId,
         instance::{Instance, InstanceState},
         text::Text,
@@ -11,10 +12,11 @@ use crate::{
     },
     runtime::argo::objects::pod::{ContainerStatus, Pod, Terminated},
 };
+use std::collections::BTreeMap;
 
-/// A pod as an instance.
+/// A pod as an instance; `usual` is what most of its version run of each container.
 #[must_use]
-pub fn instance(pod: &Pod, now: Time) -> Instance {
+pub fn instance(pod: &Pod, usual: &BTreeMap<Box<str>, Digest>, now: Time) -> Instance {
     let (state, since) = state(pod);
     Instance {
         id: InstanceId::new(&*pod.metadata.name),
@@ -26,18 +28,21 @@ pub fn instance(pod: &Pod, now: Time) -> Instance {
         reason: reason(pod, state),
         in_flight: 0,
         node: Some(Text::clean(&pod.spec.node_name)).filter(|n| !n.is_empty()),
-        parts: pod.status.container_statuses.iter().map(part).collect(),
+        parts: pod.status.container_statuses.iter().map(|c| part(c, usual.get(&c.name))).collect(),
         usage: None,
         sick: None,
     }
 }
 
-fn part(container: &ContainerStatus) -> Part {
+fn part(container: &ContainerStatus, usual: Option<&Digest>) -> Part {
+    let running = images::digest(&container.image_id);
     Part {
         container: Text::clean(&container.name),
         declared: images::artifact(&container.image),
-        running: images::digest(&container.image_id),
-        differs: false,
+        running,
+        differs: running.is_some() && running.as_ref() != usual,
+        checked: None,
+        wrong: None,
     }
 }
 

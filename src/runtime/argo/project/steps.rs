@@ -1,6 +1,6 @@
 //! The plan, and where in it a rollout is.
 
-use super::view::View;
+use super::{experiments, view::View};
 use crate::{
     model::{
         ratio::Weight,
@@ -114,6 +114,5 @@ pub fn auto_promotion(view: &View<'_>) -> Option<Duration> {
 
 fn experiment_ends(view: &View<'_>) -> Option<Time> {
     let name = &view.rollout.status.canary.current_experiment;
-    let experiment = view.experiments.as_ref()?.iter().find(|e| e.metadata.name == *name && !e.is_over())?;
-    Some(after(experiment.status.available_at?, duration::parse(experiment.spec.duration.as_ref()?)?))
+    experiments::ends(view.experiments.as_ref()?.iter().find(|e| e.metadata.name == *name)?)
 }

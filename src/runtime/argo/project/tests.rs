@@ -3,7 +3,8 @@
 use super::{project, view::View};
 use crate::{
     model::{
-        back::How,
+        back::{CheckState, How},
+        instance::Fate,
         rollout::{Hold, Phase, Rollout},
         step::StepSpec,
         time::Time,
@@ -435,4 +436,87 @@ fn a_controller_before_phases_is_understood_by_the_same_rules() {
         }),
         "Healthy "
     );
+}
+
+#[test]
+fn what_is_kept_of_a_version_that_was_given_up_says_so() {
+    let mut cluster = Cluster::open();
+    let abort = |r: &mut Value| {
+        r["spec"]["strategy"]["canary"]["trafficRouting"] = json!({ "nginx": {} });
+        r["spec"]["strategy"]["canary"]["abortScaleDownDelaySeconds"] = json!(0);
+        r["status"]["abort"] = json!(true);
+        r["status"]["phase"] = json!("Degraded");
+        r["status"]["message"] = json!("RolloutAborted: by hand");
+    };
+    cluster.put(abort);
+    let fate = |cluster: &Cluster| cluster.look(0).tracks[1].pools[0].fate.clone();
+    assert_eq!(fate(&cluster), Some(Fate::Kept { why: "abortScaleDownDelaySeconds 0".into() }));
+    cluster.put(|r| r["spec"]["strategy"]["canary"]["abortScaleDownDelaySeconds"] = json!(30));
+    assert_eq!(fate(&cluster), None);
+    // Where pods are the weights, none of them is kept, whatever it says.
+    cluster.put(|r| {
+        r["spec"]["strategy"]["canary"]["abortScaleDownDelaySeconds"] = json!(0);
+        r["spec"]["strategy"]["canary"]["trafficRouting"] = Value::Null;
+    });
+    assert_eq!(fate(&cluster), None);
+}
+
+#[test]
+fn what_is_started_on_the_way_back_by_plan_is_no_fault_and_what_is_sick_is() {
+    let mut cluster = Cluster::open();
+    let check = |cluster: &Cluster| cluster.look(0).back.checks[0].clone();
+    assert_eq!((check(&cluster).state, check(&cluster).detail.as_str()), (CheckState::Partly, "4 of 5 ready, 1 is started on the way"));
+    assert!(cluster.look(0).back.is_ready());
+    let mut sick = set("aaa", 1, 4, "shop:v1");
+    sick["metadata"]["resourceVersion"] = json!("7");
+    sick["status"]["availableReplicas"] = json!(3);
+    cluster.take(Kind::ReplicaSets, &sick);
+    assert_eq!(check(&cluster).state, CheckState::Bad);
+    // With a router stable keeps all of its pods: fewer are a fault.
+    let mut cluster = Cluster::open();
+    cluster.put(|r| r["spec"]["strategy"]["canary"]["trafficRouting"] = json!({ "nginx": {} }));
+    assert_eq!(check(&cluster).state, CheckState::Bad);
+    cluster.put(|r| r["spec"]["strategy"]["canary"]["dynamicStableScale"] = json!(true));
+    assert_eq!(check(&cluster).state, CheckState::Partly);
+}
+
+#[test]
+fn the_pod_that_runs_another_digest_than_most_is_the_one() {
+    let mut cluster = Cluster::open();
+    let id = |c: char| format!("shop@sha256:{}", String::from(c).repeat(64));
+    for (name, digest) in [("p1", 'a'), ("p2", 'b'), ("p3", 'a')] {
+        cluster.take(Kind::Pods, &pod(name, "bbb", &id(digest)));
+    }
+    let rollout = cluster.look(0);
+    let differs: Vec<&str> = rollout.tracks[1].pools[0].instances.iter().filter(|i| i.parts[0].differs).map(|i| i.id.as_str()).collect();
+    assert_eq!(differs, ["p2"]);
+    assert!(kinds(&rollout).contains(&"digests"));
+}
+
+#[test]
+fn a_pause_that_nobody_can_read_waits_for_no_person() {
+    let mut cluster = Cluster::open();
+    cluster.put(|r| {
+        r["spec"]["strategy"]["canary"]["steps"][1] = json!({ "pause": { "duration": "soon" } });
+        r["status"]["currentStepIndex"] = json!(1);
+        r["status"]["phase"] = json!("Paused");
+        r["status"]["pauseConditions"] = json!([{ "reason": "CanaryPauseStep", "startTime": written(-10) }]);
+    });
+    let rollout = cluster.look(0);
+    assert!(matches!(&rollout.holds[0], Hold::Backend { reason, .. } if reason.as_str() == "the pause has a bad duration: soon"));
+    assert_eq!(rollout.attention.unwrap().kind.as_str(), "stuck");
+}
+
+#[test]
+fn a_restart_that_is_asked_for_while_it_waits_is_said() {
+    let mut cluster = Cluster::open();
+    cluster.put(|r| {
+        r["spec"]["restartAt"] = json!(written(60));
+        r["status"]["phase"] = json!("Paused");
+    });
+    let rollout = cluster.look(0);
+    let found = rollout.findings.iter().find(|f| f.kind.as_str() == "restart").unwrap();
+    assert!(found.what.as_str().starts_with("all pods are to be started again at "), "{}", found.what);
+    cluster.put(|r| r["status"]["restartedAt"] = r["spec"]["restartAt"].clone());
+    assert!(!kinds(&cluster.look(0)).contains(&"restart"));
 }

@@ -8,7 +8,7 @@ use super::{
 use crate::{
     model::{
         ident::{Role, VersionId},
-        instance::Pool,
+        instance::{Fate, Pool},
         ratio::Ratio,
         rollout::{Known, Standing},
         text::Text,
@@ -118,14 +118,31 @@ fn label(spec: Option<&PodSpec>) -> Option<Text> {
 
 /// The pods of a ReplicaSet.
 fn pool(view: &View<'_>, set: &ReplicaSet) -> Pool {
-    let pods = view.pods(set).unwrap_or_default();
+    let (pods, unseen) = view.pods(set).map_or_else(|| (Vec::new(), true), |pods| (pods, false));
+    let usual = images::usual(&pods);
     Pool {
         name: Text::default(),
         desired: set.spec.replicas,
         ready: set.status.ready_replicas,
         restarts: pods.iter().fold(0, |sum, pod| sum.saturating_add(pods::restarts(pod))),
-        instances: pods.iter().map(|pod| pods::instance(pod, view.now)).collect(),
+        instances: pods.iter().map(|pod| pods::instance(pod, &usual, view.now)).collect(),
+        unseen,
+        fate: fate(view, set),
     }
+}
+
+/// What becomes of pods that are not wanted any more: they go at a time that is set, or stay because it was said so.
+fn fate(view: &View<'_>, set: &ReplicaSet) -> Option<Fate> {
+    if set.spec.replicas == 0 {
+        return None;
+    }
+    // The controller scales them down when it looks next.
+    if let Some(at) = set.deadline() {
+        return Some(Fate::Stopped { at });
+    }
+    let given_up = view.is_aborted() && view.is_updating() && view.current.is_some_and(|c| c.metadata.uid == set.metadata.uid);
+    let kept = given_up && view.rollout.keeps_what_it_gave_up();
+    kept.then(|| Fate::Kept { why: "abortScaleDownDelaySeconds 0".into() })
 }
 
 /// What the rollout itself says of a version's pods, where that is about one version only.
@@ -142,7 +159,7 @@ fn counted(view: &View<'_>, of: Of<'_>) -> Option<Pool> {
         }
         _ => return None,
     };
-    Some(Pool { name: Text::default(), desired, ready, restarts: 0, instances: Vec::new() })
+    Some(Pool { desired, ready, unseen: true, ..Pool::default() })
 }
 
 /// The versions of an experiment that runs or still has pods.
@@ -175,6 +192,7 @@ fn experiment_track(view: &View<'_>, experiment: &Experiment, template: &Experim
         || Pool {
             desired: u32::try_from(template.replicas.unwrap_or(1).max(0)).unwrap_or(u32::MAX),
             ready: status.map_or(0, |s| s.ready_replicas),
+            unseen: true,
             ..Pool::default()
         },
         |set| pool(view, set),

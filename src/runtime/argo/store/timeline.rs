@@ -39,6 +39,8 @@ pub struct Said {
 struct Timeline {
     lines: VecDeque<Said>,
     last: u64,
+    /// What was said up to then is no longer kept: a list that is made anew says it once more, and it is no news.
+    dropped: Option<Time>,
 }
 
 /// The timelines of all rollouts.
@@ -54,15 +56,20 @@ impl Timelines {
         let Some(at) = event.at() else { return };
         let timeline = self.of.entry(rollout.into()).or_default();
         let times = event.times();
+        if timeline.dropped.is_some_and(|dropped| at <= dropped) {
+            return;
+        }
         if timeline.lines.iter().any(|line| line.uid == event.metadata.uid && line.times >= times) {
             return;
         }
         timeline.last += 1;
         let line = said(event, timeline.last, at, times);
-        // Events come in almost the order in which they were said.
         timeline.lines.push_back(line);
-        if timeline.lines.len() > LINES {
-            timeline.lines.pop_front();
+        if timeline.lines.len() > LINES
+            && let Some(oldest) = timeline.lines.iter().enumerate().min_by_key(|(_, line)| line.at).map(|(n, _)| n)
+            && let Some(line) = timeline.lines.remove(oldest)
+        {
+            timeline.dropped = timeline.dropped.max(Some(line.at));
         }
     }
 
@@ -123,5 +130,43 @@ impl Said {
             _ => Level::Info,
         };
         Line { seq: self.seq, at: self.at, run: None::<RunId>, level, by: self.by.clone(), what: self.what.clone() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::runtime::argo::{
+        kind::Kind,
+        store::Store,
+        watch::{Name, Objects},
+    };
+    use serde_json::{Value, json};
+
+    fn event(n: i64) -> Value {
+        let at = chrono::DateTime::from_timestamp(1_800_000_000 + n, 0).unwrap().to_rfc3339();
+        json!({ "metadata": { "name": format!("web.{:x}", n * 7_919 % 1_009), "namespace": "shop", "uid": format!("event-{n}") },
+            "involvedObject": { "kind": "Rollout", "uid": "ro" }, "reason": "X", "message": format!("event {n}"), "lastTimestamp": at })
+    }
+
+    #[test]
+    fn a_list_is_told_in_the_order_of_time_and_made_anew_it_is_no_news() {
+        let mut store = Store::default();
+        store.take(Kind::Rollouts, json!({ "metadata": { "name": "web", "namespace": "shop", "uid": "ro" } }).to_string().as_bytes());
+        let name = Name { namespace: "shop".into(), name: "web".into() };
+        // As the API server lists them: by name.
+        let mut all: Vec<Value> = (0..300).map(event).collect();
+        all.sort_by_key(|e| e["metadata"]["name"].to_string());
+        let listed: Vec<String> = all.iter().map(Value::to_string).collect();
+        let list = |store: &mut Store| store.replace(Kind::Events, None, listed.iter().map(String::as_bytes));
+        list(&mut store);
+        let told = store.events(&name, 0);
+        let said: Vec<String> = told.iter().map(|e| e.what.to_string()).collect();
+        assert_eq!(said, (100..300).map(|n| format!("event {n}")).collect::<Vec<_>>());
+        // Ten minutes later: the hundred that are no longer kept are not news either.
+        let last = told.last().unwrap().seq;
+        list(&mut store);
+        assert_eq!(store.events(&name, last), []);
+        store.take(Kind::Events, event(300).to_string().as_bytes());
+        assert_eq!(store.events(&name, last).len(), 1);
     }
 }

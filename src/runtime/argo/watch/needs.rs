@@ -6,6 +6,9 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::collections::{BTreeMap, BTreeSet};
 
+/// Events of the controller of rollouts.
+const SAID: &str = "source=rollouts-controller";
+
 /// What a rollout says about where its parts are.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Needs {
@@ -105,7 +108,7 @@ impl Needs {
             all(Kind::Pods).labelled(&labels),
             all(Kind::AnalysisRuns),
             all(Kind::Experiments),
-            all(Kind::Events).with("source=rollouts-controller"),
+            all(Kind::Events).with(SAID),
         ];
         if let Some(deployment) = &self.deployment {
             queries.push(all(Kind::Deployments).with(format!("metadata.name={deployment}")));
@@ -125,6 +128,7 @@ pub fn everything<'a>(namespaces: &[Option<String>], rollouts: impl Iterator<Ite
             all(Kind::Pods).labelled(HASH),
             all(Kind::AnalysisRuns),
             all(Kind::Experiments),
+            all(Kind::Events).with(SAID),
         ]);
         if !deployments.is_empty() {
             queries.push(all(Kind::Deployments));

@@ -103,7 +103,7 @@ fn back() -> Plan {
 const BEAT: &str = r#"{"delta":"heartbeat","server_time":"2026-01-01T00:00:00Z","rev":7}"#;
 
 async fn watched(script: &Script) -> Vec<Result<Delta, Fault>> {
-    script.client().watch().collect().await
+    script.client().watch(&[]).collect().await
 }
 
 #[tokio::test]
@@ -156,7 +156,7 @@ async fn a_redirect_is_not_followed() {
 async fn nobody_there() {
     let dir = tempfile::tempdir().unwrap();
     let absent = client(&dir.path().join("sock"));
-    let said = absent.watch().boxed().next().await.unwrap().unwrap_err();
+    let said = absent.watch(&[]).boxed().next().await.unwrap().unwrap_err();
     assert!(matches!(&said, Fault::Unreachable { why, .. } if why.as_str() == "no such file or directory"), "{said:?}");
     match absent.apply(&back()).await {
         Outcome::Partial { done: 0, then } => assert!(then.as_str().ends_with("nothing was sent"), "{then}"),

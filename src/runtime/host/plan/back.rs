@@ -72,6 +72,7 @@ pub fn back(r: &Rollout, to: &VersionId, switch_only: bool) -> Result<Draft, Ref
     for check in &r.back.checks {
         match check.state {
             CheckState::Ok => {}
+            CheckState::Partly => draft.note(format!("{}: {}", check.name, check.detail)),
             CheckState::Bad => draft.warn(format!("{}: {}", check.name, check.detail)),
             CheckState::Unknown => draft.warn(format!("{}: not checked yet", check.name)),
         }

@@ -84,6 +84,7 @@ pub fn rollout() -> Rollout {
         versions: Vec::new(),
         present: Vec::new(),
         analyses: Vec::new(),
+        experiments: Vec::new(),
         owner: None,
         marks: Vec::new(),
         names: BTreeMap::new(),

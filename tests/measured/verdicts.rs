@@ -1,0 +1,101 @@
+//! The same verdicts from a backend as from the host's own counters, and none without fresh samples.
+
+use super::rig::{Front, Relay, Scene, free_port, is_blind};
+use crate::support::prometheus::{Server, scraping};
+use cutover::model::{
+    gate::{GateState, Verdict},
+    rollout::Phase,
+};
+use std::sync::atomic::Ordering::SeqCst;
+
+const GATES: &str = "[[service.gate]]\nname = \"errors\"\nsignal = \"errors\"\ninterval = \"1s\"\nlimit = 20.0\n";
+const SICK: &str = "errors = [[0.0, 60.0]]\nseed = 7";
+const SOUND: &str = "seed = 8";
+
+fn asking(url: &str) -> String {
+    format!("[metrics]\nkind = \"prometheus\"\nurl = \"{url}\"\nevery = \"1s\"\n")
+}
+
+/// The word, and who is sick.
+fn word(gate: &GateState) -> String {
+    match &gate.verdict {
+        Verdict::Fail { who, .. } => format!("FAIL {who:?}"),
+        other => other.word().to_owned(),
+    }
+}
+
+fn decided(gate: &GateState) -> bool {
+    matches!(gate.verdict, Verdict::Pass { .. } | Verdict::Fail { .. })
+}
+
+/// What a person is told it rests on.
+fn rests_on_queries(gate: &GateState) {
+    let evidence = gate.evidence.as_ref().unwrap();
+    assert!(evidence.queries.iter().any(|q| q.text.as_str().contains("cutover_requests_total")), "{evidence:#?}");
+    assert!(evidence.run_candidate.samples() > 20 && evidence.run_stable.samples() > 20, "{evidence:#?}");
+}
+
+#[test]
+fn prometheus_says_what_the_hosts_own_counters_say_and_nothing_once_it_is_silent() {
+    let services = [("errors", SOUND, SICK), ("healthy", SOUND, SOUND), ("sick", SICK, SICK)];
+    let port = free_port();
+    let relay = Relay::to(port);
+    let Some(mut server) = Server::prometheus(&scraping(relay.port), "") else { return };
+    let front = Front::of(&server);
+    let (measured, counted) = std::thread::scope(|scope| {
+        let own = scope.spawn(|| Scene::set(free_port(), "", GATES, &services));
+        (Scene::set(port, &asking(&front.fake.url), GATES, &services), own.join().unwrap())
+    });
+    for (service, expected) in [("errors", "FAIL Candidate"), ("healthy", "pass"), ("sick", "FAIL Both")] {
+        let (by_own, _) = counted.until(service, "decided", |g| decided(g) && word(g) == expected);
+        let (by_backend, _) = measured.until(service, "decided", |g| decided(g) && word(g) == expected);
+        assert_eq!(word(&by_backend), word(&by_own), "{service}");
+        rests_on_queries(&by_backend);
+    }
+    drop(counted);
+    // It says 200, and what it said before.
+    front.replay(true);
+    let old = measured.until_blind("healthy");
+    assert!(old.verdict.reason().as_str().contains("requests of"), "{old:#?}");
+    front.replay(false);
+    measured.until("healthy", "seeing again", |g| !is_blind(g));
+    // The target is gone.
+    relay.cut(true);
+    measured.until_blind("healthy");
+    relay.cut(false);
+    measured.until("healthy", "seeing again", |g| !is_blind(g));
+    // All of it is gone; the way back needs nothing of it.
+    server.stop();
+    measured.until_blind("healthy");
+    let rollout = measured.rollout("healthy");
+    assert!(rollout.findings.iter().any(|f| f.kind.as_str() == "metrics"), "{:#?}", rollout.findings);
+    measured.host.ok(&["revert", "healthy"]);
+    measured.host.ok(&["wait", "healthy", "--for", "reverted", "--timeout", "30s"]);
+    assert_eq!(measured.rollout("healthy").phase, Phase::Reverted);
+}
+
+#[test]
+fn victoria_metrics_says_the_same_and_a_restart_of_the_host_forgets_nothing() {
+    let port = free_port();
+    let Some(server) = Server::victoria(&scraping(port)) else { return };
+    let mut scene = Scene::set(port, &asking(&server.url), GATES, &[("errors", SOUND, SICK)]);
+    let (gate, _) = scene.until("errors", "failed", |g| word(g) == "FAIL Candidate");
+    rests_on_queries(&gate);
+    let before = gate.evidence.clone().unwrap();
+    let told = String::from_utf8(scene.host.verb(&["doctor"]).stdout).unwrap();
+    let says = |line: &str| told.lines().any(|l| l.starts_with("ok ") && l.contains(" metrics ") && l.contains(line));
+    for line in ["answers, for the host", "errors: requests: scraped every 1 s", "label `version_id` has 2 values"] {
+        assert!(says(line), "no {line}: {told}");
+    }
+    // A version's series are five, and five more where the server still knows those of the role it had before.
+    assert!(says("errors: requests: 5 series") || says("errors: requests: 10 series"), "{told}");
+    // What was judged is on disk some seconds later.
+    scene.until("errors", "older", |g| g.evidence.as_ref().is_some_and(|e| e.intervals >= before.intervals + 12));
+    scene.restart();
+    let sum = |g: &GateState| g.evidence.as_ref().map_or(0, |e| e.run_candidate.samples() + e.run_stable.samples());
+    let first = sum(&gate);
+    let (again, _) = scene.until("errors", "going on", |g| word(g) == "FAIL Candidate" && sum(g) > first + 1_000);
+    assert_eq!(again.evidence.as_ref().unwrap().run_since, before.run_since);
+    // Nothing was counted twice.
+    assert!(sum(&again) <= scene.sent.load(SeqCst), "{again:#?}");
+}
