@@ -55,6 +55,19 @@ pub struct Answer {
     pub ahead: Option<chrono::Duration>,
 }
 
+/// Clocks that differ by more put samples at the wrong step.
+const APART: chrono::Duration = chrono::Duration::seconds(2);
+
+impl Answer {
+    /// That the clock of `place`, which answered, is not like ours, in one line; `None` where it is.
+    #[must_use]
+    pub fn clock_is_apart(&self, place: &Text) -> Option<String> {
+        let ahead = self.ahead.filter(|ahead| ahead.abs() > APART)?;
+        let way = if ahead > chrono::Duration::zero() { "ahead of" } else { "behind" };
+        Some(format!("the clock of {place} is {} s {way} this one", ahead.num_seconds().abs()))
+    }
+}
+
 /// One series.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Series {

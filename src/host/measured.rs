@@ -16,7 +16,7 @@ use crate::{
     clock::Clock,
     judge::Look,
     metrics::{
-        alerts::Board,
+        alerts::{self, Board},
         feed::{Course, Pace, Subject},
         preset::Queries,
         prometheus::Prometheus,
@@ -235,12 +235,7 @@ impl Measured {
         if gate.signal == GateSignal::Alerts {
             let told = mail.alerts.as_ref().filter(|_| is_ours);
             let age = told.map(|alerts| elapsed(now, alerts.at));
-            let state = match age {
-                Some(age) if age <= self.backend.pace.stale_after() => SensorState::Fresh,
-                Some(_) => SensorState::Stale,
-                None => SensorState::Absent,
-            };
-            let sensor = Sensor { name: self.noted("alerts", &mail), arm: Arm::Candidate, state, age, required: true };
+            let sensor = alerts::sensor(self.noted("alerts", &mail), age, self.backend.pace);
             return Look { sensors: vec![sensor], queries: Vec::new(), alerts: told.map(|a| a.firing.clone()).unwrap_or_default() };
         }
         let (Some(at), Some((sensors, queries))) = (mail.at.filter(|_| is_ours), mail.looks.get(&gate.name)) else {

@@ -1,7 +1,12 @@
 //! What fires: asked once for all services of a place, and told to each what is about it.
 
-use super::{Alert, Metrics, Trouble};
-use crate::model::{text::Text, time::Time};
+use super::{Alert, Metrics, Trouble, feed::Pace};
+use crate::model::{
+    gate::Arm,
+    interval::{Sensor, SensorState},
+    text::Text,
+    time::Time,
+};
 use std::{sync::Arc, time::Duration};
 use tokio::sync::Mutex;
 
@@ -48,6 +53,17 @@ impl Board {
         about.sort_by(|a, b| (a.since, &a.labels).cmp(&(b.since, &b.labels)));
         about.into_iter().map(line).collect()
     }
+}
+
+/// How far a list of what fires can be trusted: `age` is that of the last one, `None` before the first.
+#[must_use]
+pub fn sensor(name: Text, age: Option<Duration>, pace: Pace) -> Sensor {
+    let state = match age {
+        Some(age) if age <= pace.stale_after() => SensorState::Fresh,
+        Some(_) => SensorState::Stale,
+        None => SensorState::Absent,
+    };
+    Sensor { name, arm: Arm::Candidate, state, age, required: true }
 }
 
 /// `alert HighErrorRate fires since 03:12: too many errors`

@@ -113,7 +113,6 @@ pub struct Feed {
     queries: Queries,
     gates: Vec<Open>,
     pace: Pace,
-    since: Time,
     course: Course,
     /// The candidate's first, then stable's.
     sources: [BTreeMap<What, Source>; 2],
@@ -151,7 +150,6 @@ impl Feed {
             gates: gates.iter().map(|gate| Open::new(gate.clone(), from(gate), has)).collect(),
             queries,
             pace,
-            since,
             course: Course::new(),
             sources,
             recent: [Recent::new(since), Recent::new(since)],
@@ -316,12 +314,6 @@ impl Feed {
     #[must_use]
     pub const fn slow_from(&self) -> Option<Duration> {
         self.slow.from()
-    }
-
-    /// From when on intervals are made.
-    #[must_use]
-    pub const fn since(&self) -> Time {
-        self.since
     }
 }
 

@@ -22,7 +22,7 @@ pub struct Compared {
     pub stable: VersionId,
     /// The one that is to replace it.
     pub candidate: Option<VersionId>,
-    /// When the run began, or now where that is not known.
+    /// When the run began, where that is known.
     began: Option<Time>,
     values: [Variables; 2],
 }
@@ -46,12 +46,17 @@ impl Compared {
     pub fn subject(&self, now: Time) -> Subject {
         let [stable, candidate] = self.values.clone();
         Subject {
-            since: self.began.map_or(now, |began| began.min(now)),
+            since: self.since(now),
             stable,
             candidate: self.candidate.as_ref().map(|_| candidate),
             slow_from: None,
             judged: BTreeMap::new(),
         }
+    }
+
+    /// From when on it is judged: when the run began, or now where that is not known.
+    pub fn since(&self, now: Time) -> Time {
+        self.began.map_or(now, |began| began.min(now))
     }
 
     /// What the rollout is called.

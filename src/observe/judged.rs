@@ -12,14 +12,13 @@ use crate::{
     judge::{Ledger, Look, summary},
     metrics::{
         Answer, Metrics, Trouble,
-        alerts::{Board, Said},
+        alerts::{self, Board, Said},
         feed::{Course, Feed, Pace, Question, drive},
     },
     model::{
         gate::{Arm, GateState},
         history::Point,
         ident::{Role, VersionId},
-        interval::{Sensor, SensorState},
         ratio::Ratio,
         rollout::{Finding, Rollout},
         signal::SignalId,
@@ -130,7 +129,7 @@ impl Judged {
             // Seen for the first time it may have been so for long: since the plan is where it is, or,
             // without a plan, since the run began.
             let first = self.course.is_empty();
-            let known = rollout.at.map_or_else(|| compared.subject(now).since, |at| at.since);
+            let known = rollout.at.map_or_else(|| compared.since(now), |at| at.since);
             let since = if first { known.min(now) } else { now };
             self.course.push((since, declared.and_then(Ratio::percent).map(|percent| percent / 100.0)));
             self.place = Place { declared, converged: None };
@@ -170,7 +169,7 @@ impl Judged {
     /// Takes in what fires: what is about this rollout and began after its run did.
     pub fn take_alerts(&mut self, said: &Said, board: &Board, now: Time) {
         let Some(compared) = &self.compared else { return };
-        let (before, since) = (self.fired.take(), compared.subject(now).since);
+        let (before, since) = (self.fired.take(), compared.since(now));
         self.fired = Some(match said {
             Ok(firing) => Fired { at: Some(now), lines: board.about(compared.service(), since, firing), trouble: None },
             Err(trouble) => {
@@ -254,13 +253,8 @@ impl Judged {
 /// What a gate over alerts rests on: as old as the last list of what fires.
 fn look_at_alerts(fired: Option<&Fired>, pace: Pace, now: Time) -> Look {
     let age = fired.and_then(|fired| fired.at).map(|at| elapsed(now, at));
-    let state = match age {
-        Some(age) if age <= pace.stale_after() => SensorState::Fresh,
-        Some(_) => SensorState::Stale,
-        None => SensorState::Absent,
-    };
     let why = fired.and_then(|fired| fired.trouble.as_ref()).map(|why| format!(" ({why})")).unwrap_or_default();
-    let sensor = Sensor { name: format!("alerts{why}").into(), arm: Arm::Candidate, state, age, required: true };
+    let sensor = alerts::sensor(format!("alerts{why}").into(), age, pace);
     Look { sensors: vec![sensor], queries: Vec::new(), alerts: fired.map(|fired| fired.lines.clone()).unwrap_or_default() }
 }
 

@@ -20,9 +20,6 @@ use std::{os::unix::fs::MetadataExt, sync::Arc};
 /// Series are looked at for so many services; what the others lack is the same.
 const SERVICES: usize = 3;
 
-/// Clocks that differ by more put samples at the wrong step.
-const APART: chrono::Duration = chrono::Duration::seconds(2);
-
 pub fn look(facts: &Facts<'_>) -> Vec<Line> {
     let config = &facts.loaded.config;
     let of_targets = config.targets.iter().filter_map(|t| Some((t.name.as_str(), t.metrics.as_ref()?)));
@@ -77,13 +74,8 @@ async fn answers(client: &Prometheus, of: &str, now: Time) -> Result<Vec<Line>, 
     let place = client.place();
     let answer = client.instant("vector(1)", now).await.map_err(|trouble| Line::bad(&trouble, hint(&trouble)))?;
     let mut lines = vec![Line::ok(format!("{place} answers, for {of}"))];
-    if let Some(ahead) = answer.ahead.filter(|ahead| ahead.abs() > APART) {
-        let way = if ahead > chrono::Duration::zero() { "ahead of" } else { "behind" };
-        lines.push(Line::bad(
-            format!("the clock of {place} is {} s {way} this one", ahead.num_seconds().abs()),
-            "let a time service keep both: samples are put at steps by their time",
-        ));
-    }
+    let apart = answer.clock_is_apart(place);
+    lines.extend(apart.map(|apart| Line::bad(apart, "let a time service keep both: samples are put at steps by their time")));
     Ok(lines)
 }
 

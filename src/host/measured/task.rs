@@ -20,9 +20,6 @@ use tokio::sync::watch;
 /// While so many intervals wait to be taken, nothing more is asked.
 const WAITING: usize = 4_096;
 
-/// Clocks that differ by more are told.
-const APART: chrono::Duration = chrono::Duration::seconds(2);
-
 /// After something cannot be followed at all, it is tried again.
 const AGAIN: Duration = Duration::from_secs(60);
 
@@ -109,11 +106,7 @@ async fn round(backend: &Backend, feed: &mut Feed, following: &Following, clock:
 /// What a person has to know about an answer, in one line.
 fn trouble(backend: &Backend, name: &str, answer: &Result<Answer, Trouble>) -> Option<Text> {
     match answer {
-        Ok(Answer { ahead: Some(ahead), .. }) if ahead.abs() > APART => {
-            let way = if *ahead > chrono::Duration::zero() { "ahead of" } else { "behind" };
-            Some(format!("the clock of {} is {} s {way} this one", backend.client.place(), ahead.num_seconds().abs()).into())
-        }
-        Ok(_) => None,
+        Ok(answer) => answer.clock_is_apart(backend.client.place()).map(Text::from),
         Err(why @ (Trouble::Query { .. } | Trouble::Failed { .. } | Trouble::TooLarge { .. })) => {
             let place = match backend.lines.get(name) {
                 Some(line) => format!("query `{name}` at line {line}"),
