@@ -75,6 +75,32 @@ impl Clock for ManualClock {
     }
 }
 
+/// A clock that follows tokio's paused time, from an instant on: for tests that wait.
+#[cfg(test)]
+pub(crate) struct PausedClock {
+    start: Time,
+    began: tokio::time::Instant,
+}
+
+#[cfg(test)]
+impl PausedClock {
+    /// Stands at `start` now. Call it within the runtime.
+    pub(crate) fn new(start: Time) -> Self {
+        Self { start, began: tokio::time::Instant::now() }
+    }
+}
+
+#[cfg(test)]
+impl Clock for PausedClock {
+    fn now(&self) -> Time {
+        after(self.start, self.uptime())
+    }
+
+    fn uptime(&self) -> Duration {
+        self.began.elapsed()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::{Clock, ManualClock, SystemClock};

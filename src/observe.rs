@@ -33,9 +33,9 @@ use crate::{
         spec::{GateSpec, OnFail},
         wire::ActionRecord,
     },
-    runtime::{Ask, Fault, Runtime, supervise::Policy},
+    runtime::{Ask, Fault, Runtime, driven, supervise::Policy},
 };
-use futures::{Stream, StreamExt, future::join_all, stream};
+use futures::{Stream, StreamExt, future::join_all};
 use judged::Judged;
 use std::{sync::Arc, time::Duration};
 use tokio::{
@@ -140,9 +140,7 @@ impl<R: Runtime, M: Metrics + Clone> Runtime for Observed<R, M> {
         let silent = self.inner.policy().stale;
         let asks = Asks { backend: self.backend.clone(), board: Arc::clone(&self.board), clock: Arc::clone(&self.clock) };
         let desk = Desk::new(asks, Arc::clone(&self.how), self.open.subscribe(), silent);
-        let ended = stream::once(desk.run(self.inner.watch().boxed(), out)).map(Err);
-        let told = stream::unfold(deltas, |mut deltas| async move { deltas.recv().await.map(|delta| (Ok(delta), deltas)) });
-        stream::select(told, ended)
+        driven(desk.run(self.inner.watch().boxed(), out), deltas)
     }
 
     fn plan(&self, rollout: &Rollout, ask: &Ask) -> Result<Plan, Refusal> {

@@ -17,9 +17,10 @@ use crate::model::{
     time::Time,
     wire::ActionRecord,
 };
-use futures::Stream;
+use futures::{Stream, StreamExt, stream};
 use serde::{Deserialize, Serialize};
 use std::future::Future;
+use tokio::sync::mpsc;
 
 /// Reads and drives rollouts of one kind of place.
 pub trait Runtime: Send + Sync + 'static {
@@ -59,6 +60,16 @@ pub trait Runtime: Send + Sync + 'static {
     fn logs(&self, _key: &Key, _after: Option<u64>) -> impl Stream<Item = Result<LogLine, Fault>> + Send + 'static {
         futures::stream::empty()
     }
+}
+
+/// A stream of what `work` tells, and at last why it ended. Everything is done by whoever reads, and
+/// nothing when nobody does.
+pub fn driven(
+    work: impl Future<Output = Fault> + Send + 'static,
+    told: mpsc::Receiver<Delta>,
+) -> impl Stream<Item = Result<Delta, Fault>> + Send + 'static {
+    let told = stream::unfold(told, |mut told| async move { told.recv().await.map(|delta| (Ok(delta), told)) });
+    stream::select(told, stream::once(work).map(Err))
 }
 
 /// What a person or script asks for, beside the verb.

@@ -71,6 +71,15 @@ fn refused(dir: &Path, args: &[&str]) -> (i32, String) {
     (output.status.code().unwrap(), said)
 }
 
+/// Waits until it was scraped so many times.
+fn scraped(exporter: &Fake, times: usize) {
+    let began = Instant::now();
+    while exporter.asked().len() < times {
+        assert!(began.elapsed() < PATIENCE, "it is not scraped");
+        thread::sleep(Duration::from_millis(50));
+    }
+}
+
 fn stamp(at: DateTime<Utc>) -> String {
     at.to_rfc3339_opts(SecondsFormat::Millis, true)
 }
@@ -82,11 +91,7 @@ fn what_prometheus_keeps_is_judged_again() {
     let dir = TempDir::new().unwrap();
     let dir = dir.path();
     config(dir, &server.url, POD);
-    let began = Instant::now();
-    while exporter.asked().len() < 12 {
-        assert!(began.elapsed() < PATIENCE, "it is not scraped");
-        thread::sleep(Duration::from_millis(50));
-    }
+    scraped(&exporter, 12);
     let aa = ["aa", "shop", "--stable", "v1", "--plan", "25:2s,50:2s", "--runs", "20", "-o", "json"];
 
     let first = ok(dir, &[&aa[..], &["--record", "samples"]].concat());
@@ -126,16 +131,9 @@ fn past_rollouts_are_played_with_other_gates() {
     let dir = TempDir::new().unwrap();
     let dir = dir.path();
     config(dir, &server.url, POD);
-    let began = Instant::now();
-    while exporter.asked().len() < 2 {
-        assert!(began.elapsed() < PATIENCE, "it is not scraped");
-        thread::sleep(Duration::from_millis(50));
-    }
+    scraped(&exporter, 2);
     let since = Utc::now();
-    while exporter.asked().len() < 14 {
-        assert!(began.elapsed() < PATIENCE, "it is not scraped");
-        thread::sleep(Duration::from_millis(50));
-    }
+    scraped(&exporter, 14);
     let run = |name: &str, stable: &str, candidate: &str, label: &str| {
         let (since, until) = (stamp(since), stamp(Utc::now()));
         format!(

@@ -1,6 +1,6 @@
 use super::{How, Observed};
 use crate::{
-    clock::Clock,
+    clock::PausedClock,
     metrics::{Alert, Answer, Labels, Metrics, Point, Series, Trouble, Value, feed::Pace, preset::Queries, template::Variables},
     model::{
         action::{Observation, Outcome, Plan, Refusal},
@@ -10,7 +10,7 @@ use crate::{
         rollout::{Rollout, Seen},
         signal::SignalId,
         text::Text,
-        time::{Time, after},
+        time::Time,
         wire::ActionRecord,
     },
     runtime::{Ask, Fault, Runtime},
@@ -29,19 +29,6 @@ use tokio::time::{Instant, sleep, timeout};
 
 fn start() -> Time {
     DateTime::from_timestamp(1_767_225_600, 0).unwrap()
-}
-
-/// Follows tokio's paused time.
-struct Paused(Instant);
-
-impl Clock for Paused {
-    fn now(&self) -> Time {
-        after(start(), self.uptime())
-    }
-
-    fn uptime(&self) -> Duration {
-        self.0.elapsed()
-    }
 }
 
 /// Two versions that are scraped every 15 s: 90 and 10 requests a second, with so many errors in a thousand.
@@ -213,7 +200,7 @@ fn without_configured_gates_each_stack_is_judged_by_what_it_has() {
 }
 
 fn observed(store: &Store, said: Vec<(u64, Delta)>) -> Observed<Cluster, Store> {
-    Observed::new(Cluster(said), store.clone(), how(), Arc::new(Paused(Instant::now())))
+    Observed::new(Cluster(said), store.clone(), how(), Arc::new(PausedClock::new(start())))
 }
 
 fn apply(rollout: &Rollout) -> Delta {
@@ -323,7 +310,7 @@ async fn a_query_without_a_value_is_a_finding() {
     let store = Store::new(1.0, 1.0);
     let mut how = how();
     how.queries = Queries::of("traefik", &Default::default()).unwrap();
-    let observed = Observed::new(Cluster(Vec::new()), store, how, Arc::new(Paused(Instant::now())));
+    let observed = Observed::new(Cluster(Vec::new()), store, how, Arc::new(PausedClock::new(start())));
     let seen = observed.judge(vec![rollout(60, true)]).await;
     let finding = seen[0].findings[0].what.to_string();
     assert!(finding.contains("not judged") && finding.contains("_service}}` has no value here"), "{finding}");
@@ -340,7 +327,7 @@ async fn what_fires_about_it_since_its_run_began_is_found_and_can_be_a_gate() {
     let mut store = Store::new(1.0, 1.0);
     store.fires = vec![alert("Burning", "web", 30), alert("Older", "web", 300), alert("Elsewhere", "mail", 30)];
     let judge = |store: &Store| {
-        let observed = Observed::new(Cluster(Vec::new()), store.clone(), how.clone(), Arc::new(Paused(Instant::now())));
+        let observed = Observed::new(Cluster(Vec::new()), store.clone(), how.clone(), Arc::new(PausedClock::new(start())));
         async move { observed.judge(vec![rollout(60, true)]).await.remove(0) }
     };
     let seen = judge(&store).await;

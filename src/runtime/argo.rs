@@ -21,7 +21,7 @@ pub mod store;
 pub mod time;
 pub mod watch;
 
-use super::{Ask, Fault, Runtime, supervise::Policy};
+use super::{Ask, Fault, Runtime, driven, supervise::Policy};
 use crate::{
     clock::Clock,
     model::{
@@ -34,7 +34,7 @@ use crate::{
     },
 };
 use connect::{Session, Settings};
-use futures::{Stream, StreamExt, stream};
+use futures::Stream;
 use std::{
     marker::PhantomData,
     sync::{
@@ -106,10 +106,7 @@ impl<O: Objects> Runtime for ArgoRuntime<O> {
         let epoch = self.epoch.fetch_add(1, Ordering::Relaxed);
         let (out, deltas) = mpsc::channel(DELTAS);
         let watch = Watch::<O>::new(Arc::clone(&self.session), self.open.subscribe(), self.patience, epoch, out);
-        // Everything is done by whoever reads, and stops when nobody does.
-        let ended = stream::once(watch.run()).map(Err);
-        let told = stream::unfold(deltas, |mut deltas| async move { deltas.recv().await.map(|delta| (Ok(delta), deltas)) });
-        stream::select(told, ended)
+        driven(watch.run(), deltas)
     }
 
     /// Bookmarks come every minute: before that, silence means nothing. Time limits of our own are shorter.

@@ -1,12 +1,7 @@
 use super::{Fault, Heard, Link, Policy, supervise};
 use crate::{
-    clock::Clock,
-    model::{
-        delta::Delta,
-        ident::Rev,
-        text::Text,
-        time::{Time, after},
-    },
+    clock::PausedClock,
+    model::{delta::Delta, ident::Rev, text::Text, time::Time},
 };
 use chrono::DateTime;
 use futures::{Stream, StreamExt, stream};
@@ -18,19 +13,6 @@ type Source = Pin<Box<dyn Stream<Item = Result<Delta, Fault>>>>;
 
 fn start() -> Time {
     DateTime::from_timestamp(1_000, 0).unwrap()
-}
-
-/// Follows tokio's paused time.
-struct Paused(Instant);
-
-impl Clock for Paused {
-    fn now(&self) -> Time {
-        after(start(), self.uptime())
-    }
-
-    fn uptime(&self) -> Duration {
-        self.0.elapsed()
-    }
 }
 
 fn beat() -> Result<Delta, Fault> {
@@ -62,7 +44,7 @@ fn silent() -> Source {
 
 /// What was told, with the seconds since the start, over a span of paused time.
 async fn told(span: Duration, open: impl Fn(usize) -> Source) -> Vec<(f64, String)> {
-    let (began, clock) = (Instant::now(), Paused(Instant::now()));
+    let (began, clock) = (Instant::now(), PausedClock::new(start()));
     let (told, opened) = (RefCell::new(Vec::new()), RefCell::new(0));
     let place = Text::from("sock");
     let life = supervise(
