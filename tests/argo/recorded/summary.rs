@@ -18,7 +18,7 @@ pub fn summary(r: &Rollout, start: Time) -> String {
         write!(out, " \"{}\"", cut(reason.as_str(), 70)).unwrap();
     }
     if let Some(run) = &r.run {
-        write!(out, " run {}", run.as_str()).unwrap();
+        write!(out, " run {}", run.text()).unwrap();
     }
     if let Some(at) = r.at {
         let label = r.steps.get(at.index).map_or("done", |s| s.label.as_str());
@@ -72,7 +72,7 @@ pub fn summary(r: &Rollout, start: Time) -> String {
     if let Some(a) = &r.attention {
         write!(out, " | {} since {}", a.kind, ago(a.since)).unwrap();
     }
-    let to = r.back.to.as_ref().map(|v| format!(" to {} {}", v.label, v.id.as_str())).unwrap_or_default();
+    let to = r.back.to.as_ref().map(|v| format!(" to {} {}", v.label, v.id.text())).unwrap_or_default();
     let checks: Vec<String> = r.back.checks.iter().map(|c| format!("{} {:?} {}", c.name, c.state, c.detail)).collect();
     let how = match &r.back.how {
         How::Switch => "switch".into(),
@@ -111,7 +111,7 @@ fn fate(track: &Track, start: Time) -> String {
 
 fn one(track: &Track) -> String {
     let percent = |r: Option<Ratio>| r.and_then(Ratio::percent).map_or("-".into(), |p| format!("{}", (p * 100.0).round() / 100.0));
-    let mut out = format!("{} {} {}", track.role, track.version.label, track.version.id.as_str());
+    let mut out = format!("{} {} {}", track.role, track.version.label, track.version.id.text());
     if let Some(slot) = &track.slot {
         write!(out, " {slot}").unwrap();
     }
