@@ -12,6 +12,7 @@
 //! | [`burn`] | error budgets |
 //! | [`quantile`], [`mixture`] | latencies in buckets; bounds that hold at all times |
 //! | [`split`] | whether the router does what it says |
+//! | [`siblings`] | one instance beside the others of its version |
 //! | [`power`] | what could be seen, and when |
 //! | [`run`], [`decide`] | one gate in one run, and its verdict |
 //! | [`ledger`] | all gates of a service; what hosts and consoles use |
@@ -35,6 +36,7 @@ pub mod quantile;
 pub mod run;
 mod say;
 pub mod sequential;
+pub mod siblings;
 pub mod split;
 mod told;
 mod words;

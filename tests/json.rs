@@ -134,8 +134,10 @@ fn crowded() -> Rollout {
     r.analyses = vec![serde_json::from_value(analysis).unwrap()];
     r.owner = Some("Argo CD application shop".into());
     r.attention = Some(serde_json::from_value(json!({ "kind": "failing", "since": at })).unwrap());
-    let instance =
-        json!({ "id": "v42-1", "state": "not_ready", "since": at, "reason": "probe", "node": "node-1", "sick": "slower than the others" });
+    let usage = json!({ "cpu": 0.4, "memory": 612_000_000, "memory_slope": 161_700_000.0, "memory_over": 11_400_000, "descriptors": 61, "probe_failures": 7 });
+    let instance = json!({
+        "id": "v42-1", "state": "not_ready", "since": at, "reason": "probe", "node": "node-1", "sick": "slower than the others", "usage": usage,
+    });
     r.tracks[0].pools[0].instances = vec![serde_json::from_value(instance).unwrap()];
     r.tracks[0].version.back_unsafe = Some("migration 0042".into());
     r.gates[0].evidence = Some(evidence(at));
@@ -178,6 +180,21 @@ fn evidence(at: Time) -> Evidence {
         peers: vec![Peer { name: "Flagger".into(), word: "would revert".into(), why: "errors over 1 % in 5 checks since 02:41".into() }],
         ..Evidence::default()
     }
+}
+
+#[test]
+fn what_instances_use_is_told_and_how_their_memory_went() {
+    let all = document(&[crowded()]);
+    let track = &all["rollouts"][0]["tracks"][0];
+    let grown = json!({ "bytes": 512_050_000_u64, "over_ms": 11_400_000 });
+    assert_eq!(track["memory_growth"], grown);
+    assert_eq!(all["rollouts"][0]["tracks"][1]["memory_growth"], Value::Null);
+    let instance = &track["instances"]["each"][0];
+    assert_eq!(instance["sick"], "slower than the others");
+    assert_eq!(
+        instance["usage"],
+        json!({ "cpu": 0.4, "memory": 612_000_000, "memory_per_hour": 161_700_000.0, "memory_growth": grown, "descriptors": 61, "probe_failures": 7 })
+    );
 }
 
 #[test]

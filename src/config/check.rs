@@ -147,7 +147,7 @@ impl Check<'_> {
         ] {
             self.span(&format!("{at}.{key}"), key, span);
         }
-        for (key, span) in [("drain", service.drain), ("keep_warm", service.keep_warm)] {
+        for (key, span) in [("drain", service.drain), ("keep_warm", service.keep_warm), ("warmup", service.warmup)] {
             if !span.is_zero() {
                 self.span(&format!("{at}.{key}"), key, span);
             }

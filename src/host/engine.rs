@@ -19,6 +19,7 @@ mod routing;
 mod service;
 mod turning;
 mod using;
+mod vitals;
 
 use super::{
     availability::Availability,

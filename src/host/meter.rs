@@ -16,12 +16,12 @@ mod window;
 pub use latency::{BOUNDS, Latencies};
 pub use window::{RATE_SECONDS, Window};
 
-use crate::model::{code::Code, event::FailedRequest, history::Point, time::Time};
+use crate::model::{code::Code, event::FailedRequest, history::Point, ident::InstanceId, time::Time};
 use chrono::DateTime;
 use std::{
-    collections::VecDeque,
+    collections::{BTreeMap, VecDeque},
     sync::{
-        Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicI64, AtomicU64, Ordering::Relaxed},
     },
     time::Duration,
@@ -66,6 +66,26 @@ pub struct Meter {
     timed: Mutex<Timed>,
     failed: Mutex<VecDeque<FailedRequest>>,
     failed_revision: AtomicU64,
+    parts: Mutex<BTreeMap<InstanceId, Arc<Part>>>,
+}
+
+/// One instance's part of a version's requests, by the same definitions. Counters only grow.
+#[derive(Debug, Default)]
+pub struct Part {
+    requests: AtomicU64,
+    errors: AtomicU64,
+    slow: AtomicU64,
+}
+
+/// What was counted of one instance since it first got a request.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Counted {
+    /// Those that it answered, or that failed on it.
+    pub requests: u64,
+    /// Answered with an error or not at all.
+    pub errors: u64,
+    /// Slower than the frozen threshold.
+    pub slow: u64,
 }
 
 /// What is counted by time.
@@ -146,6 +166,7 @@ impl Meter {
             timed: Mutex::new(Timed { seconds: Seconds::default(), ever: Latencies::default() }),
             failed: Mutex::default(),
             failed_revision: zero(),
+            parts: Mutex::default(),
         };
         meter.count_as_errors(&Code::usual());
         meter
@@ -246,8 +267,33 @@ impl Meter {
         (if upgraded { &self.upgraded } else { &self.in_flight }).fetch_sub(1, Relaxed);
     }
 
-    /// The response head goes down.
-    pub(super) fn head(&self, head: Head) {
+    /// What each instance had of it. One that left the table may be missing, and begins anew when it returns.
+    #[must_use]
+    pub fn parts(&self) -> Vec<(InstanceId, Counted)> {
+        let part = |(id, part): (&InstanceId, &Arc<Part>)| {
+            // Parts are read before the whole, as in `totals`.
+            let (errors, slow) = (part.errors.load(Relaxed), part.slow.load(Relaxed));
+            (id.clone(), Counted { requests: part.requests.load(Relaxed), errors, slow })
+        };
+        self.counted().iter().map(part).collect()
+    }
+
+    /// The counters of an instance, for as long as it is in the table or has requests.
+    pub(super) fn part(&self, instance: &InstanceId) -> Arc<Part> {
+        Arc::clone(self.counted().entry(instance.clone()).or_default())
+    }
+
+    /// Lets go of instances that nobody counts for any more.
+    pub(super) fn forget_parts(&self) {
+        self.counted().retain(|_, part| Arc::strong_count(part) > 1);
+    }
+
+    fn counted(&self) -> MutexGuard<'_, BTreeMap<InstanceId, Arc<Part>>> {
+        self.parts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The response head goes down; `part` is that of the instance which answered or failed, if one did.
+    pub(super) fn head(&self, head: Head, part: Option<&Part>) {
         let (status, latency) = match head {
             Head::Answer { status, latency } => (status, Some(latency)),
             Head::Upgrade => {
@@ -262,6 +308,11 @@ impl Meter {
         let latency = latency.map(micros);
         let slow = latency.is_some_and(|l| l > self.threshold.load(Relaxed));
         self.requests.fetch_add(1, Relaxed);
+        if let Some(part) = part {
+            part.requests.fetch_add(1, Relaxed);
+            part.errors.fetch_add(u64::from(error), Relaxed);
+            part.slow.fetch_add(u64::from(slow), Relaxed);
+        }
         if let Some(class) = usize::from(status / 100).checked_sub(1).and_then(|i| self.class.get(i)) {
             class.fetch_add(1, Relaxed);
         }

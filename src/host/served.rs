@@ -78,7 +78,7 @@ mod tests {
 
     fn answer(meter: &Meter, status: u16, times: u64) {
         for _ in 0..times {
-            meter.head(Head::Answer { status, latency: Duration::from_millis(5) });
+            meter.head(Head::Answer { status, latency: Duration::from_millis(5) }, None);
         }
     }
 

@@ -235,7 +235,7 @@ mod tests {
     }
 
     fn answer(meter: &Meter, status: u16, n: u64) {
-        (0..n).for_each(|_| meter.head(Head::Answer { status, latency: Duration::from_millis(30) }));
+        (0..n).for_each(|_| meter.head(Head::Answer { status, latency: Duration::from_millis(30) }, None));
     }
 
     #[test]
@@ -291,7 +291,7 @@ mod tests {
         tally.close(&timeouts, [Some(&side), None], None, None, at(0));
         answer(&meter, 200, 3);
         answer(&meter, 504, 1);
-        meter.head(Head::Substitute { status: 504, waited: Some(Duration::from_secs(30)) });
+        meter.head(Head::Substitute { status: 504, waited: Some(Duration::from_secs(30)) }, None);
         let latency = tally.close(&p99, [Some(&side), None], None, None, at(10)).unwrap().latency.unwrap();
         assert_eq!(latency.candidate.counts.iter().sum::<f64>(), 5.0);
         assert_eq!(latency.candidate.edges.len() + 1, latency.candidate.counts.len());

@@ -1,37 +1,47 @@
 //! What the processes of instances use: each instance's own and all that came of it, together.
 //!
-//! Every ten seconds one thread reads `/proc` once, whatever the number of instances; without any it
-//! reads nothing. How memory grows is said only when the growth stands out of its own noise.
+//! One thread reads `/proc` once, whatever the number of instances: every second while one of them is young, else
+//! every ten; without any it reads nothing. How memory grows is said only when the growth stands out of its own
+//! noise, from when the instance was warm. A process that was started again begins anew.
 
 mod growth;
 
 use super::instances::Instances;
 use crate::{
     clock::Clock,
+    conductor::life::PoolId,
     model::{
         ident::InstanceId,
-        instance::{Instance, Usage},
+        instance::{Instance, InstanceState, Usage},
     },
 };
-use growth::Growth;
+use growth::Course;
 use procfs::process::{Process, Stat, all_processes};
 use std::{
     collections::{BTreeMap, HashMap},
     io,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 use tokio_util::sync::CancellationToken;
 
-/// How often it is read.
+/// How often it is read, and what processor time is taken over.
 pub const EVERY: Duration = Duration::from_secs(10);
+
+/// How often it is read while a process is younger than [`YOUNG`].
+const SOON: Duration = Duration::from_secs(1);
+const YOUNG: Duration = Duration::from_secs(60);
 
 /// A family tree deeper than this is not followed: it is being grown faster than it is read.
 const DEEPEST: usize = 64;
 
 /// What was read last, by instance.
 #[derive(Clone, Default)]
-pub struct Accounts(Arc<Mutex<HashMap<InstanceId, Usage>>>);
+pub struct Accounts {
+    told: Arc<Mutex<HashMap<InstanceId, Usage>>>,
+    /// How long instances warm up.
+    warmups: Arc<Mutex<HashMap<PoolId, Duration>>>,
+}
 
 impl Accounts {
     /// Reads on until cancelled.
@@ -40,14 +50,19 @@ impl Accounts {
     /// When no thread can be had.
     pub fn start(instances: Instances, clock: Arc<dyn Clock>, cancel: CancellationToken) -> io::Result<Self> {
         let accounts = Self::default();
-        let told = accounts.clone();
+        let shared = accounts.clone();
         std::thread::Builder::new().name("usage".into()).spawn(move || {
             let mut books = Books::default();
             while !cancel.is_cancelled() {
-                let running: Vec<Instance> = instances.status().into_iter().flat_map(|p| p.instances).collect();
-                let read = books.read(&running, clock.uptime());
-                *told.0.lock().unwrap_or_else(PoisonError::into_inner) = read;
-                wait(&cancel);
+                let pools = instances.status();
+                let warmups = lock(&shared.warmups).clone();
+                let warmup = |pool| warmups.get(pool).copied().unwrap_or_default();
+                let running: Vec<Running> =
+                    pools.iter().flat_map(|p| p.instances.iter().map(|i| Running { instance: i, warmup: warmup(&p.id) })).collect();
+                let now = clock.uptime();
+                *lock(&shared.told) = books.read(&running, now);
+                lock(&shared.warmups).retain(|pool, _| pools.iter().any(|p| p.id == *pool));
+                wait(&cancel, if books.is_young(now) { SOON } else { EVERY });
             }
         })?;
         Ok(accounts)
@@ -56,13 +71,23 @@ impl Accounts {
     /// What an instance uses, if that was read.
     #[must_use]
     pub fn of(&self, id: &InstanceId) -> Option<Usage> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(id).cloned()
+        lock(&self.told).get(id).cloned()
+    }
+
+    /// What the memory of a pool's instances does for so long after they are ready is no growth.
+    pub fn warm_up(&self, pool: &PoolId, warmup: Duration) {
+        lock(&self.warmups).insert(pool.clone(), warmup);
     }
 }
 
+/// Nobody holds it while waiting for anything.
+fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
+    of.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// A thread that sleeps in long pieces would hold up the end of the host.
-fn wait(cancel: &CancellationToken) {
-    for _ in 0..EVERY.as_millis() / 500 {
+fn wait(cancel: &CancellationToken, span: Duration) {
+    for _ in 0..span.as_millis() / 500 {
         if cancel.is_cancelled() {
             return;
         }
@@ -74,55 +99,71 @@ fn wait(cancel: &CancellationToken) {
 #[derive(Default)]
 struct Books(HashMap<InstanceId, Account>);
 
+/// An instance, and how long it warms up.
+struct Running<'a> {
+    instance: &'a Instance,
+    warmup: Duration,
+}
+
 struct Account {
     /// Of the main process: another one is another account.
     started: u64,
-    /// Processor time of each process of the family, in ticks, when it was read last.
+    opened: Duration,
+    /// Processor time of each process of the family, in ticks, when it was looked at last.
     ticks: BTreeMap<i32, u64>,
-    read: Duration,
-    growth: Growth,
+    looked: Duration,
+    cpu: Option<f64>,
+    course: Course,
 }
 
 impl Books {
     /// Everything that can be said of these instances now.
-    fn read(&mut self, instances: &[Instance], now: Duration) -> HashMap<InstanceId, Usage> {
-        self.0.retain(|id, _| instances.iter().any(|i| i.id == *id && i.pid.is_some()));
-        let with_pid: Vec<(&InstanceId, i32)> = instances.iter().filter_map(|i| Some((&i.id, i32::try_from(i.pid?).ok()?))).collect();
-        if with_pid.is_empty() {
+    fn read(&mut self, running: &[Running<'_>], now: Duration) -> HashMap<InstanceId, Usage> {
+        self.0.retain(|id, _| running.iter().any(|r| r.instance.id == *id && r.instance.pid.is_some()));
+        if running.iter().all(|r| r.instance.pid.is_none()) {
             return HashMap::new();
         }
         let table = Table::read();
-        with_pid.into_iter().filter_map(|(id, pid)| Some((id.clone(), self.account(id, pid, &table, now)?))).collect()
+        running.iter().filter_map(|r| Some((r.instance.id.clone(), self.account(r, &table, now)?))).collect()
     }
 
-    fn account(&mut self, id: &InstanceId, pid: i32, table: &Table, now: Duration) -> Option<Usage> {
+    /// Whether a process was not there yet a while ago.
+    fn is_young(&self, now: Duration) -> bool {
+        self.0.values().any(|a| now.saturating_sub(a.opened) < YOUNG)
+    }
+
+    fn account(&mut self, running: &Running<'_>, table: &Table, now: Duration) -> Option<Usage> {
+        let Running { instance, warmup } = running;
+        let (id, pid) = (&instance.id, i32::try_from(instance.pid?).ok()?);
         let family = table.family(pid);
         let main = family.first()?;
         let ticks: BTreeMap<i32, u64> = family.iter().map(|s| (s.pid, s.utime + s.stime)).collect();
         let memory = family.iter().map(|s| s.rss.saturating_mul(procfs::page_size())).sum();
-        let account = self.0.get_mut(id).filter(|a| a.started == main.starttime);
-        let (cpu, slope) = match account {
-            Some(account) => {
-                let used: u64 = ticks.iter().map(|(pid, now)| now.saturating_sub(account.ticks.get(pid).copied().unwrap_or(0))).sum();
-                let cpu = cores(used, now.saturating_sub(account.read));
-                (account.ticks, account.read) = (ticks, now);
-                account.growth.add(now, memory);
-                (cpu, account.growth.per_hour())
-            }
-            None => {
-                let mut growth = Growth::default();
-                growth.add(now, memory);
-                self.0.insert(id.clone(), Account { started: main.starttime, ticks, read: now, growth });
-                // There is nothing to compare with yet.
-                (None, None)
-            }
-        };
+        let new =
+            || Account { started: main.starttime, opened: now, ticks: ticks.clone(), looked: now, cpu: None, course: Course::default() };
+        let account = self.0.entry(id.clone()).or_insert_with(new);
+        if account.started != main.starttime {
+            *account = new();
+        }
+        // A second of a few ticks says little.
+        let since = now.saturating_sub(account.looked);
+        if since >= EVERY {
+            let used: u64 = ticks.iter().map(|(pid, now)| now.saturating_sub(account.ticks.get(pid).copied().unwrap_or(0))).sum();
+            account.cpu = cores(used, since);
+            (account.ticks, account.looked) = (ticks, now);
+        }
+        account.course.add(now, memory);
+        if instance.state == InstanceState::Ready {
+            account.course.ready(now);
+        }
+        let (cpu, growth) = (account.cpu, account.course.growth(*warmup));
         // Of a family of which one may not be looked into, the sum would be too low.
         let descriptors: Option<usize> = family.iter().map(|s| Process::new(s.pid).ok()?.fd_count().ok()).sum();
         Some(Usage {
             cpu,
             memory: Some(memory),
-            memory_slope: slope,
+            memory_slope: growth.map(|g| g.per_hour),
+            memory_over: growth.map(|g| g.over),
             descriptors: descriptors.map(|n| u32::try_from(n).unwrap_or(u32::MAX)),
             probe_failures: None,
         })
@@ -170,7 +211,7 @@ impl Table {
 
 #[cfg(test)]
 mod tests {
-    use super::{Books, Table};
+    use super::{Books, Running, Table};
     use crate::model::{
         ident::InstanceId,
         instance::{Instance, InstanceState},
@@ -222,18 +263,22 @@ mod tests {
         }
         assert_eq!(family(), 2);
         let mut books = Books::default();
-        let first = books.read(&[instance(pid)], Duration::from_secs(10)).remove(&InstanceId::new("web-1")).unwrap();
+        let running = instance(pid);
+        let of = |instance| [Running { instance, warmup: Duration::ZERO }];
+        let first = books.read(&of(&running), Duration::from_secs(10)).remove(&InstanceId::new("web-1")).unwrap();
         assert!(first.memory > Some(0) && first.descriptors >= Some(7), "{first:?}");
         assert_eq!((first.cpu, first.probe_failures), (None, None), "nothing to compare with yet");
         std::thread::sleep(Duration::from_millis(600));
-        let second = books.read(&[instance(pid)], Duration::from_millis(10_600)).remove(&InstanceId::new("web-1")).unwrap();
-        assert!(second.cpu.is_some_and(|cpu| cpu > 0.05 && cpu < 3.0), "{second:?}");
+        // Ten seconds by the clock that is told, a twentieth of them in truth.
+        let second = books.read(&of(&running), Duration::from_secs(20)).remove(&InstanceId::new("web-1")).unwrap();
+        assert!(second.cpu.is_some_and(|cpu| cpu > 0.003 && cpu < 0.2), "{second:?}");
+        assert!(books.is_young(Duration::from_secs(69)) && !books.is_young(Duration::from_secs(70)));
         let sleeper = Table::read().children.remove(&i32::try_from(pid).unwrap()).unwrap();
         drop(child);
         for pid in sleeper {
             let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGKILL);
         }
-        assert!(books.read(&[instance(pid)], Duration::from_secs(20)).is_empty(), "it is gone");
+        assert!(books.read(&of(&running), Duration::from_secs(30)).is_empty(), "it is gone");
     }
 
     #[test]

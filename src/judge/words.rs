@@ -24,6 +24,18 @@ pub(super) fn beside(one: f64, other: f64) -> (String, String) {
     (format!("{one:e}"), format!("{other:e}"))
 }
 
+/// A part of one as a percentage in few characters: `18 %`, `0.4 %`. Only nothing is `0 %`, only all `100 %`.
+pub(super) fn percent(ratio: f64) -> String {
+    match ratio * 100.0 {
+        p if p <= 0.0 => "0 %".into(),
+        p if p < 0.005 => "<0.01 %".into(),
+        p if p < 0.095 => format!("{p:.2} %"),
+        p if p < 9.95 => format!("{p:.1} %"),
+        p if p < 100.0 => format!("{:.0} %", p.min(99.0)),
+        _ => "100 %".into(),
+    }
+}
+
 /// A count with thousands set apart: `1,204`.
 pub(super) fn count(n: u64) -> String {
     let digits = n.to_string();

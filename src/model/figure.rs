@@ -113,13 +113,18 @@ pub const INSTANCES: &[Figure] = &[
     figure("cpu", "processor time of its processes, as the kernel counts it", "cores", "10 s"),
     figure(
         "memory",
-        "resident memory of its processes; growth by the line through what was measured",
+        "resident memory of its processes; growth by the line through what was measured, where what it never falls below grows too",
         "bytes, and bytes per hour",
-        "now; the growth over what is kept",
+        "now; the growth since it was warm, without the first fifth of its life",
     ),
     figure("fds", "open file descriptors of its processes", "", "now"),
     figure("probes", "readiness and liveness probes that failed", "", "since it started"),
-    figure("SICK", "one instance that does worse than its siblings while all together look well", "", "as its runtime judges"),
+    figure(
+        "SICK",
+        "one instance that does worse than its siblings of the same version: three times their share of errors or slow requests, and not by chance",
+        "",
+        "its last 15 intervals of a second or more",
+    ),
 ];
 
 /// The figures of versions.

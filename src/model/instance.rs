@@ -1,7 +1,13 @@
 //! Running copies of a version.
 
-use super::{ident::InstanceId, text::Text, time::Time, version::Part};
+use super::{
+    ident::InstanceId,
+    text::Text,
+    time::{Time, millis, spell},
+    version::Part,
+};
 use serde::{Deserialize, Serialize};
+use std::time::Duration;
 
 /// Instances of one version in one place.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
@@ -89,15 +95,73 @@ pub struct Usage {
     /// Resident bytes.
     #[serde(default)]
     pub memory: Option<u64>,
-    /// By how many bytes per hour its memory grows, once that can be said.
+    /// By how many bytes per hour its memory grows since it is warm, once that can be said; 0 is flat.
     #[serde(default)]
     pub memory_slope: Option<f64>,
+    /// Over what time that was measured.
+    #[serde(default, with = "millis::option")]
+    pub memory_over: Option<Duration>,
     /// Open file descriptors, where they may be counted.
     #[serde(default)]
     pub descriptors: Option<u32>,
     /// Probes that failed since it was ready for the first time, where probes are made.
     #[serde(default)]
     pub probe_failures: Option<u64>,
+}
+
+/// How the memory of an instance went since it was warm.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Growth {
+    /// By so many bytes; 0 is flat.
+    pub bytes: u64,
+    /// In this time.
+    #[serde(with = "millis")]
+    pub over: Duration,
+}
+
+/// Growth is a leak once it is this part of what the instance took when it was warm.
+const LEAK: u64 = 10;
+
+impl Growth {
+    /// `512 MB in 3 h 10 m`; `flat`.
+    #[must_use]
+    pub fn text(&self) -> String {
+        if self.bytes == 0 { "flat".into() } else { format!("{} in {}", size(self.bytes), spell(self.over)) }
+    }
+}
+
+impl Usage {
+    /// How its memory went since it was warm, once that can be said.
+    #[must_use]
+    pub fn growth(&self) -> Option<Growth> {
+        let (slope, over) = (self.memory_slope.filter(|s| s.is_finite())?, self.memory_over?);
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "not negative; saturates")]
+        let bytes = (slope.max(0.0) * over.as_secs_f64() / 3_600.0) as u64;
+        Some(Growth { bytes: bytes.min(self.memory.unwrap_or(bytes)), over })
+    }
+
+    /// Whether it takes more and more: it grew by a tenth of what it took when it was warm, and goes on.
+    #[must_use]
+    pub fn leaks(&self) -> bool {
+        self.growth()
+            .zip(self.memory)
+            .is_some_and(|(growth, now)| growth.bytes > 0 && growth.bytes.saturating_mul(LEAK) >= now - growth.bytes)
+    }
+}
+
+/// Bytes in at most 8 columns: `512 B`, `1.2 kB`, `340 MB`. Thousands, as disks and networks count; cut
+/// off, never rounded up.
+#[must_use]
+pub fn size(bytes: u64) -> String {
+    let (unit, name) = match bytes {
+        0..1_000 => return format!("{bytes} B"),
+        1_000..1_000_000 => (1_000, "kB"),
+        1_000_000..1_000_000_000 => (1_000_000, "MB"),
+        1_000_000_000..1_000_000_000_000 => (1_000_000_000, "GB"),
+        _ => (1_000_000_000_000, "TB"),
+    };
+    let (whole, tenth) = (bytes / unit, bytes % unit * 10 / unit);
+    if whole < 10 && tenth > 0 { format!("{whole}.{tenth} {name}") } else { format!("{} {name}", whole.min(9_999)) }
 }
 
 /// Where an instance is in its life.

@@ -484,7 +484,7 @@ pub struct LastAction {
 /// Something wrong that is no signal.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Finding {
-    /// `drift`, `disk`, `drain`, `restart`, `secrets`, `taint`, `bake`.
+    /// `drift`, `disk`, `drain`, `restart`, `secrets`, `taint`, `bake`, `sick` (one instance among its siblings), `leak`.
     pub kind: Text,
     /// In one line.
     pub what: Text,

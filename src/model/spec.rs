@@ -79,6 +79,10 @@ pub struct ServiceSpec {
     /// only then is it the first choice for the way back. Zero: at once.
     #[serde(default = "one_day", with = "human")]
     pub bake: Duration,
+    /// How long after it is ready the memory of an instance may grow before that is a leak, and how long its
+    /// latencies are not compared with its siblings'.
+    #[serde(default = "two_minutes", with = "human")]
+    pub warmup: Duration,
     /// How many artifacts to keep in the store for the way back, at least 2.
     #[serde(default = "five")]
     pub keep: u32,
@@ -438,6 +442,9 @@ const fn thirty_seconds() -> Duration {
 }
 const fn one_day() -> Duration {
     Duration::from_secs(24 * 3600)
+}
+const fn two_minutes() -> Duration {
+    Duration::from_secs(120)
 }
 const fn ten_minutes() -> Duration {
     Duration::from_secs(600)

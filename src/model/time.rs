@@ -34,6 +34,21 @@ pub fn span(d: Duration) -> String {
     }
 }
 
+/// A span in its two largest units, rounded down: `52 s`, `12 m 5 s`, `3 h 10 m`, `2 d 4 h`.
+#[must_use]
+pub fn spell(d: Duration) -> String {
+    let secs = d.as_secs();
+    let two = |large: u64, unit: &str, small: u64, name: &str| {
+        if small == 0 { format!("{large} {unit}") } else { format!("{large} {unit} {small} {name}") }
+    };
+    match secs {
+        0..60 => format!("{secs} s"),
+        60..3_600 => two(secs / 60, "m", secs % 60, "s"),
+        3_600..86_400 => two(secs / 3_600, "h", secs % 3_600 / 60, "m"),
+        _ => two(secs / 86_400, "d", secs % 86_400 / 3_600, "h"),
+    }
+}
+
 /// A [`Duration`] as whole milliseconds on the wire.
 pub mod millis {
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -126,5 +141,19 @@ pub mod human {
         let text = String::deserialize(d)?;
         humantime::parse_duration(&text)
             .map_err(|e| D::Error::custom(format!("`{}` is not a duration such as \"30s\" or \"10m\": {e}", text.escape_debug())))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Duration, spell};
+
+    #[test]
+    fn two_units_tell_a_span_well_enough() {
+        for (secs, said) in
+            [(0, "0 s"), (52, "52 s"), (120, "2 m"), (725, "12 m 5 s"), (11_400, "3 h 10 m"), (86_400, "1 d"), (190_000, "2 d 4 h")]
+        {
+            assert_eq!(spell(Duration::from_secs(secs)), said);
+        }
     }
 }

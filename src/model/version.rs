@@ -3,7 +3,7 @@
 use super::{
     digest::Digest,
     ident::{Role, VersionId},
-    instance::Pool,
+    instance::{Growth, Pool, Usage},
     ratio::Ratio,
     signal::{Signal, SignalId},
     text::Text,
@@ -114,6 +114,15 @@ pub struct Track {
     /// What is known of its artifact, where the runtime has it.
     #[serde(default)]
     pub about: Option<About>,
+}
+
+impl Track {
+    /// How the memory of the instance went that grew most since it was warm, once that can be said of one.
+    #[must_use]
+    pub fn growth(&self) -> Option<Growth> {
+        let used = self.pools.iter().flat_map(|p| &p.instances).filter_map(|i| i.usage.as_ref());
+        used.filter_map(Usage::growth).max_by_key(|growth| (growth.bytes, growth.over))
+    }
 }
 
 /// What is known of an artifact.

@@ -13,14 +13,14 @@ use crate::{
     model::{
         figure::{self, Figure},
         ident::Role,
-        instance::Fate,
+        instance::{Fate, size},
         rollout::{Known, Standing},
         text::Text,
         time::{Time, elapsed},
         version::{Artifact as Sealed, Part, Track},
     },
     ui::{
-        figure::{long, percent, size},
+        figure::{long, percent},
         look::{Look, Tone},
         text,
     },

@@ -222,7 +222,10 @@ fn legend(scene: &Scene<'_>, id: SignalId, marked: bool, area: Rect) -> Row {
         let start = if detail >= 2 { row.plain(" ").pad(usize::from(GUTTER)) } else { row.plain(" ") };
         let here = [(stable, line), (other, fill)].into_iter().filter_map(|(t, g)| Some((t?, g)));
         let row = here.enumerate().fold(start, |row, (n, (t, glyph))| {
-            let (value, dim) = value(t.signals.get(&id));
+            let (mut value, dim) = value(t.signals.get(&id));
+            if let Some(growth) = t.growth().filter(|_| id == SignalId::Memory && detail >= 1) {
+                value.push_str(&format!(", {}", growth.text()));
+            }
             let name = if detail >= 1 { format!(" {} ", track(Some(t.role), scene.look).0) } else { " ".into() };
             let value_tone = if dim || scene.old { Tone::Dim } else { Tone::Strong };
             let row = row.plain(if n > 0 { gap } else { "" });

@@ -10,14 +10,11 @@ use crate::{
     model::{
         figure::{self, Figure},
         ident::InstanceId,
-        instance::{Instance, InstanceState, Usage},
+        instance::{Instance, InstanceState, Usage, size},
         time::{elapsed, span},
         version::Track,
     },
-    ui::{
-        figure::size,
-        look::{Look, Tone},
-    },
+    ui::look::{Look, Tone},
 };
 use ratatui::{buffer::Buffer, layout::Rect};
 
@@ -73,20 +70,13 @@ fn memory(usage: &Usage) -> Option<String> {
     })
 }
 
-/// How much the memory of an instance grew since it is in its state, as the product says it: `512 MB in 3 h`.
-fn grew(usage: &Usage, shared: &Shared, instance: &Instance) -> Option<String> {
-    let age = elapsed(shared.there_now(), instance.since);
-    let bytes = usage.memory?;
-    let slope = usage.memory_slope.filter(|s| s.is_finite() && *s > 0.0)?;
-    #[expect(clippy::cast_precision_loss, reason = "compared, not shown")]
-    let leaks = slope >= bytes as f64 / 100.0;
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "positive; saturates")]
-    let by = (slope * age.as_secs_f64() / 3_600.0) as u64;
-    (leaks && age.as_secs() >= 60).then(|| format!("grows {} in {}", size(by.min(bytes)), span(age)))
+/// Memory that it took and did not give back, as the product says it: `grew 512 MB in 3 h 10 m`.
+fn grew(usage: &Usage) -> Option<String> {
+    usage.leaks().then(|| usage.growth()).flatten().map(|growth| format!("grew {}", growth.text()))
 }
 
 /// What is to be said of an instance: that it is the sick one, why it is not ready, what it uses.
-fn said(shared: &Shared, instance: &Instance, cells: bool) -> String {
+fn said(instance: &Instance, cells: bool) -> String {
     let mut words: Vec<String> = Vec::new();
     words.extend(instance.sick.as_ref().map(|why| format!("SICK: {why}")));
     words.extend(instance.reason.as_ref().map(ToString::to_string));
@@ -95,7 +85,7 @@ fn said(shared: &Shared, instance: &Instance, cells: bool) -> String {
     }
     words.extend(instance.parts.iter().filter_map(|p| Some(format!("NOT AS SEALED: {}", p.wrong.as_ref()?))));
     if let Some(usage) = &instance.usage {
-        words.extend(grew(usage, shared, instance));
+        words.extend(grew(usage));
         if let Some(failed) = usage.probe_failures.filter(|n| *n > 0) {
             let plural = if failed == 1 { "" } else { "s" };
             words.push(format!("{failed} probe{plural} failed"));
@@ -199,7 +189,7 @@ impl Panel for Instances {
             let (cpu, mem) =
                 (usage.and_then(|u| u.cpu).map_or_else(none, |cpu| format!("{cpu:.2}")), usage.and_then(memory).unwrap_or_else(none));
             let fds = usage.and_then(|u| u.descriptors).map_or_else(none, |n| n.to_string());
-            let said = said(shared, i, used);
+            let said = said(i, used);
             let said = look.plain(&said);
             let said_tone = if i.sick.is_some() { Tone::Bad } else { Tone::Plain };
             let cells = kept(

@@ -48,21 +48,6 @@ fn scaled(n: u64) -> Option<(String, char)> {
     Some(if whole < 100 && tenth > 0 { (format!("{whole}.{tenth}"), sign) } else { (whole.to_string(), sign) })
 }
 
-/// Bytes in at most 8 columns: `512 B`, `1.2 kB`, `340 MB`. Thousands, as disks and networks count; cut
-/// off, never rounded up.
-#[must_use]
-pub fn size(bytes: u64) -> String {
-    let (unit, name) = match bytes {
-        0..1_000 => return format!("{bytes} B"),
-        1_000..1_000_000 => (1_000, "kB"),
-        1_000_000..1_000_000_000 => (1_000_000, "MB"),
-        1_000_000_000..1_000_000_000_000 => (1_000_000_000, "GB"),
-        _ => (1_000_000_000_000, "TB"),
-    };
-    let (whole, tenth) = (bytes / unit, bytes % unit * 10 / unit);
-    if whole < 10 && tenth > 0 { format!("{whole}.{tenth} {name}") } else { format!("{} {name}", whole.min(9_999)) }
-}
-
 /// A number that can be shown: finite and not below zero.
 fn shown(value: f64) -> Option<f64> {
     (value.is_finite() && value >= 0.0).then_some(value)

@@ -1,5 +1,6 @@
 //! What a console hears when it joins a story near its end, for whole-screen snapshots of every story:
-//! `CUTOVER_STORIES=$PWD/tests/data/stories cargo test stories_are_recorded`.
+//! `CUTOVER_STORIES=$PWD/tests/data/stories cargo test stories_are_recorded`, of one story only with
+//! `CUTOVER_STORY=leak` beside it.
 
 use super::{
     Person,
@@ -22,7 +23,7 @@ use std::{
 };
 
 /// Each story, how much faster it is told, and the second of it that is kept.
-const MOMENTS: [(&str, &str, u64); 17] = [
+const MOMENTS: [(&str, &str, u64); 18] = [
     ("fleet", "2", 55),
     ("errors", "2", 40),
     ("healthy", "1", 28),
@@ -32,7 +33,8 @@ const MOMENTS: [(&str, &str, u64); 17] = [
     ("blue-green", "1", 20),
     ("rolling", "1", 14),
     ("recreate", "1", 12),
-    ("leak", "4", 28),
+    ("leak", "2", 52),
+    ("sick-instance", "2", 45),
     ("never-ready", "2", 22),
     ("delayed-crash", "3", 50),
     ("flaky", "2", 20),
@@ -45,7 +47,9 @@ const MOMENTS: [(&str, &str, u64); 17] = [
 #[test]
 fn the_stories_are_recorded_when_asked_for() {
     let Some(place) = std::env::var_os("CUTOVER_STORIES").map(PathBuf::from) else { return };
-    let left = Mutex::new(MOMENTS.to_vec());
+    let only = std::env::var("CUTOVER_STORY").ok();
+    let left = MOMENTS.into_iter().filter(|(name, ..)| only.as_ref().is_none_or(|only| only == name));
+    let left = Mutex::new(left.collect::<Vec<_>>());
     thread::scope(|scope| {
         for _ in 0..5 {
             scope.spawn(|| {

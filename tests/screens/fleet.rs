@@ -187,7 +187,14 @@ fn with_versions() -> State {
 fn instances() -> Vec<Instance> {
     let one = fx::starting().0.tracks[1].pools[0].instances[0].clone();
     let usage = |memory, slope, probes| {
-        Some(Usage { cpu: Some(0.42), memory: Some(memory), memory_slope: slope, descriptors: Some(61), probe_failures: Some(probes) })
+        Some(Usage {
+            cpu: Some(0.42),
+            memory: Some(memory),
+            memory_slope: slope,
+            memory_over: Some(std::time::Duration::from_secs(11_400)),
+            descriptors: Some(61),
+            probe_failures: Some(probes),
+        })
     };
     let ready = |id: &str, usage| Instance {
         id: cutover::model::ident::InstanceId::new(id),

@@ -70,7 +70,7 @@ fn story(name: &str) -> State {
 }
 
 /// Each story with words that its end must show, also at 80x24.
-const ENDS: [(&str, &[&str]); 17] = [
+const ENDS: [(&str, &[&str]); 18] = [
     ("fleet", &["5 rollouts", "waiting", "failing", "stuck"]),
     ("errors", &["HELD gate errors", "FAIL errors", "BAD"]),
     ("healthy", &["waits for gate errors", "v42"]),
@@ -80,7 +80,8 @@ const ENDS: [(&str, &[&str]); 17] = [
     ("blue-green", &["HELD pause until a person steps", "preview"]),
     ("rolling", &["ROLLING"]),
     ("recreate", &["RECREATE"]),
-    ("leak", &["exit code 137", "restarts"]),
+    ("leak", &["exit code 137", "found  leak: v42 grew ", "stable flat"]),
+    ("sick-instance", &["found  sick: instance ", " % errors, its siblings 0."]),
     ("never-ready", &["HELD", "0/2"]),
     ("delayed-crash", &["✗ COMPLETED: fails while it bakes", "rst exit code", "FAIL", "BACK   READY"]),
     ("flaky", &["v42"]),

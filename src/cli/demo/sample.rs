@@ -15,7 +15,7 @@ use std::{
     convert::Infallible,
     io::Write,
     net::{Ipv4Addr, SocketAddr},
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -53,6 +53,7 @@ const SIP: Duration = Duration::from_millis(250);
 /// When the behaviour cannot be read or the port is taken.
 pub async fn run(args: SampleArgs) -> anyhow::Result<()> {
     let behaviour: Behaviour = toml::from_str(&std::fs::read_to_string(&args.behaviour)?)?;
+    let behaviour = behaviour.of(crate::config::Env::from_process().home.as_deref().and_then(number));
     let started = Instant::now();
     if let Some(crash) = behaviour.crash
         && let Some(after) = crash.after
@@ -79,6 +80,11 @@ pub async fn run(args: SampleArgs) -> anyhow::Result<()> {
             let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
         });
     }
+}
+
+/// The number of an instance, by the `HOME` that its host gave it: `…/checkout.9f2c41-1-4/home`.
+fn number(home: &Path) -> Option<u64> {
+    home.parent()?.file_name()?.to_str()?.rsplit('-').next()?.parse().ok()
 }
 
 async fn answer(server: Arc<Server>, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
@@ -139,4 +145,16 @@ fn say(line: &str) {
 fn end(code: u8, why: &str) -> ! {
     say(why);
     std::process::exit(i32::from(code))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::number;
+    use std::path::Path;
+
+    #[test]
+    fn an_instance_knows_its_number_by_its_home() {
+        assert_eq!(number(Path::new("/run/homes/checkout.9f2c41-1-4/home")), Some(4));
+        assert_eq!(number(Path::new("/root")), None);
+    }
 }

@@ -16,7 +16,7 @@ use serde::Deserialize;
 use std::{collections::BTreeMap, path::Path, time::Duration};
 
 /// Scenarios that come with the program.
-const BUILT_IN: [(&str, &str); 17] = [
+const BUILT_IN: [(&str, &str); 18] = [
     ("fleet", include_str!("../../../assets/scenarios/fleet.toml")),
     ("errors", include_str!("../../../assets/scenarios/errors.toml")),
     ("healthy", include_str!("../../../assets/scenarios/healthy.toml")),
@@ -33,6 +33,7 @@ const BUILT_IN: [(&str, &str); 17] = [
     ("cold-start", include_str!("../../../assets/scenarios/cold-start.toml")),
     ("unsafe-migration", include_str!("../../../assets/scenarios/unsafe-migration.toml")),
     ("rush-hour", include_str!("../../../assets/scenarios/rush-hour.toml")),
+    ("sick-instance", include_str!("../../../assets/scenarios/sick-instance.toml")),
     ("auto-revert", include_str!("../../../assets/scenarios/auto-revert.toml")),
 ];
 
@@ -164,8 +165,10 @@ impl Scenario {
             if let Some(ready) = service.get_mut("deadline").and_then(|d| d.get_mut("ready")) {
                 shorter(ready);
             }
-            if let Some(bake) = service.get_mut("bake") {
-                shorter(bake);
+            for key in ["bake", "warmup"] {
+                if let Some(span) = service.get_mut(key) {
+                    shorter(span);
+                }
             }
             let gates = service.get_mut("gate").and_then(toml::Value::as_array_mut).into_iter().flatten();
             gates.filter_map(|gate| gate.get_mut("warmup")).for_each(shorter);

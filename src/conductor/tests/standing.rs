@@ -159,6 +159,39 @@ fn a_gate_goes_back_while_it_is_a_switch_and_its_owner_wants_that() {
 }
 
 #[test]
+fn a_leak_starts_the_baking_anew_and_moves_nothing_also_where_gates_go_back() {
+    let mut w = baking("revert");
+    serve(&mut w, "v42", 5);
+    w.said();
+    let leak = |w: &World, verdict: Verdict| GateState {
+        id: crate::model::ident::GateId::new("leak"),
+        signal: SignalId::Memory,
+        rule: "".into(),
+        on_fail: crate::model::spec::OnFail::Hold,
+        verdict,
+        since: w.now,
+        evidence: None,
+    };
+    w.gates = vec![leak(&w, Verdict::Fail { who: Arm::Candidate, why: "memory grew 512 MB in 3 h 10 m".into() })];
+    w.settle();
+    assert_eq!((w.run().word(), w.serving()), ("completed", Some("v42")), "the way back is a person's");
+    let view = w.view();
+    assert_eq!((view.attention.unwrap().kind.as_str(), view.reason.unwrap().as_str()), ("failing", "fails while it bakes: leak"));
+    assert_eq!(w.said(), ["gate leak: gate leak failed memory grew 512 MB in 3 h 10 m; v42 had baked for 5 min"]);
+    serve(&mut w, "v42", 180);
+    assert_eq!(w.life.standing(&version("v42")), Standing::Unproven);
+    w.gates = vec![leak(&w, Verdict::Wait { missing: "memory is not known yet".into(), eta: None })];
+    serve(&mut w, "v42", 180);
+    assert_eq!((w.life.standing(&version("v42")), w.run().word()), (Standing::Unproven, "completed"), "not known is not healed");
+    w.gates = vec![leak(&w, Verdict::Pass { why: "memory is flat".into() })];
+    w.settle();
+    w.gates.clear();
+    assert!(w.said().contains(&"gate leak: passes again: v42 bakes anew".to_owned()));
+    serve(&mut w, "v42", 120);
+    assert_eq!(w.life.standing(&version("v42")), Standing::Good);
+}
+
+#[test]
 fn a_tainted_version_that_serves_is_a_finding() {
     let mut w = baking("hold");
     assert_eq!(

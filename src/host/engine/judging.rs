@@ -24,6 +24,7 @@ use crate::{
         ident::RunId,
         interval::{Sensor, SensorState},
         ratio::Weight,
+        signal::SignalId,
         spec::{GateSignal, GateSpec},
         time::Time,
     },
@@ -165,6 +166,9 @@ impl Service {
             }
             Some(_) => {}
         }
+        // No gate that is configured looks at memory.
+        self.gates.retain(|g| g.signal != SignalId::Memory);
+        self.gates.extend(self.vitals.gate(&state.life, now));
     }
 
     /// Puts what the judge knows beside what is written: with everything that moved, and now and then.

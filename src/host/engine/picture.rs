@@ -178,7 +178,7 @@ fn picture(
         },
         proof,
         last: life.last.clone(),
-        findings: service.findings.iter().cloned().chain(life.findings()).collect(),
+        findings: service.findings.iter().cloned().chain(life.findings()).chain(service.vitals.findings()).collect(),
         frozen: life.frozen.clone(),
         versions: life.known(&observed, shown),
         present: Vec::new(),
@@ -306,6 +306,7 @@ fn pool_shown(service: &Service, status: &PoolStatus) -> Pool {
     let mut instances = status.instances.clone();
     for instance in &mut instances {
         instance.in_flight = service.proxy.in_flight_of(&instance.id);
+        instance.sick = service.vitals.sick(&status.id, &instance.id);
     }
     Pool {
         name: "".into(),

@@ -1,6 +1,6 @@
 //! What the host has in memory of one service, beside what it remembers on disk.
 
-use super::{judging::Followed, preview::Preview, routing::Tested};
+use super::{judging::Followed, preview::Preview, routing::Tested, vitals::Vitals};
 use crate::{
     conductor::life::{Deployed, PoolId},
     host::{
@@ -73,6 +73,8 @@ pub struct Service {
     pub known: BTreeMap<PoolId, Deployed>,
     /// Requests that were cut because they outlived a drain, since the host started.
     pub outlived: u64,
+    /// What its instances look like.
+    pub vitals: Vitals,
     /// What is wrong beside the signals, with since when.
     pub findings: Vec<Finding>,
     /// What was told last.
@@ -134,6 +136,7 @@ impl Service {
             tested: None,
             known: BTreeMap::new(),
             outlived: 0,
+            vitals: Vitals::default(),
             findings: Vec::new(),
             told: None,
             failed_told: BTreeMap::new(),

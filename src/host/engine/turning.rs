@@ -66,6 +66,7 @@ impl Engine {
             }
         }
         self.look(now, self.clock.uptime());
+        self.look_at_instances(now);
         self.turn_and_tell(true);
     }
 

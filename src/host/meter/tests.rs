@@ -9,7 +9,7 @@ fn at(seconds: i64) -> Time {
 
 fn answer(meter: &Meter, status: u16, millis: u64) {
     meter.start(at(0));
-    meter.head(Head::Answer { status, latency: Duration::from_millis(millis) });
+    meter.head(Head::Answer { status, latency: Duration::from_millis(millis) }, None);
     meter.end(false);
 }
 
@@ -62,13 +62,13 @@ fn errors_are_5xx_and_no_answer_and_nothing_else() {
         answer(&meter, status, 1);
     }
     meter.start(at(0));
-    meter.head(Head::Substitute { status: 502, waited: None });
+    meter.head(Head::Substitute { status: 502, waited: None }, None);
     meter.end(false);
     meter.start(at(0));
     meter.abort();
     meter.end(false);
     meter.start(at(7));
-    meter.head(Head::Upgrade);
+    meter.head(Head::Upgrade, None);
     let totals = meter.totals();
     assert_eq!((totals.started, totals.requests, totals.errors, totals.aborted), (8, 7, 3, 1));
     assert_eq!(totals.class, [1, 1, 1, 1, 3]);
@@ -128,4 +128,26 @@ fn errors_are_what_the_gate_takes_for_errors() {
     meter.count_as_errors(&[Code::Status(404)]);
     assert_eq!(errors(&[404, 500]), 1);
     assert_eq!(meter.totals().class[4], 6, "the class is what it is");
+}
+
+#[test]
+fn each_instance_has_its_part_by_the_same_definitions() {
+    use crate::model::ident::InstanceId;
+    let meter = Meter::new();
+    meter.freeze_threshold(Duration::from_millis(50));
+    let (one, other) = (meter.part(&InstanceId::new("v1-1")), meter.part(&InstanceId::new("v1-2")));
+    for (status, millis, part) in [(200, 1, &one), (503, 1, &one), (200, 80, &other), (404, 1, &other)] {
+        meter.head(Head::Answer { status, latency: Duration::from_millis(millis) }, Some(part));
+    }
+    // Nobody was there to answer, or it was we who cut it: that is the version's, and no instance's.
+    meter.head(Head::Substitute { status: 503, waited: None }, None);
+    let counted: Vec<_> = meter.parts().into_iter().map(|(id, c)| (id.text().to_string(), c.requests, c.errors, c.slow)).collect();
+    assert_eq!(counted, [("v1-1".into(), 2, 1, 0), ("v1-2".into(), 2, 0, 1)]);
+    let totals = meter.totals();
+    assert_eq!((totals.requests, totals.errors, totals.slow), (5, 2, 1));
+    // Where nobody counts for it any more it is forgotten, and one that returns begins anew.
+    drop(one);
+    meter.forget_parts();
+    assert_eq!(meter.parts().len(), 1);
+    assert_eq!(meter.part(&InstanceId::new("v1-1")).requests.load(std::sync::atomic::Ordering::Relaxed), 0);
 }

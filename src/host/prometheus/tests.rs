@@ -21,7 +21,7 @@ fn page() -> String {
     let at = DateTime::from_timestamp_micros(1_700_000_000_250_000).unwrap();
     for (status, millis) in [(200, 4), (200, 40), (503, 70_000)] {
         meter.start(at);
-        meter.head(Head::Answer { status, latency: Duration::from_millis(millis) });
+        meter.head(Head::Answer { status, latency: Duration::from_millis(millis) }, None);
         meter.end(false);
     }
     let version = |role, label: &str, weight: Option<Weight>| VersionMetrics {

@@ -237,7 +237,7 @@ impl Client {
             headers::strip(response.headers_mut());
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("upgrade"));
             response.headers_mut().insert(UPGRADE, protocol);
-            ticket.meter.head(Head::Upgrade);
+            ticket.head(Head::Upgrade);
             ticket.upgrade();
             let instance = hyper::upgrade::on(&mut response);
             self.tasks.spawn(upgrade::carry(client, instance, conn, ticket));
@@ -248,7 +248,7 @@ impl Client {
         if !measured {
             response.headers_mut().remove(CONTENT_LENGTH);
         }
-        ticket.meter.head(Head::Answer { status: status.as_u16(), latency: incomer.arrived.elapsed() });
+        ticket.head(Head::Answer { status: status.as_u16(), latency: incomer.arrived.elapsed() });
         if status.is_server_error() {
             ticket.meter.keep(failed(&ticket, status, None));
         }
@@ -315,7 +315,7 @@ fn nowhere(missed: Option<Missed>, settings: &Settings, request: &Request<Incomi
     let mut response = own(status, why);
     response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
     if let Some(Missed { pool, meter, since }) = missed {
-        meter.head(Head::Substitute { status: status.as_u16(), waited: None });
+        meter.head(Head::Substitute { status: status.as_u16(), waited: None }, None);
         meter.end(false);
         meter.keep(FailedRequest {
             at: since,
@@ -336,10 +336,14 @@ fn fail(ticket: Ticket, failure: &Failure, arrived: Instant) -> Response<Respons
         Failure::TimedOut(_) => (StatusCode::GATEWAY_TIMEOUT, Some(arrived.elapsed())),
         _ => (StatusCode::BAD_GATEWAY, None),
     };
-    if !matches!(failure, Failure::Cut) {
+    let head = Head::Substitute { status: status.as_u16(), waited };
+    if matches!(failure, Failure::Cut) {
+        // It was we who did not wait for the instance.
+        ticket.meter.head(head, None);
+    } else {
         ticket.meter.upstream_failed();
+        ticket.head(head);
     }
-    ticket.meter.head(Head::Substitute { status: status.as_u16(), waited });
     let error = Text::from(failure.to_string());
     ticket.meter.keep(failed(&ticket, status, Some(error)));
     ticket.done();

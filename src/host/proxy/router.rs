@@ -9,7 +9,7 @@ use super::{
 use crate::{
     clock::Clock,
     conductor::life::PoolId,
-    host::meter::Meter,
+    host::meter::{Head, Meter, Part},
     model::{ratio::Weight, spec::ProxySpec, text::Text, time::Time},
 };
 use futures::task::AtomicWaker;
@@ -73,6 +73,8 @@ pub struct Instance {
     pub pool: PoolId,
     pub upstream: Upstream,
     pub idle: Idle,
+    /// Its part of its version's requests.
+    part: Arc<Part>,
     /// Requests and upgraded connections that are not over.
     active: Mutex<HashMap<u64, Arc<Active>>>,
     load: AtomicU64,
@@ -110,6 +112,8 @@ pub struct Ticket {
     pub meter: Arc<Meter>,
     pub active: Arc<Active>,
     name: u64,
+    /// A tester's: its instance is judged by what clients see of it.
+    apart: bool,
     upgraded: bool,
     /// It came to its end; if not when it is dropped, the client went away.
     over: bool,
@@ -161,6 +165,9 @@ impl Router {
         }
         known.retain(|i| i.load() > 0);
         state.leaving = known;
+        for place in state.places() {
+            place.meter.forget_parts();
+        }
     }
 
     pub fn programmed(&self) -> (Option<PoolId>, Weight) {
@@ -215,7 +222,9 @@ impl Router {
         let candidate = state.candidate.as_mut().filter(|_| state.testers)?;
         let instance = candidate.least_loaded(None)?;
         let meter = meter(&mut state.tested, &candidate.pool);
-        Some(Ticket::new(instance, &meter, &mut state.names, method, uri, self.clock.now()))
+        let mut ticket = Ticket::new(instance, &meter, &mut state.names, method, uri, self.clock.now());
+        ticket.apart = true;
+        Some(ticket)
     }
 
     fn pick_in(&self, state: &mut State, for_candidate: bool, method: &Method, uri: &Uri) -> Pick {
@@ -315,7 +324,13 @@ impl Place {
         let meter = meter(meters, &arm.pool);
         let ready = arm.upstreams.into_iter().map(|upstream| {
             let same = known.iter().position(|i| i.pool == arm.pool && i.upstream == upstream);
-            let instance = same.map_or_else(|| Arc::new(Instance::new(arm.pool.clone(), upstream)), |at| known.swap_remove(at));
+            let instance = same.map_or_else(
+                || {
+                    let part = meter.part(&upstream.instance);
+                    Arc::new(Instance::new(arm.pool.clone(), upstream, part))
+                },
+                |at| known.swap_remove(at),
+            );
             instance.idle.retire(false);
             instance
         });
@@ -343,8 +358,8 @@ pub fn shown_path(uri: &Uri) -> Text {
 }
 
 impl Instance {
-    fn new(pool: PoolId, upstream: Upstream) -> Self {
-        Self { pool, upstream, idle: Idle::default(), active: Mutex::default(), load: AtomicU64::new(0), upgraded: AtomicU64::new(0) }
+    fn new(pool: PoolId, upstream: Upstream, part: Arc<Part>) -> Self {
+        Self { pool, upstream, part, idle: Idle::default(), active: Mutex::default(), load: AtomicU64::new(0), upgraded: AtomicU64::new(0) }
     }
 
     fn load(&self) -> u64 {
@@ -427,13 +442,18 @@ impl Ticket {
         });
         meter.start(now);
         instance.enter(*names, &active);
-        Self { instance, meter: Arc::clone(meter), active, name: *names, upgraded: false, over: false }
+        Self { instance, meter: Arc::clone(meter), active, name: *names, apart: false, upgraded: false, over: false }
     }
 
     fn move_to(&mut self, other: Arc<Instance>) {
         other.enter(self.name, &self.active);
         self.instance.leave(self.name);
         self.instance = other;
+    }
+
+    /// The response head goes down, by this instance or because it failed.
+    pub fn head(&self, head: Head) {
+        self.meter.head(head, (!self.apart).then_some(&*self.instance.part));
     }
 
     /// It is an upgraded connection from now on.

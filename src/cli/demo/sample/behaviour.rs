@@ -36,6 +36,9 @@ pub struct Behaviour {
     pub crash: Option<Crash>,
     /// Megabytes of memory it takes each second and never gives back.
     pub leak: f64,
+    /// A fault that one instance has and its siblings have not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sick: Option<Sick>,
     /// Seeds what is random; the instance's port is mixed in.
     pub seed: u64,
 }
@@ -48,6 +51,19 @@ pub struct Bursts {
     pub percent: f64,
     /// Requests that a burst has on average; how many is geometric.
     pub length: f64,
+}
+
+/// A fault of one instance.
+#[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Sick {
+    /// Its number: a service's instances are numbered from 1, in the order they are first started.
+    pub instance: u64,
+    /// Percent of its requests answered with 500, beside those of `errors`.
+    pub percent: f64,
+    /// From so many seconds after its first request on.
+    #[serde(default)]
+    pub after: f64,
 }
 
 /// A cold start.
@@ -90,6 +106,7 @@ impl Default for Behaviour {
             never_ready: false,
             crash: None,
             leak: 0.0,
+            sick: None,
             seed: 1,
         }
     }
@@ -108,8 +125,20 @@ impl Behaviour {
         if let Some(after) = self.crash.as_mut().and_then(|c| c.after.as_mut()) {
             *after /= speed;
         }
+        if let Some(sick) = &mut self.sick {
+            sick.after /= speed;
+        }
         self.startup /= speed;
         self.leak *= speed;
+        self
+    }
+}
+
+impl Behaviour {
+    /// The same as this instance has it: the fault of another one is not its own.
+    #[must_use]
+    pub fn of(mut self, instance: Option<u64>) -> Self {
+        self.sick = self.sick.filter(|sick| Some(sick.instance) == instance);
         self
     }
 }
@@ -167,6 +196,9 @@ impl Dice {
             wait *= at(&[[0.0, cold.times], [cold.seconds, 1.0]], since_start);
         }
         let mut fails = happens(at(&b.errors, since_first));
+        if let Some(sick) = b.sick.filter(|sick| since_first >= sick.after) {
+            fails |= happens(sick.percent);
+        }
         if let Some(bursts) = b.bursts {
             // Two states: a burst ends with 1 in `length`, and begins so often that `percent` is what it makes.
             let (length, part) = (bursts.length.max(1.0), bursts.percent / 100.0);
@@ -180,7 +212,7 @@ impl Dice {
 
 #[cfg(test)]
 mod tests {
-    use super::{Behaviour, Bursts, Cold, Dice, at};
+    use super::{Behaviour, Bursts, Cold, Dice, Sick, at};
 
     #[test]
     fn curves_are_linear_between_points_and_flat_outside() {
@@ -212,6 +244,14 @@ mod tests {
         let bursts = fates.windows(2).filter(|w| !w[0] && w[1]).count() as f64;
         assert!((failed / 200_000.0 - 0.02).abs() < 0.004, "{failed}");
         assert!((failed / bursts - 8.0).abs() < 1.0, "{failed} in {bursts}");
+    }
+
+    #[test]
+    fn a_fault_of_one_instance_is_only_its_own() {
+        let sick = Behaviour { sick: Some(Sick { instance: 5, percent: 30.0, after: 0.0 }), ..Behaviour::default() };
+        let failed = |instance| fates(&sick.clone().of(instance), 1_000).iter().filter(|fails| **fails).count();
+        assert_eq!((failed(Some(4)), failed(None)), (0, 0));
+        assert!((250..350).contains(&failed(Some(5))), "{}", failed(Some(5)));
     }
 
     #[test]

@@ -117,6 +117,8 @@ impl Check<'_> {
             ("bursts.length", b.bursts.map_or(1.0, |b| b.length), 1.0, 1_000.0),
             ("cold.times", b.cold.map_or(1.0, |c| c.times), 1.0, 1_000.0),
             ("cold.seconds", b.cold.map_or(1.0, |c| c.seconds), 0.1, 3_600.0),
+            ("sick.percent", b.sick.map_or(0.0, |s| s.percent), 0.0, 100.0),
+            ("sick.after", b.sick.map_or(0.0, |s| s.after), 0.0, 36_000.0),
             ("crash.after", b.crash.and_then(|c| c.after).unwrap_or(1.0), 0.1, 36_000.0),
             ("crash.megabytes", b.crash.and_then(|c| c.megabytes).unwrap_or(1.0), 1.0, 2_000.0),
         ];

@@ -114,7 +114,7 @@ fn said(r: &Rollout) -> Vec<&str> {
     }));
     lines.extend(r.back.checks.iter().map(|c| c.detail.as_str()));
     let instances = r.tracks.iter().flat_map(|t| &t.pools).flat_map(|p| &p.instances);
-    lines.extend(instances.filter_map(|i| i.reason.as_ref()).map(|t| t.as_str()));
+    lines.extend(instances.flat_map(|i| i.reason.iter().chain(&i.sick)).map(|t| t.as_str()));
     lines.extend(r.candidate().and_then(|t| t.version.back_unsafe.as_ref()).map(|t| t.as_str()));
     lines
 }

@@ -89,6 +89,7 @@ fn what_cannot_be_is_said_with_its_place() {
         ("at = \"5s\"", "at = \"soon\"", "`soon` is not a duration"),
         ("[10, 5]]", "[0, 5]]", "`errors` is points [seconds, percent]"),
         ("errors = [[0, 1], [10, 5]]", "crash = { code = 1 }", "this crash never comes"),
+        ("errors = [[0, 1], [10, 5]]", "sick = { instance = 2, percent = 180 }", "`sick.percent` must be 0 to 100"),
         ("errors = [[0, 1], [10, 5]]", "crash = { megabytes = 10 }", "nothing leaks"),
         ("[[service.gate]]\nname", "[[service.gte]]\nname", "unknown key `gte`: did you mean `gate`?"),
         ("about = \"one\"", "", "`about` is missing"),

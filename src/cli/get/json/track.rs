@@ -31,6 +31,8 @@ pub struct Track {
     basis: String,
     /// Its running copies.
     instances: Instances,
+    /// How the memory of the instance went that grew most since it was warm; `null` until that can be said.
+    memory_growth: Option<Growth>,
     /// What is measured of it, by name.
     signals: BTreeMap<&'static str, Signal>,
 }
@@ -93,12 +95,29 @@ struct Usage {
     cpu: Option<f64>,
     /// Resident bytes.
     memory: Option<u64>,
-    /// By how many bytes an hour its memory grows, once that can be said.
+    /// By how many bytes an hour its memory grows since it is warm, once that can be said; 0 is flat.
     memory_per_hour: Option<f64>,
+    /// How its memory went since then.
+    memory_growth: Option<Growth>,
     /// Open file descriptors.
     descriptors: Option<u32>,
     /// Probes that failed since it was ready for the first time.
     probe_failures: Option<u64>,
+}
+
+/// Memory that was taken and not given back.
+#[derive(Serialize, JsonSchema)]
+struct Growth {
+    /// Bytes; 0 is flat.
+    bytes: u64,
+    /// In this time.
+    over_ms: u64,
+}
+
+impl From<instance::Growth> for Growth {
+    fn from(g: instance::Growth) -> Self {
+        Self { bytes: g.bytes, over_ms: super::ms(g.over) }
+    }
 }
 
 /// One series now.
@@ -139,6 +158,7 @@ impl From<&version::Track> for Track {
                 scale_down_at: fates().filter_map(|f| if let Fate::Stopped { at } = f { Some(At(*at)) } else { None }).next(),
                 kept: fates().find_map(|f| if let Fate::Kept { why } = f { Some(why.to_string()) } else { None }),
             },
+            memory_growth: t.growth().map(Growth::from),
             signals: t.signals.iter().map(|(id, s)| (id.word(), Signal::from(s))).collect(),
         }
     }
@@ -163,6 +183,7 @@ fn one(pool: &instance::Pool, i: &instance::Instance) -> Instance {
             cpu: u.cpu,
             memory: u.memory,
             memory_per_hour: u.memory_slope.filter(|slope| slope.is_finite()),
+            memory_growth: u.growth().map(Growth::from),
             descriptors: u.descriptors,
             probe_failures: u.probe_failures,
         }),
