@@ -1,6 +1,7 @@
 //! Argo Rollouts, against a server that replays and goes wrong.
 
 mod access;
+mod away;
 mod counts;
 mod faults;
 mod program;

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use std::{process::Command, time::Duration};
 
 /// What is promised of one rollout.
-const PROMISED: [&str; 71] = [
+const PROMISED: [&str; 72] = [
     "/target",
     "/scope",
     "/service",
@@ -86,6 +86,7 @@ const PROMISED: [&str; 71] = [
     "/analyses",
     "/present",
     "/owner",
+    "/template",
     "/bad",
     "/seen/server_time",
 ];
@@ -133,6 +134,7 @@ fn crowded() -> Rollout {
     let analysis = json!({ "name": "canary", "place": "step", "phase": "Running", "message": null, "started": at, "metrics": [metric] });
     r.analyses = vec![serde_json::from_value(analysis).unwrap()];
     r.owner = Some("Argo CD application shop".into());
+    r.template = Some("Deployment/shop".into());
     r.attention = Some(serde_json::from_value(json!({ "kind": "failing", "since": at })).unwrap());
     let usage = json!({ "cpu": 0.4, "memory": 612_000_000, "memory_slope": 161_700_000.0, "memory_over": 11_400_000, "descriptors": 61, "probe_failures": 7 });
     let instance = json!({

@@ -21,7 +21,11 @@ use crate::{
         Ask, Fault, Runtime,
         argo::{
             ArgoRuntime,
-            connect::{Settings, proxy::Proxies},
+            connect::{
+                Settings,
+                account::{self, Account},
+                proxy::Proxies,
+            },
         },
         host::{HostRuntime, Refused, seat::Seat},
         supervise::Policy,
@@ -290,7 +294,7 @@ fn cluster(cx: &Context, target: &TargetConfig) -> Target {
         context: target.context.clone(),
         namespaces: if global.namespace.is_empty() { target.namespace.clone() } else { global.namespace.clone() },
         acts_as: global.acts_as.clone().or_else(|| target.acts_as.clone()),
-        in_cluster: env.in_cluster,
+        account: env.in_cluster.clone().map(|(host, port)| Account { host, port, dir: account::MOUNTED.into() }),
         proxies: Proxies { https: env.https_proxy.clone(), http: env.http_proxy.clone(), except: env.no_proxy.clone() },
         launcher: helper::launcher(),
     };

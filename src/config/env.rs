@@ -38,8 +38,8 @@ pub struct Env {
     pub ssh: bool,
     /// `KUBECONFIG`: files, the first one wins. Empty when it is not set.
     pub kubeconfig: Vec<PathBuf>,
-    /// Whether this process runs in a pod that may ask its cluster (`KUBERNETES_SERVICE_HOST` and `_PORT`).
-    pub in_cluster: bool,
+    /// Where a pod finds its cluster: `KUBERNETES_SERVICE_HOST` and `_PORT`, when both are set.
+    pub in_cluster: Option<(String, String)>,
     /// `HTTPS_PROXY`, else `https_proxy`.
     pub https_proxy: Option<String>,
     /// `HTTP_PROXY`, else `http_proxy`.
@@ -93,7 +93,7 @@ impl Env {
             locale: text("LC_ALL").or_else(|| text("LC_CTYPE")).or_else(|| text("LANG")),
             ssh: var("SSH_CONNECTION").or_else(|| var("SSH_TTY")).is_some(),
             kubeconfig: var("KUBECONFIG").into_iter().flat_map(std::env::split_paths).filter(|p| !p.as_os_str().is_empty()).collect(),
-            in_cluster: var("KUBERNETES_SERVICE_HOST").is_some() && var("KUBERNETES_SERVICE_PORT").is_some(),
+            in_cluster: text("KUBERNETES_SERVICE_HOST").zip(text("KUBERNETES_SERVICE_PORT")),
             https_proxy: text("HTTPS_PROXY").or_else(|| text("https_proxy")),
             http_proxy: text("HTTP_PROXY").or_else(|| text("http_proxy")),
             no_proxy: text("NO_PROXY").or_else(|| text("no_proxy")),

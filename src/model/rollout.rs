@@ -86,6 +86,9 @@ pub struct Rollout {
     /// Who else writes it, and would write it back: `Argo CD application shop`.
     #[serde(default)]
     pub owner: Option<Text>,
+    /// Where its pod template is when the rollout itself has none: `Deployment/shop`.
+    #[serde(default)]
+    pub template: Option<Text>,
     /// What belongs to it is called so, for queries of a metrics backend: `stable_service`, `canary_service`,
     /// `ingress`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]

@@ -56,6 +56,9 @@ struct Line {
 fn lines(shared: &Shared) -> Vec<Line> {
     let Some(w) = shared.watched() else { return Vec::new() };
     let mut all: Vec<Line> = Vec::new();
+    // The template is that of the candidate, and without one of stable.
+    let of_role = |role: &Role| w.rollout.tracks.iter().find(|t| t.role == *role).map(|t| &t.version.id);
+    let newest = of_role(&Role::Candidate).or_else(|| of_role(&Role::Stable));
     for track in &w.rollout.tracks {
         let known = w.rollout.versions.iter().find(|k| k.version.id == track.version.id);
         let version = track.version.id.text();
@@ -67,6 +70,9 @@ fn lines(shared: &Shared) -> Vec<Line> {
         let slot = track.slot.as_ref().map(|s| format!(", {s}")).unwrap_or_default();
         say(true, &format!("{}{slot}", track.role), track.version.label.to_string(), role);
         about(track, known, rows::unseen(shared, "pods"), shared.there_now(), &mut say);
+        if let Some(template) = w.rollout.template.as_ref().filter(|_| newest == Some(&track.version.id)) {
+            say(false, "template", format!("from {template}"), Tone::Plain);
+        }
     }
     all
 }

@@ -44,7 +44,11 @@ use std::{
     time::Duration,
 };
 use tokio::sync::{mpsc, watch::Sender};
-use watch::{Name, Objects, Watch, feed::Patience};
+use watch::{
+    Name, Objects, Watch,
+    feed::{Patience, signs::Signs},
+    once::once,
+};
 
 /// Deltas that wait to be taken.
 const DELTAS: usize = 256;
@@ -58,6 +62,8 @@ pub struct ArgoRuntime<O = Known> {
     open: Sender<Option<Name>>,
     epoch: AtomicU64,
     patience: Patience,
+    /// Outlives every connection.
+    signs: Arc<Signs>,
     place: Text,
     objects: PhantomData<fn() -> O>,
 }
@@ -70,7 +76,7 @@ impl<O: Objects> ArgoRuntime<O> {
         let epoch = AtomicU64::new(u64::try_from(clock.now().timestamp_millis()).unwrap_or_default());
         let place = settings.place();
         let session = Arc::new(Session::new(settings, clock));
-        Self { session, open: Sender::new(None), epoch, patience: Patience::default(), place, objects: PhantomData }
+        Self { session, open: Sender::new(None), epoch, patience: Patience::default(), signs: Arc::default(), place, objects: PhantomData }
     }
 
     /// With another patience.
@@ -97,7 +103,7 @@ impl<O: Objects> ArgoRuntime<O> {
     /// # Errors
     /// When rollouts cannot be listed.
     pub async fn rollouts(&self) -> Result<Vec<Rollout>, Fault> {
-        watch::once::<O>(&self.session).await
+        once::<O>(&self.session).await
     }
 }
 
@@ -105,7 +111,8 @@ impl<O: Objects> Runtime for ArgoRuntime<O> {
     fn watch(&self) -> impl Stream<Item = Result<Delta, Fault>> + Send + 'static {
         let epoch = self.epoch.fetch_add(1, Ordering::Relaxed);
         let (out, deltas) = mpsc::channel(DELTAS);
-        let watch = Watch::<O>::new(Arc::clone(&self.session), self.open.subscribe(), self.patience, epoch, out);
+        let how = (self.patience, Arc::clone(&self.signs));
+        let watch = Watch::<O>::new(Arc::clone(&self.session), self.open.subscribe(), how, epoch, out);
         driven(watch.run(), deltas)
     }
 

@@ -1,6 +1,6 @@
 //! What may be seen, who we are, and what is said when we may not.
 
-use super::rig::{NAMESPACE, PATIENCE, Rig, cluster, rollout, still};
+use super::rig::{NAMESPACE, PATIENCE, Rig, cluster, elsewhere, key, rollout, still};
 use crate::replay::{
     fault::{Rule, What},
     server::Options,
@@ -69,6 +69,47 @@ async fn where_all_namespaces_may_not_be_listed_the_contexts_own_is() {
     assert!(rig.server.log().iter().all(|r| r.path.contains("/namespaces/")));
     rig.server.push("rollouts", "DELETED", rollout("web-01", 0, 0));
     told.until("one less", |t| t.rollouts.len() == 1).await;
+}
+
+#[tokio::test]
+async fn a_kind_that_may_not_be_seen_in_one_namespace_is_missing_there_only() {
+    let namespaces = |s: &mut cutover::runtime::argo::connect::Settings| s.namespaces = vec![NAMESPACE.into(), "yard".into()];
+    let rig = Rig::of(vec![cluster(1, 1), elsewhere("yard", "crane")], Options { namespaced: true, ..still() }, namespaces);
+    rig.server.shared.faults.add(Rule::new(What::Status(403)).only("list", "pods").within("yard"));
+    let told = |rollouts: &[cutover::model::rollout::Rollout]| -> Vec<(String, bool, usize)> {
+        let one = |r: &cutover::model::rollout::Rollout| {
+            (r.key.service.as_str().to_owned(), r.reason.as_ref().unwrap().as_str().contains("\"pods\""), r.findings.len())
+        };
+        rollouts.iter().map(one).collect()
+    };
+    let expected = [("web-00".to_owned(), true, 0), ("crane".to_owned(), false, 1)];
+    let mut all = told(&rig.runtime.rollouts().await.unwrap());
+    all.sort_by(|a, b| b.cmp(a));
+    assert_eq!(all, expected);
+    // The same while they are watched, one after the other.
+    let mut told = rig.watch();
+    rig.open("web-00");
+    told.until("its pods", |t| t.line("web-00").contains("\"pods\"") && t.gaps("web-00").is_empty()).await;
+    let mut crane = key("crane");
+    crane.scope = vec![cutover::model::text::Raw::new("yard")];
+    cutover::runtime::Runtime::focus(&rig.runtime, Some(&crane));
+    told.until("what is not seen", |t| t.gaps("crane").len() == 1 && t.line("crane").contains("\"replicasets\": 0")).await;
+    assert!(!told.line("crane").contains("pods"), "{}", told.line("crane"));
+    rig.open("web-00");
+    told.until("its pods again", |t| t.line("web-00").contains("\"pods\": 1") && t.gaps("web-00").is_empty()).await;
+    told.until("what is not open is not asked for", |t| t.gaps("crane").is_empty()).await;
+}
+
+#[tokio::test]
+async fn a_namespace_that_may_not_be_seen_hides_no_other() {
+    let namespaces = |s: &mut cutover::runtime::argo::connect::Settings| s.namespaces = vec![NAMESPACE.into(), "yard".into()];
+    let rig = Rig::of(vec![cluster(1, 1), elsewhere("yard", "crane")], Options { namespaced: true, ..still() }, namespaces);
+    rig.server.shared.faults.add(Rule::new(What::Status(403)).only("list", "rollouts").within("yard"));
+    let mut told = rig.watch();
+    told.until("the rollouts", |t| t.whole).await;
+    assert_eq!(told.rollouts.keys().collect::<Vec<_>>(), ["web-00"]);
+    let said = told.gaps("web-00");
+    assert!(said.len() == 1 && said.iter().all(|g| g.starts_with("namespace yard is not seen: ")), "{said:?}");
 }
 
 #[tokio::test]

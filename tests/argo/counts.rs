@@ -5,6 +5,7 @@ use crate::replay::{
     fault::{Rule, What},
     server::Options,
 };
+use serde_json::json;
 use std::time::Duration;
 
 const SHOWN: [&str; 6] = ["rollouts", "replicasets", "pods", "analysisruns", "experiments", "events"];
@@ -31,6 +32,26 @@ async fn forty_rollouts_cost_one_list_and_one_watch_per_kind_shown() {
     assert!(pods.path.contains(&format!("/namespaces/{NAMESPACE}/")) && pods.query.contains("app%3Dweb-07"), "{pods:?}");
     assert_eq!(told.line("web-08"), "step 0 {}");
     assert_eq!(told.lists, 1);
+}
+
+#[tokio::test]
+async fn services_are_looked_at_for_the_open_rollout_that_names_them() {
+    let mut recording = cluster(2, 1);
+    let mut switched = rollout("web-09", 0, 100);
+    switched["spec"]["strategy"] = json!({ "blueGreen": { "activeService": "web-09", "previewService": "web-09-preview" } });
+    recording.add("rollouts", 0.0, "ADDED", switched);
+    recording.list("services", &json!({ "metadata": { "resourceVersion": "1000" }, "items": [part("web-09", "web-09", 100)] }));
+    recording.settle();
+    let rig = Rig::new(recording, Options { at: 1.0, ..still() });
+    let mut told = rig.watch();
+    rig.open("web-00");
+    told.until("its parts", |t| t.line("web-00").contains("\"pods\": 1") && t.line("web-00").contains("\"events\": 0")).await;
+    assert_eq!(rig.count("list", "services"), 0);
+    rig.open("web-09");
+    told.until("its parts", |t| t.line("web-09").contains("\"pods\": 0") && rig.count("watch", "services") == 1).await;
+    assert_eq!((rig.count("list", "services"), told.gaps("web-09").len()), (1, 0));
+    // Nothing is a streamed list, whatever the server could do.
+    assert!(rig.server.log().iter().all(|r| !r.query.contains("sendInitialEvents")));
 }
 
 #[tokio::test]

@@ -23,7 +23,7 @@ use std::{
 use tempfile::TempDir;
 
 /// A canary at its second step, which waits for a person; at 10 s somebody promotes it.
-fn story() -> Recording {
+pub fn story() -> Recording {
     let mut recording = cluster(0, 0);
     let at = |index: u64, phase: &str, paused: bool, rev: u64| {
         let mut object = json!({
@@ -48,19 +48,19 @@ fn story() -> Recording {
 }
 
 /// A home with a kubeconfig for a server.
-struct Home {
-    server: Server,
-    dir: TempDir,
+pub struct Home {
+    pub server: Server,
+    pub dir: TempDir,
 }
 
 impl Home {
-    fn new(recording: Recording, options: Options) -> Self {
+    pub fn new(recording: Recording, options: Options) -> Self {
         let home = Self { server: Server::start(vec![recording], options).unwrap(), dir: tempfile::tempdir().unwrap() };
         home.kubeconfig(home.server.kubeconfig());
         home
     }
 
-    fn kubeconfig(&self, kubeconfig: Value) {
+    pub fn kubeconfig(&self, kubeconfig: Value) {
         std::fs::create_dir_all(self.dir.path().join(".kube")).unwrap();
         std::fs::write(self.dir.path().join(".kube/config"), kubeconfig.to_string()).unwrap();
     }
@@ -75,16 +75,22 @@ impl Home {
         self.kubeconfig(kubeconfig);
     }
 
-    fn run(&self, arguments: &[&str]) -> Output {
-        Command::new(CUTOVER).args(arguments).env_clear().env("HOME", self.dir.path()).env("PATH", "/usr/bin:/bin").output().unwrap()
+    pub fn run(&self, arguments: &[&str]) -> Output {
+        self.command(arguments).output().unwrap()
     }
 
-    fn json(&self, arguments: &[&str]) -> Value {
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(CUTOVER);
+        command.args(arguments).env_clear().env("HOME", self.dir.path()).env("PATH", "/usr/bin:/bin");
+        command
+    }
+
+    pub fn json(&self, arguments: &[&str]) -> Value {
         let output = self.run(&[arguments, &["-o", "json"]].concat());
         serde_json::from_slice(&output.stdout).unwrap_or_else(|e| panic!("{e}: {output:?}"))
     }
 
-    fn console(&self, arguments: &[&str]) -> Pty {
+    pub fn console(&self, arguments: &[&str]) -> Pty {
         let mut command = CommandBuilder::new(CUTOVER);
         command.args(arguments);
         command.env_clear();
@@ -96,12 +102,12 @@ impl Home {
     }
 }
 
-fn stderr(output: &Output) -> String {
+pub fn stderr(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).trim().to_owned()
 }
 
 /// A key's distance from the last that nobody would call held.
-fn press(pty: &mut Pty, keys: &str) {
+pub fn press(pty: &mut Pty, keys: &str) {
     std::thread::sleep(Duration::from_millis(300));
     pty.keys(keys);
 }

@@ -18,7 +18,7 @@ use cutover::{
         Fault, Runtime,
         argo::{
             ArgoRuntime,
-            connect::{Settings, proxy::Proxies},
+            connect::Settings,
             kind::{Coverage, Kind},
             watch::{Name, Objects, feed::Patience},
         },
@@ -126,6 +126,22 @@ pub fn cluster(rollouts: usize, pods: usize) -> Recording {
     recording
 }
 
+/// Another namespace, with one rollout of this name and one pod.
+pub fn elsewhere(namespace: &str, name: &str) -> Recording {
+    let mut recording = Recording { name: namespace.into(), namespace: namespace.into(), start: 1_795_000_000.0, ..Recording::default() };
+    let there = |mut object: Value| {
+        object["metadata"]["namespace"] = json!(namespace);
+        object
+    };
+    recording.list("rollouts", &list(vec![there(rollout(name, 0, 100))]));
+    recording.list("pods", &list(vec![there(part(name, &format!("{name}-abc-0"), 100))]));
+    for kind in ["replicasets", "analysisruns", "experiments", "events"] {
+        recording.list(kind, &list(Vec::new()));
+    }
+    recording.settle();
+    recording
+}
+
 /// A server, and a runtime that knows nothing of it but a kubeconfig.
 pub struct Rig {
     pub server: Server,
@@ -150,16 +166,7 @@ pub fn short() -> Patience {
 }
 
 pub fn settings(kubeconfig: &Path) -> Settings {
-    Settings {
-        target: TargetId::new("prod"),
-        kubeconfig: vec![PathBuf::from(kubeconfig)],
-        context: None,
-        namespaces: Vec::new(),
-        acts_as: None,
-        in_cluster: false,
-        proxies: Proxies::default(),
-        launcher: Vec::new(),
-    }
+    Settings { kubeconfig: vec![PathBuf::from(kubeconfig)], ..Settings::of(TargetId::new("prod")) }
 }
 
 impl Rig {
@@ -168,7 +175,12 @@ impl Rig {
     }
 
     pub fn with(recording: Recording, options: Options, change: impl FnOnce(&mut Settings)) -> Self {
-        let server = Server::start(vec![recording], options).unwrap();
+        Self::of(vec![recording], options, change)
+    }
+
+    /// Of several namespaces of one cluster.
+    pub fn of(recordings: Vec<Recording>, options: Options, change: impl FnOnce(&mut Settings)) -> Self {
+        let server = Server::start(recordings, options).unwrap();
         let dir = tempfile::tempdir().unwrap();
         let kubeconfig = dir.path().join("kubeconfig");
         std::fs::write(&kubeconfig, server.kubeconfig().to_string()).unwrap();

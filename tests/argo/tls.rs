@@ -1,7 +1,8 @@
 //! Certificates and proxies, with a real TLS server in front of the replayed cluster.
 
 use super::rig::{NAMESPACE, Rig, cluster, still};
-use crate::support::tls::Tls;
+use crate::{replay::server::Options, support::tls::Tls};
+use cutover::runtime::argo::connect::account::Account;
 use serde_json::{Value, json};
 use std::{
     fs,
@@ -68,6 +69,35 @@ async fn certificates_are_checked_and_shown() {
     write(&rig, &json!({ "server": tls.url(), "certificate-authority": tls.path("nginx.conf") }), &client);
     let said = fault(&rig).await;
     assert!(said.contains("its certificate authority"), "{said}");
+}
+
+#[tokio::test]
+async fn a_pod_looks_at_its_own_cluster_by_its_own_account_whose_token_is_renewed() {
+    let options = || Options { tokens: vec!["one".into()], namespaced: true, ..still() };
+    let behind = Rig::new(cluster(2, 1), options());
+    let Some(tls) = Tls::open(&behind.server.url) else { return };
+    let mounted = tempfile::tempdir().unwrap();
+    let put = |name: &str, text: &[u8]| fs::write(mounted.path().join(name), text).unwrap();
+    put("token", b"one\n");
+    put("ca.crt", &fs::read(tls.path("ca.pem")).unwrap());
+    put("namespace", NAMESPACE.as_bytes());
+    let rig = Rig::with(cluster(0, 0), still(), |s| {
+        s.kubeconfig = vec![mounted.path().join("no-kubeconfig")];
+        s.account = Some(Account { host: "127.0.0.1".into(), port: tls.port().to_string(), dir: mounted.path().into() });
+    });
+    let rollouts = rig.runtime.rollouts().await.unwrap();
+    let said: Vec<&str> = rollouts[0].findings.iter().map(|f| f.what.as_str()).collect();
+    // Its own namespace, where all of them may not be listed.
+    assert_eq!((rollouts.len(), said), (2, vec!["only namespace shop is seen: listing all of them is not allowed"]));
+    // The kubelet has written a new token, and the old one is refused.
+    put("token", b"two");
+    behind.server.accept(&["two"]);
+    assert_eq!(rig.runtime.rollouts().await.unwrap().len(), 2);
+    let used: std::collections::BTreeSet<Option<String>> = behind.server.log().into_iter().map(|r| r.token).collect();
+    assert_eq!(used.into_iter().flatten().collect::<Vec<_>>(), ["one", "two"]);
+    put("ca.crt", &fs::read(tls.path("other.pem")).unwrap());
+    let said = fault(&rig).await;
+    assert!(said.starts_with("this pod's cluster (https://127.0.0.1:") && said.contains("signed by somebody unknown"), "{said}");
 }
 
 #[tokio::test]

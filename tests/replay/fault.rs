@@ -45,6 +45,8 @@ pub struct Rule {
     pub kind: Option<String>,
     /// Only for this verb: `list`, `watch`, `get`.
     pub verb: Option<String>,
+    /// Only in this namespace.
+    pub namespace: Option<String>,
     /// In a watch, so many lines go right first.
     pub after: Option<usize>,
     /// So many requests go right first.
@@ -56,13 +58,20 @@ pub struct Rule {
 impl Rule {
     /// Goes wrong always and for everybody.
     pub const fn new(what: What) -> Self {
-        Self { what, kind: None, verb: None, after: None, skip: 0, times: None }
+        Self { what, kind: None, verb: None, namespace: None, after: None, skip: 0, times: None }
     }
 
     /// Only for requests with this verb for this kind.
     #[must_use]
     pub fn only(mut self, verb: &str, kind: &str) -> Self {
         (self.verb, self.kind) = (Some(verb.into()), Some(kind.into()));
+        self
+    }
+
+    /// Only in this namespace.
+    #[must_use]
+    pub fn within(mut self, namespace: &str) -> Self {
+        self.namespace = Some(namespace.into());
         self
     }
 
@@ -118,10 +127,11 @@ impl FromStr for Rule {
             match name {
                 "kind" => rule.kind = Some(value.into()),
                 "verb" => rule.verb = Some(value.into()),
+                "namespace" => rule.namespace = Some(value.into()),
                 "after" => rule.after = Some(size(name, value)?),
                 "skip" => rule.skip = size(name, value)?,
                 "times" => rule.times = Some(size(name, value)?),
-                other => return Err(format!("a fault has no `{other}`: kind, verb, after, skip, times")),
+                other => return Err(format!("a fault has no `{other}`: kind, verb, namespace, after, skip, times")),
             }
         }
         Ok(rule)
@@ -144,10 +154,11 @@ impl Faults {
     }
 
     /// What goes wrong with this request; it is counted.
-    pub fn of(&self, verb: &str, kind: &str) -> Vec<(What, Option<usize>)> {
+    pub fn of(&self, verb: &str, kind: &str, namespace: Option<&str>) -> Vec<(What, Option<usize>)> {
         let mut wrong = Vec::new();
         for rule in self.0.lock().unwrap().iter_mut() {
             let meant = rule.kind.as_deref().is_none_or(|k| k == kind) && rule.verb.as_deref().is_none_or(|v| v == verb);
+            let meant = meant && (rule.namespace.is_none() || rule.namespace.as_deref() == namespace);
             if !meant || rule.times == Some(0) {
                 continue;
             }

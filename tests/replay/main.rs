@@ -72,7 +72,7 @@ struct Args {
     /// Prefer `watch.full.jsonl`, which has all the fields.
     #[arg(long)]
     full: bool,
-    /// Let something go wrong; may be repeated. WHAT[,kind=PLURAL][,verb=list|watch|get][,after=LINES][,skip=N][,times=N], where
+    /// Let something go wrong; may be repeated. WHAT[,kind=PLURAL][,verb=list|watch|get][,namespace=NAME][,after=LINES][,skip=N][,times=N], where
     /// WHAT is stall, cut, close, status=CODE (an ERROR event with after=), busy=SECONDS (429), missing (404 in plain
     /// text), twice, swap, big=BYTES, silent, drip=BYTES (every 20 ms), garbage, no-bookmarks, late=MILLISECONDS.
     #[arg(long, value_name = "WHAT,…")]

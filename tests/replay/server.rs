@@ -317,7 +317,7 @@ async fn route(
     if !answers::served(want.plural, want.group, want.version, &shared.recordings.lock().unwrap()) {
         return missing();
     }
-    let wrong = shared.faults.of(want.verb, want.plural);
+    let wrong = shared.faults.of(want.verb, want.plural, want.namespace);
     for (what, after) in &wrong {
         match what {
             What::Stall if want.verb != "watch" || after.is_none() => std::future::pending::<()>().await,

@@ -34,6 +34,15 @@ fn openssl(dir: &Path, arguments: &str) {
 impl Tls {
     /// In front of this address. `None` where a program is missing.
     pub fn before(upstream: &str) -> Option<Self> {
+        Self::start(upstream, "on")
+    }
+
+    /// The same, and wants no certificate of ours.
+    pub fn open(upstream: &str) -> Option<Self> {
+        Self::start(upstream, "off")
+    }
+
+    fn start(upstream: &str, verify: &str) -> Option<Self> {
         if !(need("openssl") && need("nginx")) {
             return None;
         }
@@ -60,7 +69,7 @@ impl Tls {
             "daemon off; master_process off; pid {root}/nginx.pid; error_log {root}/error.log;\nevents {{}}\nhttp {{\naccess_log off;\n\
              client_body_temp_path {root}/b; proxy_temp_path {root}/p; fastcgi_temp_path {root}/f; uwsgi_temp_path {root}/u; scgi_temp_path {root}/s;\n\
              server {{ listen 127.0.0.1:{port} ssl; ssl_certificate {root}/server.pem; ssl_certificate_key {root}/server.key;\n\
-             ssl_client_certificate {root}/ca.pem; ssl_verify_client on;\n\
+             ssl_client_certificate {root}/ca.pem; ssl_verify_client {verify};\n\
              location / {{ proxy_pass {upstream}; proxy_buffering off; proxy_http_version 1.1; }} }} }}\n"
         );
         fs::write(dir.path().join("nginx.conf"), config).unwrap();
@@ -92,5 +101,9 @@ impl Tls {
 
     pub fn url(&self) -> String {
         format!("https://127.0.0.1:{}", self.port)
+    }
+
+    pub const fn port(&self) -> u16 {
+        self.port
     }
 }

@@ -147,6 +147,8 @@ struct One {
     present: Vec<Present>,
     /// Who else writes it, and would write it back.
     owner: Option<String>,
+    /// Where its pod template is when the rollout itself has none: `Deployment/shop`.
+    template: Option<String>,
     /// Where this picture comes from.
     seen: Seen,
 }
@@ -184,6 +186,7 @@ impl From<&Rollout> for One {
             last: r.last.as_ref().map(Action::from),
             present: r.present.iter().map(Present::from).collect(),
             owner: r.owner.as_ref().map(ToString::to_string),
+            template: r.template.as_ref().map(ToString::to_string),
             seen: Seen { server_time: At(r.seen.server_time), epoch: r.seen.epoch, rev: r.seen.rev.0, fresh_for_ms: ms(r.seen.fresh_for) },
         }
     }

@@ -185,6 +185,7 @@ fn picture(
         analyses: Vec::new(),
         experiments: Vec::new(),
         owner: None,
+        template: None,
         marks: life.run.as_ref().map(|r| r.marks.clone()).unwrap_or_default(),
         names: std::collections::BTreeMap::new(),
         seen,

@@ -2,6 +2,7 @@
 //! us (`plugin`), because the terminal belongs to the console, and nothing at all happens before the
 //! first request.
 
+pub mod account;
 pub mod kubeconfig;
 pub mod plugin;
 pub mod proxy;
@@ -13,6 +14,7 @@ use crate::{
     model::{ident::TargetId, text::Text, time::Time},
     runtime::{Fault, argo::time::ServerTime},
 };
+use account::Account;
 use hyper::{Request, Response, StatusCode, header};
 use kube::{Client, client::Body};
 use kubeconfig::{Resolved, Source};
@@ -28,8 +30,9 @@ const EARLY: Duration = Duration::from_secs(60);
 const AT_LEAST: Duration = Duration::from_secs(20);
 /// How long a file with a token is believed before it is read again.
 const TOKEN_FILE: Duration = Duration::from_secs(60);
-/// From sending a request to the head of its answer.
-const ANSWER: Duration = Duration::from_secs(15);
+/// From sending a request to the head of its answer. With the limits of a connection and of a body that stops
+/// half-way it bounds what a command waits for a cluster that does not answer.
+const ANSWER: Duration = Duration::from_secs(10);
 
 /// Where a cluster is and who we are there.
 #[derive(Clone, Debug)]
@@ -44,8 +47,8 @@ pub struct Settings {
     pub namespaces: Vec<String>,
     /// Another user to act as.
     pub acts_as: Option<String>,
-    /// Whether this process runs in a pod, whose account is used when there is no kubeconfig.
-    pub in_cluster: bool,
+    /// The account of the pod that this process runs in, which is used when there is no kubeconfig.
+    pub account: Option<Account>,
     /// Proxies of the environment.
     pub proxies: Proxies,
     /// What starts a credential plugin apart from our terminal: a program and arguments that the plugin's
@@ -54,6 +57,21 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// Of a target whose kubeconfig says everything else.
+    #[must_use]
+    pub fn of(target: TargetId) -> Self {
+        Self {
+            target,
+            kubeconfig: Vec::new(),
+            context: None,
+            namespaces: Vec::new(),
+            acts_as: None,
+            account: None,
+            proxies: Proxies::default(),
+            launcher: Vec::new(),
+        }
+    }
+
     /// What faults call it: nothing of it was looked at yet.
     #[must_use]
     pub fn place(&self) -> Text {
@@ -94,6 +112,14 @@ impl Session {
     #[must_use]
     pub fn new(settings: Settings, clock: Arc<dyn Clock>) -> Self {
         Self { settings, clock, time: ServerTime::default(), state: Mutex::default() }
+    }
+
+    /// One whose requests this answers instead of a cluster.
+    #[cfg(test)]
+    pub(super) fn answered_by(router: axum::Router, clock: Arc<dyn Clock>) -> Self {
+        let live = Live { client: Client::new(router, "shop"), credential: Credential::default(), until: None, generation: 1 };
+        let state = State { resolved: Some(Arc::new(Resolved::nowhere())), live: Some(live), generation: 1 };
+        Self { settings: Settings::of(TargetId::new("t")), clock, time: ServerTime::default(), state: Mutex::new(state) }
     }
 
     /// The server's clock now, as far as its answers told.

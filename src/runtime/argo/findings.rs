@@ -2,7 +2,7 @@
 //! a calm phase, clocks that run while somebody has paused, keys that do something else than they seem to.
 //!
 //! Kinds: `lost`, `pods`, `router`, `digests`, `experiments`, `pause`, `promotion`, `retry`, `restart`, `clock`,
-//! `deadline`, `quota`, `workload`, `deleting`, `step`.
+//! `deadline`, `quota`, `workload`, `service`, `deleting`, `step`.
 
 use super::{
     kind::Kind,
@@ -38,6 +38,7 @@ pub fn findings(view: &View<'_>, phase: &Phase) -> Vec<Finding> {
     retry(view, phase, &mut found);
     restart(view, phase, &mut found);
     cluster(view, &mut found);
+    services(view, &mut found);
     digests(view, &mut found);
     plan(view, &mut found);
     found
@@ -112,12 +113,10 @@ fn sick_pods(view: &View<'_>, found: &mut Vec<Finding>) {
 
 /// The router says something else than the phase, or complains.
 fn router(view: &View<'_>, found: &mut Vec<Finding>) {
-    if view.controller.word == Word::Healthy && view.controller.is_current && !shares::router_agrees(view) {
-        found.push(finding(
-            "router",
-            "healthy, but the router still sends traffic to another version",
-            view.since(view.rollout.condition("Completed")),
-        ));
+    // A service that sends it elsewhere is found by its name.
+    let is_named = view.rollout.is_blue_green() && view.knows(Kind::Services);
+    if view.controller.word == Word::Healthy && view.controller.is_current && !is_named && !shares::router_agrees(view) {
+        found.push(finding("router", shares::disagrees(view), view.since(view.rollout.condition("Completed"))));
     }
     let complaint =
         |reason: &str| matches!(reason, "TrafficRoutingError" | "WeightVerifyError" | "TargetGroupVerifyError" | "LoadBalancerNotFound");
@@ -224,12 +223,42 @@ fn cluster(view: &View<'_>, found: &mut Vec<Finding>) {
         ));
     }
     if let Some(wanted) = &rollout.spec.workload_ref
-        && &*wanted.kind == "Deployment"
         && view.workload.is_none()
-        && view.knows(Kind::Deployments)
+        && Kind::of_workload(&wanted.kind).is_some_and(|kind| view.knows(kind))
     {
         let since = rollout.metadata.meta.created.unwrap_or(view.now);
-        found.push(finding("workload", Text::clean(&format!("its template is in Deployment {}, which is not there", wanted.name)), since));
+        found.push(finding(
+            "workload",
+            Text::clean(&format!("its template is in {} {}, which is not there", wanted.kind, wanted.name)),
+            since,
+        ));
+    }
+}
+
+/// Services that are not there, or that send their traffic elsewhere than the controller says. While it is at
+/// work it has told a service a moment before it says so.
+fn services(view: &View<'_>, found: &mut Vec<Finding>) {
+    let since = view.since(view.rollout.condition("Progressing"));
+    let says = &view.rollout.status.blue_green;
+    let active_or_preview = |name: &str| match &view.rollout.spec.strategy.blue_green {
+        Some(spec) if *name == *spec.active_service => &*says.active_selector,
+        Some(spec) if *name == *spec.preview_service => &*says.preview_selector,
+        _ => "",
+    };
+    for name in view.rollout.services() {
+        let what = match view.service(name) {
+            None => continue,
+            Some(None) => format!("its service {name} is not there"),
+            Some(Some(service)) => {
+                let (is, says) = (&*service.spec.selector.hash, active_or_preview(name));
+                if view.controller.word == Word::Progressing || says.is_empty() || is == says {
+                    continue;
+                }
+                let is = if is.is_empty() { "every version" } else { is };
+                format!("service {name} sends its traffic to {is}, and the rollout says {says}")
+            }
+        };
+        found.push(finding("service", Text::clean(&what), since));
     }
 }
 

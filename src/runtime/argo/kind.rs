@@ -20,6 +20,12 @@ pub enum Kind {
     Events,
     /// Where a rollout with a `workloadRef` has its template.
     Deployments,
+    /// The same: ReplicaSets that are looked at for their template only.
+    Templates,
+    /// The same, of the kind that is nothing but a template.
+    PodTemplates,
+    /// What attaches traffic to versions.
+    Services,
 }
 
 impl Kind {
@@ -28,12 +34,14 @@ impl Kind {
     pub const fn plural(self) -> &'static str {
         match self {
             Self::Rollouts => "rollouts",
-            Self::ReplicaSets => "replicasets",
+            Self::ReplicaSets | Self::Templates => "replicasets",
             Self::Pods => "pods",
             Self::AnalysisRuns => "analysisruns",
             Self::Experiments => "experiments",
             Self::Events => "events",
             Self::Deployments => "deployments",
+            Self::PodTemplates => "podtemplates",
+            Self::Services => "services",
         }
     }
 
@@ -42,8 +50,19 @@ impl Kind {
     pub const fn root(self) -> &'static str {
         match self {
             Self::Rollouts | Self::AnalysisRuns | Self::Experiments => "/apis/argoproj.io/v1alpha1",
-            Self::ReplicaSets | Self::Deployments => "/apis/apps/v1",
-            Self::Pods | Self::Events => "/api/v1",
+            Self::ReplicaSets | Self::Deployments | Self::Templates => "/apis/apps/v1",
+            Self::Pods | Self::Events | Self::PodTemplates | Self::Services => "/api/v1",
+        }
+    }
+
+    /// The kind that a `workloadRef` names; `None` for one that no controller knows.
+    #[must_use]
+    pub fn of_workload(name: &str) -> Option<Self> {
+        match name {
+            "Deployment" => Some(Self::Deployments),
+            "ReplicaSet" => Some(Self::Templates),
+            "PodTemplate" => Some(Self::PodTemplates),
+            _ => None,
         }
     }
 }

@@ -70,6 +70,7 @@ pub fn project(store: &Store, name: &Name, now: Time, coverage: &Coverage) -> Op
         analyses: analyses::analyses(&view),
         experiments: experiments::experiments(&view),
         owner: owner::owner(meta),
+        template: template(view.rollout),
         // The object does not keep when it set which weight.
         marks: Vec::new(),
         names: names(view.rollout),
@@ -79,6 +80,12 @@ pub fn project(store: &Store, name: &Name, now: Time, coverage: &Coverage) -> Op
         tracks,
         steps,
     })
+}
+
+/// The object that has its template, when it is not the rollout itself.
+fn template(rollout: &objects::rollout::Rollout) -> Option<Text> {
+    let workload = rollout.spec.workload_ref.as_ref().filter(|w| !w.name.is_empty())?;
+    Some(Text::clean(&format!("{}/{}", workload.kind, workload.name)))
 }
 
 /// What its services and its ingress are called.

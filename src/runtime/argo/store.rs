@@ -15,7 +15,7 @@ use super::{
         analysis::{AnalysisRun, Experiment},
         pod::Pod,
         rollout::Rollout,
-        set::{Deployment, Event, ReplicaSet},
+        set::{Event, ReplicaSet, Service, Workload},
     },
     project,
     watch::{Name, Objects},
@@ -35,12 +35,28 @@ pub struct Store {
     pub(super) pods: Table<Pod>,
     pub(super) runs: Table<AnalysisRun>,
     pub(super) experiments: Table<Experiment>,
-    pub(super) deployments: Table<Deployment>,
+    pub(super) services: Table<Service>,
+    /// Each kind that may have a template.
+    workloads: BTreeMap<Kind, Table<Workload>>,
     timelines: Timelines,
     /// What was seen of each rollout while it was known, by its identity.
     memories: BTreeMap<Box<str>, Memory>,
     /// The server's clock when the last change was heard.
     now: Time,
+}
+
+/// How many objects there are between a rollout and what belongs to it, at most: a pod of a ReplicaSet of an
+/// experiment.
+const DEPTH: usize = 3;
+
+/// What an object belongs to in the end.
+enum Root<'a> {
+    /// This one.
+    Of(&'a Rollout),
+    /// Nobody knows before the object with this identity is known.
+    Missing(&'a str),
+    /// No rollout.
+    Nobody,
 }
 
 /// What a change touched.
@@ -56,31 +72,17 @@ impl Store {
     pub fn take(&mut self, kind: Kind, json: &[u8]) -> Touched {
         match kind {
             Kind::Rollouts => read::<Rollout>(json).map(|o| self.take_rollout(o, false)),
-            Kind::ReplicaSets => read::<ReplicaSet>(json).map(|o| {
-                let touched = self.owner_of(&o.metadata);
-                self.sets.take(o);
-                touched
+            Kind::ReplicaSets => read::<ReplicaSet>(json).map(|o| self.take_part(o, |store, o| store.sets.take(o))),
+            Kind::Pods => read::<Pod>(json).map(|o| self.take_part(o, |store, o| store.pods.take(o))),
+            Kind::AnalysisRuns => read::<AnalysisRun>(json).map(|o| self.take_part(o, |store, o| store.runs.take(o))),
+            Kind::Experiments => read::<Experiment>(json).map(|o| self.take_part(o, |store, o| store.experiments.take(o))),
+            Kind::Services => read::<Service>(json).map(|o| {
+                self.services.take(o);
+                Touched::new()
             }),
-            Kind::Pods => read::<Pod>(json).map(|o| {
-                let touched = self.owner_of(&o.metadata);
-                self.pods.take(o);
-                touched
-            }),
-            Kind::AnalysisRuns => read::<AnalysisRun>(json).map(|o| {
-                let touched = self.owner_of(&o.metadata);
-                self.runs.take(o);
-                self.claim();
-                touched
-            }),
-            Kind::Experiments => read::<Experiment>(json).map(|o| {
-                let touched = self.owner_of(&o.metadata);
-                self.experiments.take(o);
-                self.claim();
-                touched
-            }),
-            Kind::Deployments => read::<Deployment>(json).map(|o| {
+            Kind::Deployments | Kind::Templates | Kind::PodTemplates => read::<Workload>(json).map(|o| {
                 let touched = self.users_of(&o);
-                self.deployments.take(o);
+                self.workloads.entry(kind).or_default().take(o);
                 for name in &touched {
                     self.remember(name);
                 }
@@ -102,8 +104,8 @@ impl Store {
         let Ok(Bare { metadata }) = objects::decode(json) else { return Touched::new() };
         let touched = match kind {
             Kind::Rollouts => Touched::from([name_of(&metadata)]),
-            Kind::Events | Kind::Deployments => Touched::new(),
-            _ => self.owner_of(&metadata),
+            Kind::ReplicaSets | Kind::Pods | Kind::AnalysisRuns | Kind::Experiments => self.owner_of(&metadata),
+            _ => Touched::new(),
         };
         let uid = &metadata.uid;
         match kind {
@@ -115,7 +117,8 @@ impl Store {
             Kind::Pods => self.pods.remove(uid),
             Kind::AnalysisRuns => self.runs.remove(uid),
             Kind::Experiments => self.experiments.remove(uid),
-            Kind::Deployments => self.deployments.remove(uid),
+            Kind::Services => self.services.remove(uid),
+            Kind::Deployments | Kind::Templates | Kind::PodTemplates => self.workloads.entry(kind).or_default().remove(uid),
             // What was said was said: events vanish after an hour.
             Kind::Events => {}
         }
@@ -138,17 +141,26 @@ impl Store {
                     self.take_rollout(rollout, true);
                 }
             }
-            Kind::ReplicaSets => self.sets.swap(namespace, objects.filter_map(read)),
-            Kind::Pods => self.pods.swap(namespace, objects.filter_map(read)),
+            Kind::ReplicaSets => {
+                self.sets.swap(namespace, objects.filter_map(read));
+                self.claim_all(self.sets.uids(namespace));
+            }
+            Kind::Pods => {
+                self.pods.swap(namespace, objects.filter_map(read));
+                self.claim_all(self.pods.uids(namespace));
+            }
             Kind::AnalysisRuns => {
                 self.runs.swap(namespace, objects.filter_map(read));
-                self.claim();
+                self.claim_all(self.runs.uids(namespace));
             }
             Kind::Experiments => {
                 self.experiments.swap(namespace, objects.filter_map(read));
-                self.claim();
+                self.claim_all(self.experiments.uids(namespace));
             }
-            Kind::Deployments => self.deployments.swap(namespace, objects.filter_map(read)),
+            Kind::Services => self.services.swap(namespace, objects.filter_map(read)),
+            Kind::Deployments | Kind::Templates | Kind::PodTemplates => {
+                self.workloads.entry(kind).or_default().swap(namespace, objects.filter_map(read));
+            }
             Kind::Events => {
                 // A list is in the order of names, which mean nothing.
                 let mut all: Vec<Event> = objects.filter_map(read).collect();
@@ -171,9 +183,10 @@ impl Store {
     }
 
     /// The workload that has a rollout's template, if it is known.
-    pub(super) fn workload(&self, rollout: &Rollout) -> Option<&Deployment> {
-        let wanted = rollout.spec.workload_ref.as_ref().filter(|w| &*w.kind == "Deployment")?;
-        self.deployments.named(&rollout.metadata.meta.namespace, &wanted.name).max_by_key(|d| d.metadata.version)
+    pub(super) fn workload(&self, rollout: &Rollout) -> Option<&Workload> {
+        let wanted = rollout.spec.workload_ref.as_ref()?;
+        let of_kind = self.workloads.get(&Kind::of_workload(&wanted.kind)?)?;
+        of_kind.named(&rollout.metadata.meta.namespace, &wanted.name).max_by_key(|d| d.metadata.version)
     }
 
     /// What was said about a rollout, oldest first.
@@ -205,7 +218,7 @@ impl Store {
             memory.step(before, &memory::Place::of(now), self.now);
         }
         self.remember(&name);
-        self.claim();
+        self.claim(&uid);
         Touched::from([name])
     }
 
@@ -224,49 +237,75 @@ impl Store {
         self.timelines.forget(uid);
     }
 
+    /// Something that belongs to a rollout.
+    fn take_part<T: Held>(&mut self, object: T, put: impl FnOnce(&mut Self, T) -> bool) -> Touched {
+        let (touched, uid) = (self.owner_of(object.meta()), object.meta().uid.clone());
+        put(self, object);
+        self.claim(&uid);
+        touched
+    }
+
     fn take_event(&mut self, event: Event) -> Touched {
-        let owner = self.rollout_of(&event.involved_object.uid, 0).map(|r| (r.metadata.meta.uid.clone(), name_of(&r.metadata.meta)));
-        match owner {
-            Some((uid, name)) => {
+        match self.root(&event.involved_object.uid) {
+            Root::Of(rollout) => {
+                let (uid, name) = (rollout.metadata.meta.uid.clone(), name_of(&rollout.metadata.meta));
                 self.timelines.say(&uid, event);
                 Touched::from([name])
             }
-            None => {
-                self.timelines.keep(event);
+            Root::Missing(uid) => {
+                // What else there is in a namespace will never belong to a rollout.
+                if matches!(&*event.involved_object.kind, "Rollout" | "ReplicaSet" | "Pod" | "AnalysisRun" | "Experiment" | "") {
+                    let missing: Box<str> = uid.into();
+                    self.timelines.keep(&missing, event);
+                }
                 Touched::new()
             }
+            Root::Nobody => Touched::new(),
         }
     }
 
-    /// Events that came before what they are about.
-    fn claim(&mut self) {
-        for event in self.timelines.unclaimed() {
+    /// Events that came before the object with this identity.
+    fn claim(&mut self, uid: &str) {
+        for event in self.timelines.claimed(uid) {
             self.take_event(event);
         }
     }
 
+    fn claim_all(&mut self, uids: Vec<Box<str>>) {
+        for uid in uids {
+            self.claim(&uid);
+        }
+    }
+
     fn owner_of(&self, meta: &objects::Meta) -> Touched {
-        let owner = meta.controller().and_then(|o| self.rollout_of(&o.uid, 0));
-        owner.map(|r| name_of(&r.metadata.meta)).into_iter().collect()
+        match meta.controller().map(|o| self.root(&o.uid)) {
+            Some(Root::Of(rollout)) => Touched::from([name_of(&rollout.metadata.meta)]),
+            _ => Touched::new(),
+        }
     }
 
     /// The rollout that an object belongs to, over at most three others.
-    fn rollout_of(&self, uid: &str, depth: u8) -> Option<&Rollout> {
-        if let Some(rollout) = self.rollouts.get(uid) {
-            return Some(rollout);
+    fn root<'a>(&'a self, uid: &'a str) -> Root<'a> {
+        let mut uid = uid;
+        for _ in 0..=DEPTH {
+            if let Some(rollout) = self.rollouts.get(uid) {
+                return Root::Of(rollout);
+            }
+            let metas = [
+                self.sets.get(uid).map(Held::meta),
+                self.experiments.get(uid).map(Held::meta),
+                self.runs.get(uid).map(Held::meta),
+                self.pods.get(uid).map(Held::meta),
+            ];
+            let Some(meta) = metas.into_iter().flatten().next() else { return Root::Missing(uid) };
+            let Some(owner) = meta.controller() else { return Root::Nobody };
+            uid = &owner.uid;
         }
-        let metas = [
-            self.sets.get(uid).map(Held::meta),
-            self.experiments.get(uid).map(Held::meta),
-            self.runs.get(uid).map(Held::meta),
-            self.pods.get(uid).map(Held::meta),
-        ];
-        let owner = metas.into_iter().flatten().next()?.controller()?;
-        if depth < 3 { self.rollout_of(&owner.uid, depth + 1) } else { None }
+        Root::Nobody
     }
 
-    fn users_of(&self, deployment: &Deployment) -> Touched {
-        let Deployment { metadata, .. } = deployment;
+    fn users_of(&self, workload: &Workload) -> Touched {
+        let metadata = &workload.metadata;
         let uses = |r: &&Rollout| {
             r.metadata.meta.namespace == metadata.namespace && r.spec.workload_ref.as_ref().is_some_and(|w| w.name == metadata.name)
         };

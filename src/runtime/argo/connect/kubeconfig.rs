@@ -6,12 +6,10 @@ use hyper::Uri;
 use kube::config::{AuthInfo, Cluster, Config, Context, ExecAuthCluster, ExecInteractiveMode, Kubeconfig, NamedContext};
 use rustls::pki_types::{CertificateDer, pem::PemObject};
 use secrecy::SecretString;
-use std::{fs, path::PathBuf, time::Duration};
+use std::{path::PathBuf, time::Duration};
 
-/// How long a connection may take to come about.
-const CONNECT: Duration = Duration::from_secs(10);
-/// Where a pod finds its account.
-const ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount/token";
+/// How long a connection may take to come about: less than an answer, so that it is said which of them did not come.
+pub(super) const CONNECT: Duration = Duration::from_secs(8);
 
 /// A cluster and a way to prove who we are.
 pub struct Resolved {
@@ -24,7 +22,7 @@ pub struct Resolved {
     /// What faults call it: `context prod (https://10.0.0.1:6443)`.
     pub place: Text,
     /// Changes when anything of it changes.
-    mark: String,
+    pub(super) mark: String,
 }
 
 /// Where a credential comes from.
@@ -43,6 +41,13 @@ pub enum Source {
 }
 
 impl Resolved {
+    /// Nowhere that anybody could connect to.
+    #[cfg(test)]
+    pub(super) fn nowhere() -> Self {
+        let config = Config::new(Uri::from_static("http://nowhere.invalid"));
+        Self { config, source: Source::Fixed, namespace: Some("shop".into()), place: "context t".into(), mark: String::new() }
+    }
+
     /// Whether both were read from the same.
     #[must_use]
     pub fn same(&self, other: &Self) -> bool {
@@ -57,8 +62,8 @@ impl Resolved {
 pub fn resolve(settings: &Settings) -> Result<Resolved, Fault> {
     let unusable = |what: String| Fault::Unusable { place: settings.place(), what: what.into() };
     let Some(files) = read(settings)? else {
-        if settings.in_cluster && settings.context.is_none() {
-            return account(settings);
+        if let (Some(account), None) = (&settings.account, &settings.context) {
+            return account.resolve(settings);
         }
         let looked: Vec<String> = settings.kubeconfig.iter().map(|p| p.display().to_string()).collect();
         return Err(unusable(match looked.as_slice() {
@@ -143,21 +148,34 @@ fn config(settings: &Settings, name: &str, cluster: &Cluster) -> Result<(Config,
     let mut config = Config::new(url.clone());
     let read = ExecAuthCluster::try_from(cluster).map_err(|e| unusable(format!("its certificate authority: {e}")))?;
     if let Some(pem) = read.certificate_authority_data {
-        let roots: Result<Vec<Vec<u8>>, _> = CertificateDer::pem_slice_iter(&pem).map(|c| c.map(|c| c.to_vec())).collect();
-        let roots = roots.map_err(|e| unusable(format!("its certificate authority is no PEM: {e}")))?;
-        if roots.is_empty() {
-            return Err(unusable("its certificate authority has no certificate in it".into()));
-        }
-        config.root_cert = Some(roots);
+        config.root_cert = Some(authority(&pem).map_err(unusable)?);
     }
     config.accept_invalid_certs = cluster.insecure_skip_tls_verify.unwrap_or(false);
     config.tls_server_name = cluster.tls_server_name.clone().filter(|name| !name.is_empty());
     let proxy = cluster.proxy_url.clone().filter(|p| !p.is_empty()).or_else(|| settings.proxies.of(&url));
     config.proxy_url = proxy.map(|p| p.parse()).transpose().map_err(|e| unusable(format!("its proxy is no address: {e}")))?;
+    ours(&mut config);
+    Ok((config, place))
+}
+
+/// What every connection has, wherever it leads.
+pub(super) const fn ours(config: &mut Config) {
     // We wait and try again ourselves, and say so.
     config.default_retry = false;
     config.connect_timeout = Some(CONNECT);
-    Ok((config, place))
+}
+
+/// The certificates of an authority.
+///
+/// # Errors
+/// Why it is none.
+pub(super) fn authority(pem: &[u8]) -> Result<Vec<Vec<u8>>, String> {
+    let roots: Result<Vec<Vec<u8>>, _> = CertificateDer::pem_slice_iter(pem).map(|c| c.map(|c| c.to_vec())).collect();
+    match roots {
+        Ok(roots) if roots.is_empty() => Err("its certificate authority has no certificate in it".into()),
+        Ok(roots) => Ok(roots),
+        Err(e) => Err(format!("its certificate authority is no PEM: {e}")),
+    }
 }
 
 /// Takes out of a user what `kube` would do itself, and says where the credential comes from instead.
@@ -200,7 +218,8 @@ fn source(mut user: AuthInfo, cluster: &Cluster, place: &Text) -> Result<(AuthIn
     Ok((user, Source::Plugin(plugin)))
 }
 
-fn with_account(mut config: Config, mut user: AuthInfo, settings: &Settings) -> Config {
+/// The configuration with who we are, and as whom we act.
+pub(super) fn with_account(mut config: Config, mut user: AuthInfo, settings: &Settings) -> Config {
     if let Some(other) = &settings.acts_as {
         // Groups and the like belong to whom the kubeconfig names.
         (user.impersonate_groups, user.impersonate_uid, user.impersonate_user_extra) = (None, None, None);
@@ -208,19 +227,4 @@ fn with_account(mut config: Config, mut user: AuthInfo, settings: &Settings) -> 
     }
     config.auth_info = user;
     config
-}
-
-/// The account of the pod that this process runs in.
-fn account(settings: &Settings) -> Result<Resolved, Fault> {
-    let unusable = |what: String| Fault::Unusable { place: "this pod's account".into(), what: what.into() };
-    let mut config = Config::incluster_env().map_err(|e| unusable(e.to_string()))?;
-    config.default_retry = false;
-    config.connect_timeout = Some(CONNECT);
-    let place = Text::from(format!("this pod's cluster ({})", config.cluster_url));
-    let path = config.auth_info.token_file.take().map_or_else(|| PathBuf::from(ACCOUNT), PathBuf::from);
-    fs::metadata(&path).map_err(|e| unusable(format!("{}: {e}", path.display())))?;
-    let (namespace, mark) = (Some(config.default_namespace.clone()), config.cluster_url.to_string());
-    let user = std::mem::take(&mut config.auth_info);
-    let config = with_account(config, user, settings);
-    Ok(Resolved { config, source: Source::TokenFile { path, otherwise: None }, namespace, place, mark })
 }

@@ -1,5 +1,6 @@
 use super::{
     Session, Settings,
+    account::Account,
     kubeconfig::{Source, resolve},
     plugin::{self, Plugin},
     proxy::Proxies,
@@ -15,16 +16,7 @@ use std::{
 use tempfile::{TempDir, tempdir};
 
 fn settings(kubeconfig: &[&Path]) -> Settings {
-    Settings {
-        target: TargetId::new("t"),
-        kubeconfig: kubeconfig.iter().map(PathBuf::from).collect(),
-        context: None,
-        namespaces: Vec::new(),
-        acts_as: None,
-        in_cluster: false,
-        proxies: Proxies::default(),
-        launcher: Vec::new(),
-    }
+    Settings { kubeconfig: kubeconfig.iter().map(PathBuf::from).collect(), ..Settings::of(TargetId::new("t")) }
 }
 
 fn file(dir: &TempDir, name: &str, text: &str) -> PathBuf {
@@ -253,4 +245,50 @@ async fn a_token_file_is_read_anew_and_what_cannot_be_read_is_said() {
         let credential = session.credential(&resolved).await.unwrap();
         assert_eq!(credential.token.unwrap().expose_secret(), token.trim());
     }
+}
+
+/// What a certificate looks like from outside; what it says nobody asks before the first connection.
+const PEM: &str = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n";
+
+#[test]
+fn the_account_of_a_pod_is_used_where_there_is_no_kubeconfig() {
+    let dir = tempdir().unwrap();
+    let account = |host: &str, port: &str| Account { host: host.into(), port: port.into(), dir: dir.path().into() };
+    let mut s = Settings { account: Some(account("10.96.0.1", "443")), ..settings(&[&dir.path().join("none")]) };
+    assert!(why(&s).starts_with("this pod's account cannot be used: ") && why(&s).contains("/token: No such file"), "{}", why(&s));
+    file(&dir, "token", "t0ken");
+    assert!(why(&s).contains("/ca.crt: No such file"), "{}", why(&s));
+    file(&dir, "ca.crt", "nothing");
+    assert!(why(&s).contains("its certificate authority has no certificate in it"), "{}", why(&s));
+    file(&dir, "ca.crt", PEM);
+    s.acts_as = Some("ana".into());
+    s.proxies = Proxies { https: Some("proxy:1".into()), except: Some("10.0.0.0/8".into()), ..Proxies::default() };
+    let r = resolve(&s).unwrap();
+    assert_eq!(
+        (r.config.cluster_url.to_string().as_str(), r.place.as_str()),
+        ("https://10.96.0.1:443/", "this pod's cluster (https://10.96.0.1:443)")
+    );
+    assert_eq!((r.config.root_cert.as_ref().unwrap().len(), r.config.proxy_url.clone(), r.namespace.clone()), (1, None, None));
+    assert_eq!(r.config.auth_info.impersonate.as_deref(), Some("ana"));
+    assert!(matches!(&r.source, Source::TokenFile { path, otherwise: None } if *path == dir.path().join("token")));
+    // Another authority is another cluster to connect to.
+    file(&dir, "namespace", "shop\n");
+    file(&dir, "ca.crt", &PEM.repeat(2));
+    let other = resolve(&s).unwrap();
+    assert!(!other.same(&r) && other.namespace.as_deref() == Some("shop"));
+    // Names and addresses of the other family.
+    for (host, url) in [("fd00::1", "https://[fd00::1]:6443/"), ("kubernetes.default.svc", "https://kubernetes.default.svc:6443/")] {
+        s.account = Some(account(host, "6443"));
+        assert_eq!(resolve(&s).unwrap().config.cluster_url.to_string(), url);
+    }
+    for (host, port) in [("10.96.0.1", "https"), ("", "443"), ("a b", "443")] {
+        s.account = Some(account(host, port));
+        assert!(why(&s).contains("KUBERNETES_SERVICE_HOST and _PORT are no address"), "{}", why(&s));
+    }
+    // Whoever names a context means a kubeconfig, and one that is there goes first.
+    s.context = Some("prod".into());
+    assert!(why(&s).contains("there is no kubeconfig at"), "{}", why(&s));
+    let kubeconfig = config(&dir, "config", &["prod"], "{ token: one }");
+    let r = resolve(&Settings { context: None, kubeconfig: vec![kubeconfig], ..s }).unwrap();
+    assert!(r.place.as_str().starts_with("context prod"), "{}", r.place);
 }

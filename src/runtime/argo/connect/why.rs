@@ -1,5 +1,6 @@
 //! Why a client of `kube` has no answer, in one line for a person.
 
+use super::kubeconfig::CONNECT;
 use crate::{
     cause::{find, innermost},
     model::text::Text,
@@ -35,7 +36,11 @@ pub fn fault(place: &Text, error: &kube::Error) -> Fault {
     if let Some(tls) = find::<rustls::Error>(error) {
         return Fault::Untrusted { place: place.clone(), why: tls_words(tls).into() };
     }
-    Fault::Unreachable { place: place.clone(), why: innermost(error).into() }
+    let why = match find::<tokio::time::error::Elapsed>(error) {
+        Some(_) => format!("no connection within {} s", CONNECT.as_secs()),
+        None => innermost(error),
+    };
+    Fault::Unreachable { place: place.clone(), why: why.into() }
 }
 
 fn tls_words(error: &rustls::Error) -> String {

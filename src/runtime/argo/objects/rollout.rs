@@ -372,6 +372,18 @@ impl Rollout {
         self.spec.strategy.blue_green.is_some() && self.spec.strategy.canary.is_none()
     }
 
+    /// The names of its services, each once.
+    #[must_use]
+    pub fn services(&self) -> Vec<&str> {
+        let (canary, switch) = (self.spec.strategy.canary.as_ref(), self.spec.strategy.blue_green.as_ref());
+        let canary = canary.map(|c| [&*c.stable_service, &*c.canary_service]);
+        let switch = switch.map(|s| [&*s.active_service, &*s.preview_service]);
+        let mut names: Vec<&str> = canary.into_iter().chain(switch).flatten().filter(|name| !name.is_empty()).collect();
+        names.sort_unstable();
+        names.dedup();
+        names
+    }
+
     /// The router, if there is one.
     #[must_use]
     pub fn routing(&self) -> Option<&Routing> {

@@ -66,16 +66,57 @@ impl ReplicaSet {
     }
 }
 
-/// Where a rollout with a `workloadRef` has its template.
+/// Where a rollout with a `workloadRef` has its template: a Deployment, a ReplicaSet or a PodTemplate.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Deserialize)]
 #[serde(default)]
-pub struct Deployment {
+pub struct Workload {
     /// Who it is.
     #[serde(deserialize_with = "object")]
     pub metadata: Meta,
     /// What it should be.
     #[serde(deserialize_with = "maybe")]
     pub spec: Option<SetSpec>,
+    /// A PodTemplate has it here.
+    #[serde(deserialize_with = "maybe")]
+    template: Option<Template>,
+}
+
+impl Workload {
+    /// The template.
+    #[must_use]
+    pub fn template(&self) -> Option<&Template> {
+        self.template.as_ref().or_else(|| self.spec.as_ref().map(|spec| &spec.template))
+    }
+}
+
+/// What attaches traffic to versions.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Service {
+    /// Who it is.
+    #[serde(deserialize_with = "object")]
+    pub metadata: Meta,
+    /// What it should be.
+    #[serde(deserialize_with = "object")]
+    pub spec: ServiceSpec,
+}
+
+/// What a service should be.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct ServiceSpec {
+    /// Which pods get its traffic.
+    #[serde(deserialize_with = "object")]
+    pub selector: ServiceSelector,
+}
+
+/// Which pods get a service's traffic.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct ServiceSelector {
+    /// Those of this version; of every version without it.
+    #[serde(rename = "rollouts-pod-template-hash", deserialize_with = "super::lenient::text")]
+    pub hash: super::lenient::Str,
 }
 
 /// Something that was said about an object.

@@ -7,7 +7,7 @@ use super::view::View;
 use crate::{
     model::text::Text,
     runtime::argo::{
-        objects::{rollout::Rollout, set::Deployment, step::Step},
+        objects::{rollout::Rollout, set::Workload, step::Step},
         store::memory::is_workload_new,
     },
 };
@@ -72,7 +72,7 @@ impl Controller {
 
 /// What the controller says of a rollout.
 #[must_use]
-pub fn controller(rollout: &Rollout, workload: Option<&Deployment>) -> Controller {
+pub fn controller(rollout: &Rollout, workload: Option<&Workload>) -> Controller {
     let status = &rollout.status;
     let waits = |message: &str| Controller { word: Word::Progressing, message: message.into(), is_current: false };
     if !rollout.is_observed() {

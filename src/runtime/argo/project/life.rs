@@ -22,9 +22,7 @@ pub fn phase(view: &View<'_>) -> (Phase, Option<Text>) {
         Word::Degraded if view.is_aborted() => (if is_back(view) { Phase::Reverted } else { Phase::Reverting }, said),
         Word::Degraded => (Phase::Failed, said),
         // It is promoted, and the router has not been told yet (recorded: 100 ms with 20 % on the new version).
-        Word::Healthy if !shares::router_agrees(view) => {
-            (Phase::Progressing, Some("healthy, but the router still sends traffic to another version".into()))
-        }
+        Word::Healthy if !shares::router_agrees(view) => (Phase::Progressing, Some(shares::disagrees(view).into())),
         Word::Healthy if view.rollout.replicas() == 0 => (Phase::Completed, Some("scaled to 0".into())),
         Word::Healthy => (Phase::Completed, said),
         Word::Other(word) => (Phase::Unknown(word.clone()), said),
@@ -136,7 +134,7 @@ fn moving(view: &View<'_>, plan: &[Shown], holds: &[Hold]) -> Next {
     }
     let pods = ready.map(|(ready, all)| format!(" when all pods are ready: {ready} of {all} are"));
     if rollout.is_blue_green() {
-        let active = status.blue_green.active_selector == status.current_pod_hash;
+        let active = shares::attached(view).0 == &*status.current_pod_hash;
         let what = if active { "promotion" } else { "switch of the active service" };
         let judged = analyses::is_switch_judged(view, active).then(|| " when its analysis is successful".to_owned());
         return next_of(format!("{what}{}", pods.or(judged).unwrap_or_default()), None, PLAN);

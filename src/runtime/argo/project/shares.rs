@@ -29,8 +29,10 @@ impl<'a> Of<'a> {
 #[must_use]
 pub fn share(view: &View<'_>, of: Of<'_>, set: Option<&ReplicaSet>) -> Share {
     if view.rollout.is_blue_green() {
-        let attached = attached(view, of.hash());
-        return Share { declared: attached, programmed: attached, seen: None, basis: "".into() };
+        let status = &*view.rollout.status.blue_green.active_selector;
+        let all_or_nothing = |active: &str| (!active.is_empty()).then(|| Ratio { parts: u64::from(active == of.hash()), whole: 1 });
+        let (declared, programmed) = (all_or_nothing(status), all_or_nothing(attached(view).0));
+        return Share { declared, programmed, seen: None, basis: "".into() };
     }
     let routed = view.rollout.routing().is_some();
     let seen = if routed { None } else { by_replicas(view, set) };
@@ -42,10 +44,17 @@ pub fn share(view: &View<'_>, of: Of<'_>, set: Option<&ReplicaSet>) -> Share {
     }
 }
 
-/// All of it or nothing: what the active service selects. Nothing is known before it selects anything.
-fn attached(view: &View<'_>, hash: &str) -> Option<Ratio> {
-    let active = &*view.rollout.status.blue_green.active_selector;
-    (!active.is_empty()).then(|| Ratio { parts: u64::from(active == hash), whole: 1 })
+/// The versions that the active and the preview service select: what the services themselves say, where they are
+/// seen, else what the controller says that it told them. Empty before they select anything.
+#[must_use]
+pub fn attached<'a>(view: &View<'a>) -> (&'a str, &'a str) {
+    let (spec, status) = (view.rollout.spec.strategy.blue_green.as_ref(), &view.rollout.status.blue_green);
+    let of = |name: Option<&'a str>, says: &'a str| match name.and_then(|name| view.service(name)) {
+        Some(service) => service.map_or("", |s| &s.spec.selector.hash),
+        None => says,
+    };
+    let active = of(spec.map(|s| &*s.active_service), &status.active_selector);
+    (active, of(spec.map(|s| &*s.preview_service).filter(|name| !name.is_empty()), &status.preview_selector))
 }
 
 fn declared(view: &View<'_>, of: Of<'_>) -> Option<Ratio> {
@@ -74,12 +83,22 @@ fn by_replicas(view: &View<'_>, set: Option<&ReplicaSet>) -> Option<Ratio> {
     Some(Ratio { parts: u64::from(set?.status.available_replicas), whole: all }).filter(|r| r.whole > 0)
 }
 
+/// What is said of a rollout that is healthy while [`router_agrees`] is false.
+#[must_use]
+pub const fn disagrees(view: &View<'_>) -> &'static str {
+    if view.rollout.is_blue_green() {
+        "healthy, but the active service still sends traffic to another version"
+    } else {
+        "healthy, but the router still sends traffic to another version"
+    }
+}
+
 /// Whether all traffic goes to stable, as far as the router was told; yes where there is none to ask.
 #[must_use]
 pub fn router_agrees(view: &View<'_>) -> bool {
     let status = &view.rollout.status;
     if view.rollout.is_blue_green() {
-        let active = &*status.blue_green.active_selector;
+        let active = attached(view).0;
         return active.is_empty() || active == &*status.stable_hash;
     }
     match (&status.canary.weights, view.rollout.routing()) {

@@ -13,7 +13,7 @@ use crate::{
     runtime::argo::{
         kind::{Cover, Coverage, Kind},
         store::Store,
-        watch::Name,
+        watch::{Name, Objects},
     },
 };
 use serde_json::{Value, json};
@@ -316,6 +316,115 @@ fn a_workload_elsewhere_is_looked_at_itself() {
     let seen = cluster.look(5);
     assert!(seen.reason.unwrap().as_str().ends_with("for the reference workload"));
     assert_eq!(kinds(&cluster.look(5)), ["lost"]);
+}
+
+#[test]
+fn a_template_may_be_in_any_of_three_kinds() {
+    let spec = json!({ "containers": [{ "name": "app", "image": "shop:v9" }] });
+    for (word, kind) in [("Deployment", Kind::Deployments), ("ReplicaSet", Kind::Templates), ("PodTemplate", Kind::PodTemplates)] {
+        let mut cluster = Cluster::new();
+        cluster.put(|r| {
+            r["spec"]["template"] = json!(null);
+            r["spec"]["workloadRef"] = json!({ "kind": word, "name": "web-src" });
+        });
+        let seen = cluster.look(0);
+        assert_eq!(seen.template.as_ref().unwrap().as_str(), format!("{word}/web-src"));
+        // While the kind is not seen, nothing is said of it.
+        assert_eq!((kinds(&seen).len(), seen.tracks[1].version.label.as_str()), (0, "bbb"));
+        cluster.coverage.set(kind, Cover::Whole);
+        assert_eq!(cluster.look(0).findings[0].what.as_str(), format!("its template is in {word} web-src, which is not there"));
+        let metadata = json!({ "name": "web-src", "namespace": "shop", "uid": "src", "resourceVersion": "3" });
+        let object = match word {
+            "PodTemplate" => json!({ "metadata": metadata, "template": { "spec": spec } }),
+            _ => json!({ "metadata": metadata, "spec": { "template": { "spec": spec } } }),
+        };
+        cluster.take(kind, &object);
+        let seen = cluster.look(0);
+        assert_eq!((kinds(&seen).len(), seen.tracks[1].version.label.as_str()), (0, "v9"), "{word}");
+        cluster.store.drop_object(kind, object.to_string().as_bytes());
+        assert_eq!(kinds(&cluster.look(0)), ["workload"]);
+    }
+}
+
+#[test]
+fn services_say_who_really_has_the_traffic() {
+    let mut cluster = Cluster::open();
+    cluster.put(|r| {
+        r["spec"]["strategy"] = json!({ "blueGreen": { "activeService": "web", "previewService": "web-preview" } });
+        r["status"]["blueGreen"] = json!({ "activeSelector": "aaa", "previewSelector": "bbb" });
+        (r["status"]["phase"], r["status"]["message"]) = (json!("Paused"), json!("BlueGreenPause"));
+    });
+    let shares = |r: &Rollout| -> Vec<String> {
+        let one =
+            |t: &Track| format!("{:?} {} {}", t.slot.as_ref().map(ToString::to_string), percent(t)[0].unwrap(), percent(t)[1].unwrap());
+        r.tracks.iter().map(one).collect()
+    };
+    let told = ["Some(\"active\") 100 100", "Some(\"preview\") 0 0"];
+    // Services that are not seen: what the controller says that it told them.
+    assert_eq!((shares(&cluster.look(0)), kinds(&cluster.look(0)).len()), (told.map(str::to_owned).to_vec(), 0));
+    cluster.coverage.set(Kind::Services, Cover::Whole);
+    let said: Vec<String> = cluster.look(0).findings.iter().map(|f| f.what.to_string()).collect();
+    assert_eq!(said, ["its service web is not there", "its service web-preview is not there"]);
+    let service = |name: &str, hash: Value, version: u32| {
+        json!({ "metadata": { "name": name, "namespace": "shop", "uid": format!("svc-{name}"), "resourceVersion": version.to_string() },
+            "spec": { "selector": { "app": "web", "rollouts-pod-template-hash": hash } } })
+    };
+    cluster.take(Kind::Services, &service("web", json!("aaa"), 1));
+    cluster.take(Kind::Services, &service("web-preview", json!("bbb"), 1));
+    assert_eq!((shares(&cluster.look(0)), kinds(&cluster.look(0)).len()), (told.map(str::to_owned).to_vec(), 0));
+    // Somebody has edited the service: that is where the requests go.
+    cluster.take(Kind::Services, &service("web", json!("bbb"), 2));
+    let seen = cluster.look(0);
+    assert_eq!(shares(&seen), ["None 100 0", "Some(\"active\") 0 100"]);
+    assert_eq!(seen.findings[0].what.as_str(), "service web sends its traffic to bbb, and the rollout says aaa");
+    // While the controller is at it, it has told the service a moment before it says so.
+    cluster.put(|r| r["status"]["phase"] = json!("Progressing"));
+    assert_eq!(kinds(&cluster.look(0)), Vec::<&str>::new());
+    // Healthy is not completed while the service sends traffic to another version.
+    cluster.put(|r| {
+        (r["status"]["phase"], r["status"]["message"]) = (json!("Healthy"), json!(""));
+        (r["status"]["stableRS"], r["status"]["blueGreen"]["activeSelector"]) = (json!("bbb"), json!("bbb"));
+        r["status"]["blueGreen"]["previewSelector"] = json!("bbb");
+    });
+    assert_eq!(cluster.look(0).phase, Phase::Completed);
+    cluster.take(Kind::Services, &service("web", json!("aaa"), 3));
+    let seen = cluster.look(0);
+    assert_eq!((&seen.phase, kinds(&seen)), (&Phase::Progressing, vec!["service"]));
+    assert_eq!(seen.reason.unwrap().as_str(), "healthy, but the active service still sends traffic to another version");
+    cluster.take(Kind::Services, &service("web", json!(null), 4));
+    assert!(cluster.look(0).findings[0].what.as_str().contains("sends its traffic to every version"));
+}
+
+#[test]
+fn what_is_said_about_a_pod_waits_for_the_pod_and_for_what_the_pod_belongs_to() {
+    let mut cluster = Cluster::new();
+    let event = |uid: &str, kind: &str, about: &str, seconds: i64| {
+        json!({ "metadata": { "name": uid, "namespace": "shop", "uid": uid }, "involvedObject": { "kind": kind, "name": about, "uid": format!("pod-{about}") },
+            "type": "Warning", "reason": "FailedScheduling", "message": "0/3 nodes are available", "source": { "component": "default-scheduler" },
+            "lastTimestamp": written(seconds) })
+    };
+    cluster.take(Kind::Events, &event("e1", "Pod", "one", 1));
+    cluster.take(Kind::Events, &event("e2", "Node", "one", 2));
+    assert_eq!(cluster.store.events(&name(), 0), []);
+    // The pod is there, and nobody knows yet whose it is.
+    cluster.take(Kind::Pods, &pod("one", "bbb", ""));
+    assert_eq!(cluster.store.events(&name(), 0), []);
+    let listed = set("bbb", 2, 1, "shop:v2").to_string();
+    cluster.store.replace(Kind::ReplicaSets, Some("shop"), [listed.as_bytes()].into_iter());
+    let told = cluster.store.events(&name(), 0);
+    let said: Vec<(&str, &str)> = told.iter().map(|e| (e.by.as_str(), e.what.as_str())).collect();
+    assert_eq!(said, [("default-scheduler", "pod one: 0/3 nodes are available")]);
+    // Of thousands about others, those that came last are kept.
+    for n in 0..3_000 {
+        cluster.take(Kind::Events, &event(&format!("f{n}"), "Pod", &format!("other-{n}"), 3));
+    }
+    cluster.take(Kind::Events, &event("e3", "Pod", "two", 4));
+    cluster.take(Kind::Pods, &pod("two", "bbb", ""));
+    assert_eq!(cluster.store.events(&name(), told[0].seq).len(), 1);
+    cluster.take(Kind::Pods, &pod("other-0", "bbb", ""));
+    assert_eq!(cluster.store.events(&name(), told[0].seq).len(), 1);
+    cluster.take(Kind::Pods, &pod("other-2999", "bbb", ""));
+    assert_eq!(cluster.store.events(&name(), told[0].seq).len(), 2);
 }
 
 #[test]

@@ -67,10 +67,10 @@ fn track(view: &View<'_>, role: Role, of: Of<'_>, set: Option<&ReplicaSet>) -> T
 fn slot(view: &View<'_>, hash: &str) -> Option<Text> {
     let status = &view.rollout.status;
     if view.rollout.is_blue_green() {
-        let blue_green = &status.blue_green;
+        let (active, preview) = shares::attached(view);
         return match hash {
-            _ if hash == &*blue_green.active_selector => Some("active".into()),
-            _ if hash == &*blue_green.preview_selector => Some("preview".into()),
+            _ if hash == active => Some("active".into()),
+            _ if hash == preview => Some("preview".into()),
             _ => None,
         };
     }
@@ -93,7 +93,7 @@ pub fn version(view: &View<'_>, hash: &str, set: Option<&ReplicaSet>) -> Version
     // The template may be newer than what the controller speaks of.
     let own = || {
         let current = hash == &*rollout.status.current_pod_hash && rollout.is_observed();
-        let template = rollout.spec.template.as_ref().or_else(|| view.workload.and_then(|w| w.spec.as_ref()).map(|s| &s.template));
+        let template = rollout.spec.template.as_ref().or_else(|| view.workload.and_then(|w| w.template()));
         template.filter(|_| current).map(|t| &t.spec)
     };
     let pods = set.and_then(|set| view.pods(set));

@@ -9,7 +9,7 @@ use crate::{
             analysis::{AnalysisRun, Experiment},
             pod::Pod,
             rollout::Rollout,
-            set::{Deployment, ReplicaSet},
+            set::{ReplicaSet, Service, Workload},
         },
         project::controller::{self, Controller},
         store::{Store, memory::Memory},
@@ -34,7 +34,7 @@ pub struct View<'a> {
     /// Its experiments, oldest first; `None` while they are not known.
     pub experiments: Option<Vec<&'a Experiment>>,
     /// The workload that has its template.
-    pub workload: Option<&'a Deployment>,
+    pub workload: Option<&'a Workload>,
     /// What was seen of it.
     pub memory: Option<&'a Memory>,
     /// The server's clock.
@@ -95,6 +95,13 @@ impl<'a> View<'a> {
             return Vec::new();
         }
         by_age(self.store.sets.owned_by(&experiment.metadata.uid), |s| &s.metadata)
+    }
+
+    /// The service of this name in its namespace; `None` while services are not seen as they are now.
+    #[must_use]
+    pub fn service(&self, name: &str) -> Option<Option<&'a Service>> {
+        let named = || self.store.services.named(&self.rollout.metadata.meta.namespace, name).max_by_key(|s| s.metadata.version);
+        self.knows(Kind::Services).then(named)
     }
 
     /// What was said about it, oldest first.

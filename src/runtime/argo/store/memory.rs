@@ -3,7 +3,7 @@
 
 use crate::{
     model::time::Time,
-    runtime::argo::objects::{rollout::Rollout, set::Deployment},
+    runtime::argo::objects::{rollout::Rollout, set::Workload},
 };
 use std::collections::BTreeMap;
 
@@ -142,7 +142,7 @@ fn note(versions: &mut BTreeMap<Box<str>, u64>, hash: &str, version: u64) {
 /// Writes that the controller has not answered by now. It usually does within 50 ms; one that it overlooked
 /// (argo-rollouts #4694) it does not see until something else of the object changes.
 #[must_use]
-pub fn unanswered(rollout: &Rollout, workload: Option<&Deployment>) -> Vec<Unanswered> {
+pub fn unanswered(rollout: &Rollout, workload: Option<&Workload>) -> Vec<Unanswered> {
     let status = &rollout.status;
     let aborted = rollout.because("RolloutAborted").is_some();
     let mut open = Vec::new();
@@ -172,7 +172,7 @@ pub fn unanswered(rollout: &Rollout, workload: Option<&Deployment>) -> Vec<Unans
 /// Whether the controller has yet to look at the workload with the template as it is. The workload itself says
 /// it best; the annotation is what the controller noted of it.
 #[must_use]
-pub fn is_workload_new(rollout: &Rollout, workload: Option<&Deployment>) -> bool {
+pub fn is_workload_new(rollout: &Rollout, workload: Option<&Workload>) -> bool {
     if rollout.spec.workload_ref.is_none() {
         return false;
     }

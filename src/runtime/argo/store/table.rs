@@ -5,7 +5,7 @@ use crate::runtime::argo::objects::{
     analysis::{AnalysisRun, Experiment},
     pod::Pod,
     rollout::Rollout,
-    set::{Deployment, Event, ReplicaSet},
+    set::{Event, ReplicaSet, Service, Workload},
 };
 use serde::de::DeserializeOwned;
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
@@ -30,7 +30,7 @@ macro_rules! held {
         }
     )* };
 }
-held!(ReplicaSet, Pod, AnalysisRun, Experiment, Deployment, Event);
+held!(ReplicaSet, Pod, AnalysisRun, Experiment, Workload, Service, Event);
 
 impl Held for Rollout {
     fn meta(&self) -> &Meta {

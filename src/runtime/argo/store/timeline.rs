@@ -9,12 +9,12 @@ use crate::{
     },
     runtime::argo::objects::set::Event,
 };
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 
 /// Lines that are kept of a rollout.
 const LINES: usize = 200;
-/// Events that wait for what they are about.
-const WAITING: usize = 500;
+/// Events that wait for what they are about. Of a namespace they are those of everybody.
+const WAITING: usize = 1_000;
 
 /// A line about a rollout.
 #[derive(Clone, Debug)]
@@ -47,7 +47,10 @@ struct Timeline {
 #[derive(Debug, Default)]
 pub struct Timelines {
     of: BTreeMap<Box<str>, Timeline>,
-    waiting: VecDeque<Event>,
+    /// By the identity of what is not known yet.
+    waiting: HashMap<Box<str>, Vec<Event>>,
+    /// The same, oldest first.
+    order: VecDeque<Box<str>>,
 }
 
 impl Timelines {
@@ -73,17 +76,29 @@ impl Timelines {
         }
     }
 
-    /// Something was said about something that is not known yet.
-    pub fn keep(&mut self, event: Event) {
-        self.waiting.push_back(event);
-        if self.waiting.len() > WAITING {
-            self.waiting.pop_front();
+    /// Something was said about something that is not known before the object with this identity is.
+    pub fn keep(&mut self, missing: &str, event: Event) {
+        self.waiting.entry(missing.into()).or_default().push(event);
+        self.order.push_back(missing.into());
+        if self.order.len() > WAITING
+            && let Some(oldest) = self.order.pop_front()
+            && let Some(waiting) = self.waiting.get_mut(&oldest)
+        {
+            if waiting.len() > 1 {
+                waiting.remove(0);
+            } else {
+                self.waiting.remove(&oldest);
+            }
         }
     }
 
-    /// What waits, to be tried again.
-    pub fn unclaimed(&mut self) -> VecDeque<Event> {
-        std::mem::take(&mut self.waiting)
+    /// What has waited for this object.
+    pub fn claimed(&mut self, uid: &str) -> Vec<Event> {
+        let events = self.waiting.remove(uid).unwrap_or_default();
+        if !events.is_empty() {
+            self.order.retain(|waits| **waits != *uid);
+        }
+        events
     }
 
     /// A rollout is gone.

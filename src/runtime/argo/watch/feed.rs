@@ -7,16 +7,20 @@
 //!  └────────┘
 //! ```
 
+mod memory;
+pub mod signs;
+
 use super::{
     super::{connect::Session, kind::Kind},
-    query::{Line, Listed, No, Query, error_of},
+    query::{Listed, No, Query, error_of},
 };
 use crate::{model::text::Text, runtime::Fault};
 use futures::StreamExt;
+use memory::Memory;
 use rand::{Rng, RngExt};
-use serde::Deserialize;
 use serde_json::value::RawValue;
-use std::{collections::HashMap, pin::pin, sync::Arc, time::Duration};
+use signs::Signs;
+use std::{pin::pin, sync::Arc, time::Duration};
 use tokio::{
     sync::mpsc::Sender,
     time::{Instant, sleep, timeout_at},
@@ -94,21 +98,12 @@ pub struct Feed {
     pub query: Query,
     /// How patiently.
     pub patience: Patience,
+    /// Which kinds have bookmarks there.
+    pub signs: Arc<Signs>,
     /// Whether everything depends on it: then it ends when it cannot go on.
     pub essential: bool,
     /// Where its news go.
     pub out: Sender<(FeedId, News)>,
-}
-
-/// What a feed remembers between watches.
-struct Memory {
-    /// The newest revision seen.
-    rev: String,
-    /// The revision of each object, also of those that are gone: what is older comes out of order.
-    objects: HashMap<Box<str>, u64>,
-    listed: Instant,
-    /// Whether bookmarks come at all.
-    bookmarks: bool,
 }
 
 /// How it went so far.
@@ -128,23 +123,6 @@ enum End {
     Relist(Option<Fault>),
     /// It could not be.
     No(No),
-}
-
-#[derive(Deserialize)]
-struct Object {
-    #[serde(default)]
-    metadata: Meta,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(rename_all = "camelCase")]
-struct Meta {
-    #[serde(default)]
-    name: String,
-    #[serde(default)]
-    namespace: String,
-    #[serde(default)]
-    resource_version: String,
 }
 
 impl Feed {
@@ -187,7 +165,8 @@ impl Feed {
         loop {
             let began = Instant::now();
             let end = self.once(memory, rng.random_range(WATCH), luck).await;
-            if began.elapsed() >= GOOD {
+            // A request that nobody answered for long was no watch.
+            if began.elapsed() >= GOOD && !matches!(end, End::No(_)) {
                 luck.failed = 0;
             }
             match end {
@@ -231,17 +210,18 @@ impl Feed {
             self.say(News::Mended).await;
         }
         let mut lines = pin!(lines);
-        let mut heard = Instant::now();
         loop {
-            // Events never have bookmarks: their silence says nothing.
-            let until = if memory.bookmarks { heard + self.patience.silent } else { memory.listed + self.patience.renew };
+            // Events never have bookmarks: their silence says nothing. Silence goes on from one watch to the next,
+            // for something on the way may end each of them before it is long enough.
+            let signs = self.signs.has(self.kind());
+            let until = if signs { memory.heard + self.patience.silent } else { memory.listed + self.patience.renew };
             let line = match timeout_at(until, lines.next()).await {
                 Err(_) => return End::Relist(None),
                 Ok(None) => return End::Over,
                 Ok(Some(Err(fault))) => return End::Relist(Some(fault)),
                 Ok(Some(Ok(line))) => line,
             };
-            heard = Instant::now();
+            memory.heard = Instant::now();
             if line.change == "ERROR" {
                 let (code, said) = error_of(&line.object);
                 return match code {
@@ -251,6 +231,9 @@ impl Feed {
                 };
             }
             luck.failed = 0;
+            if line.change == "BOOKMARK" {
+                self.signs.note(self.kind());
+            }
             if let Some(news) = memory.take(line) {
                 self.say(news).await;
             }
@@ -301,48 +284,5 @@ impl Feed {
     }
 }
 
-impl Memory {
-    fn of(listed: &Listed) -> Self {
-        let objects = listed.objects.iter().filter_map(|object| identity(object)).collect();
-        Self { rev: listed.rev.clone(), objects, listed: Instant::now(), bookmarks: false }
-    }
-
-    /// What a line says that is news.
-    fn take(&mut self, line: Line) -> Option<News> {
-        let Line { change, object } = line;
-        let meta = serde_json::from_str::<Object>(object.get()).map(|o| o.metadata).unwrap_or_default();
-        let number: Option<u64> = meta.resource_version.parse().ok();
-        // What comes late must not set the watch back.
-        if number >= self.rev.parse().ok() && !meta.resource_version.is_empty() {
-            self.rev.clone_from(&meta.resource_version);
-        }
-        if change == "BOOKMARK" {
-            self.bookmarks = true;
-            return Some(News::Heard);
-        }
-        if meta.name.is_empty() {
-            return None;
-        }
-        if let Some(number) = number {
-            let known = self.objects.entry(key(&meta)).or_default();
-            if number <= *known {
-                return Some(News::Heard); // again, or overtaken
-            }
-            *known = number;
-        }
-        match change.as_str() {
-            "ADDED" | "MODIFIED" => Some(News::Changed(object)),
-            "DELETED" => Some(News::Gone(object)),
-            _ => None,
-        }
-    }
-}
-
-fn key(meta: &Meta) -> Box<str> {
-    format!("{}/{}", meta.namespace, meta.name).into()
-}
-
-fn identity(object: &RawValue) -> Option<(Box<str>, u64)> {
-    let meta = serde_json::from_str::<Object>(object.get()).ok()?.metadata;
-    Some((key(&meta), meta.resource_version.parse().ok()?))
-}
+#[cfg(test)]
+mod tests;

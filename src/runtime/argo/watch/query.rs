@@ -9,11 +9,12 @@ use kube::client::Body;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::{collections::VecDeque, fmt::Write, time::Duration};
+use tokio::time::timeout;
 
 /// Objects of a page.
 const PAGE: usize = 500;
-/// Between two pieces of an answer that is being read.
-const PIECE: Duration = Duration::from_secs(20);
+/// Between two pieces of an answer that is being read, or of one line of a watch.
+const PIECE: Duration = Duration::from_secs(10);
 /// One page, or one line of a watch, at most.
 const LIMIT: usize = 64 << 20;
 /// An answer that says no, at most.
@@ -216,7 +217,7 @@ async fn whole(session: &Session, response: Response<Body>, limit: usize) -> Res
     let mut pieces = response.into_body().into_data_stream();
     let mut body = Vec::new();
     loop {
-        match tokio::time::timeout(PIECE, pieces.next()).await {
+        match timeout(PIECE, pieces.next()).await {
             Err(_) => return Err(Fault::Silent { place, seconds: PIECE.as_secs() }),
             Ok(None) => return Ok(body),
             Ok(Some(Err(e))) => {
@@ -249,10 +250,16 @@ fn lines(place: Text, body: Body) -> impl Stream<Item = Result<Line, Fault>> {
                     .map_err(|_| Fault::Protocol { place: r.place.clone(), what: "a watch with lines that are no JSON".into() });
                 return Some((line, r));
             }
+            // Between two lines there may be minutes; within one there is nothing to wait for.
+            let next = if r.buffer.is_empty() { Ok(r.pieces.next().await) } else { timeout(PIECE, r.pieces.next()).await };
             // An end in good order and one in bad order are the same: the watch goes on from what was seen.
-            let piece = match r.pieces.next().await {
-                Some(Ok(piece)) => piece,
-                Some(Err(())) | None => return None,
+            let piece = match next {
+                Ok(Some(Ok(piece))) => piece,
+                Ok(Some(Err(())) | None) => return None,
+                Err(_) => {
+                    r.buffer.clear();
+                    return Some((Err(Fault::Silent { place: r.place.clone(), seconds: PIECE.as_secs() }), r));
+                }
             };
             let mut rest = piece.as_ref();
             while let Some(at) = rest.iter().position(|byte| *byte == b'\n') {
