@@ -124,9 +124,8 @@ pub async fn run(args: LoadArgs) -> anyhow::Result<()> {
     }
     sending.shutdown().await;
     tokio::task::spawn_blocking(move || {
-        if let Some(scraper) = scraper {
-            scraper.end();
-        }
+        // It writes there.
+        drop(scraper);
         dir.remove_when_left();
     })
     .await?;
