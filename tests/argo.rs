@@ -3,6 +3,7 @@
 mod access;
 mod counts;
 mod faults;
+mod measured;
 mod program;
 pub mod recorded;
 mod replaying;

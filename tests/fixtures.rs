@@ -245,6 +245,7 @@ pub fn healthy() -> (Rollout, Pasts) {
         analyses: Vec::new(),
         experiments: Vec::new(),
         owner: None,
+        measured: None,
         marks: Vec::new(),
         names: BTreeMap::new(),
         seen: seen(),

@@ -291,6 +291,8 @@ fn an_analysis_shows_its_values_its_condition_and_what_ends_it() {
         measured: Some(at(13)),
         next: Some(at(62)),
         message: Some("no route to host".into()),
+        asked: None,
+        ours: Some("gate errors".into()),
     };
     let dry = Metric { name: "extra".into(), dry_run: true, values: Vec::new(), next: None, message: None, ..metric.clone() };
     let analysis = Analysis {

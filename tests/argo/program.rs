@@ -48,13 +48,13 @@ fn story() -> Recording {
 }
 
 /// A home with a kubeconfig for a server.
-struct Home {
-    server: Server,
-    dir: TempDir,
+pub struct Home {
+    pub server: Server,
+    pub dir: TempDir,
 }
 
 impl Home {
-    fn new(recording: Recording, options: Options) -> Self {
+    pub fn new(recording: Recording, options: Options) -> Self {
         let home = Self { server: Server::start(vec![recording], options).unwrap(), dir: tempfile::tempdir().unwrap() };
         home.kubeconfig(home.server.kubeconfig());
         home
@@ -75,11 +75,11 @@ impl Home {
         self.kubeconfig(kubeconfig);
     }
 
-    fn run(&self, arguments: &[&str]) -> Output {
+    pub fn run(&self, arguments: &[&str]) -> Output {
         Command::new(CUTOVER).args(arguments).env_clear().env("HOME", self.dir.path()).env("PATH", "/usr/bin:/bin").output().unwrap()
     }
 
-    fn json(&self, arguments: &[&str]) -> Value {
+    pub fn json(&self, arguments: &[&str]) -> Value {
         let output = self.run(&[arguments, &["-o", "json"]].concat());
         serde_json::from_slice(&output.stdout).unwrap_or_else(|e| panic!("{e}: {output:?}"))
     }

@@ -15,7 +15,9 @@ use crate::model::{
     time::Time,
     urgency::urgency,
 };
-use parts::{Action, Analysis, Bad, By, Experiment, Finding, Freeze, Gate, KnownVersion, Mark, Next, Present, Proof, Verdict, Version};
+use parts::{
+    Action, Analysis, Bad, By, Experiment, Finding, Freeze, Gate, KnownVersion, Mark, Measured, Next, Present, Proof, Verdict, Version,
+};
 use schemars::{JsonSchema, Schema, SchemaGenerator, generate::SchemaSettings};
 use serde::Serialize;
 use serde_json::Value;
@@ -147,6 +149,8 @@ struct One {
     present: Vec<Present>,
     /// Who else writes it, and would write it back.
     owner: Option<String>,
+    /// Who measures it; `null` where nobody does.
+    measured: Option<Measured>,
     /// Where this picture comes from.
     seen: Seen,
 }
@@ -184,6 +188,7 @@ impl From<&Rollout> for One {
             last: r.last.as_ref().map(Action::from),
             present: r.present.iter().map(Present::from).collect(),
             owner: r.owner.as_ref().map(ToString::to_string),
+            measured: r.measured.as_ref().map(Measured::from),
             seen: Seen { server_time: At(r.seen.server_time), epoch: r.seen.epoch, rev: r.seen.rev.0, fresh_for_ms: ms(r.seen.fresh_for) },
         }
     }

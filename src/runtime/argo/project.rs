@@ -70,6 +70,7 @@ pub fn project(store: &Store, name: &Name, now: Time, coverage: &Coverage) -> Op
         analyses: analyses::analyses(&view),
         experiments: experiments::experiments(&view),
         owner: owner::owner(meta),
+        measured: None,
         // The object does not keep when it set which weight.
         marks: Vec::new(),
         names: names(view.rollout),
