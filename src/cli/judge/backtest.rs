@@ -244,10 +244,11 @@ async fn one(setting: &Setting<'_>, backend: &impl Metrics, run: &Checked, told:
         let _ = writeln!(std::io::stderr().lock(), "cutover: {line}");
     }
     let (queries, gates, look_back) = (setting.queries.clone(), setting.gates.clone(), setting.look_back);
+    let stale_after = setting.pace().stale_after();
     let (since, until, course) = (run.since, run.until, run.course.clone());
     // Aside, so that ctrl-c ends it.
     let played = tokio::task::spawn_blocking(move || {
-        let stage = Stage { queries: &queries, gates: &gates, look_back };
+        let stage = Stage { queries: &queries, gates: &gates, look_back, stale_after };
         stage.play(&Run { since, until, course: &course, before: &stable, stable: &stable, candidate: &candidate })
     });
     let said = played.await.map_err(Exit::failed)?;
@@ -258,7 +259,7 @@ async fn one(setting: &Setting<'_>, backend: &impl Metrics, run: &Checked, told:
 }
 
 fn lines(report: &Report) -> Vec<String> {
-    let mut rows = vec![["RULE", "ON FAIL", "CAUGHT", "MISSED", "FALSE", "TIME TO CATCH", "WORST"].map(str::to_owned).to_vec()];
+    let mut rows = vec![["RULE", "ON FAIL", "CAUGHT", "MISSED", "FALSE", "TIME TO CATCH", "WORST", "BLIND"].map(str::to_owned).to_vec()];
     for row in report.gates.iter().chain([&report.together]).chain(&report.peers) {
         rows.push(cells(row));
     }
@@ -284,5 +285,6 @@ fn cells(row: &Row) -> Vec<String> {
         row.falsely.text().0,
         spoken(row.seconds_to_catch),
         spoken(row.worst_seconds),
+        spoken(row.blind_seconds),
     ]
 }

@@ -60,6 +60,11 @@ impl History {
         self.counts.values().filter_map(|c| Some(c.came.last()?.at)).max()
     }
 
+    /// When samples of a query were taken after `from`, up to `until`, each as often as series had one.
+    pub fn sampled(&self, what: What, from: Time, until: Time) -> impl Iterator<Item = Time> {
+        self.counts.get(&what).into_iter().flat_map(move |c| within(&c.came, from, until)).map(|i| i.at)
+    }
+
     /// How many requests each instance had after `from`, up to `until`; ready seconds where requests are
     /// not counted. Those that cannot be told apart are in none.
     #[must_use]
