@@ -42,6 +42,11 @@ pub trait Metrics: Send + Sync + 'static {
 
     /// Its address without anything secret, for faults and evidence.
     fn place(&self) -> &Text;
+
+    /// Whether it can know of a selector at all: a backend that is asked now can, a file has what was kept.
+    fn keeps(&self, _selector: &str) -> bool {
+        true
+    }
 }
 
 /// What was answered.

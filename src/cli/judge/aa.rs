@@ -111,7 +111,7 @@ pub fn run(args: &AaArgs, cx: &Context, out: &mut impl Write) -> Result<(), Exit
             };
             (setting, stable, (since, until))
         };
-        tell_left_out(&setting.left_out);
+        tell_left_out(&setting.alerts);
         let (window, told) = covered(service, &stable, window)?;
         let legs = args.plan.as_deref().map_or_else(|| setting.legs.clone(), <[Leg]>::to_vec);
         let (queries, gates, look_back) = (setting.queries, setting.gates, setting.look_back);
