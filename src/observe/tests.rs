@@ -7,7 +7,7 @@ use crate::{
         delta::Delta,
         gate::{Arm, Verdict},
         ident::{ActionId, Key, Rev},
-        rollout::{Rollout, Seen},
+        rollout::{MetricCounts, Rollout, Seen},
         signal::SignalId,
         text::Text,
         time::Time,
@@ -87,7 +87,9 @@ impl Store {
                 times(from).take_while(|t| *t <= at).map(|t| Point { at: t, value: Value::Number((since(t) * rate * share).floor()) });
             Series { labels: Labels::new(labels.map(|(k, v)| (k.to_owned(), v.to_owned()))), points: points.collect() }
         });
-        Answer { series: series.into(), ..Answer::default() }
+        let failed = query.contains("code=~\"5..\"");
+        let series = series.into_iter().filter(|one| !failed || one.labels.get("code") == Some("500"));
+        Answer { series: series.collect(), ..Answer::default() }
     }
 }
 
@@ -372,7 +374,8 @@ async fn what_fires_about_it_since_its_run_began_is_found_and_can_be_a_gate() {
 
 /// The same rollout with an analysis of its own: a share of bad requests, a quantile.
 fn analysed(ago: i64) -> Rollout {
-    let metric = |name: &str, query: &str| json!({ "name": name, "phase": "Running", "values": [], "counts": {}, "asked": { "query": query, "success": "result[0] < 0.02", "failure": "" } });
+    let counts = serde_json::to_value(MetricCounts::default()).unwrap();
+    let metric = |name: &str, query: &str| json!({ "name": name, "phase": "Running", "values": [], "counts": counts, "asked": { "query": query, "success": "result[0] < 0.02", "failure": "" } });
     let share = "sum(rate(req{v=\"v2\",code=~\"5..\"}[5m])) / sum(rate(req{v=\"v2\"}[5m]))";
     let metrics = [metric("errors", share), metric("p99", "histogram_quantile(0.99, sum(rate(b{v=\"v2\"}[1m])))")];
     let mut rollout = rollout(ago, true);
