@@ -9,6 +9,7 @@ use crate::{
         gate::GateState,
         history::{History, Span},
         ident::Role,
+        rollout::Rollout,
         signal::{Reading, Signal, SignalId, Unit},
         time::{Time, elapsed, span},
         version::Track,
@@ -68,8 +69,9 @@ impl Health {
     }
 
     fn span(&self, shared: &Shared) -> Span {
-        let began = shared.watched().filter(|w| w.rollout.candidate().is_some()).and_then(|w| w.rollout.started.as_ref());
-        let is_young = began.is_some_and(|began| elapsed(shared.there_now(), began.at) <= YOUNG);
+        let run = shared.watched().map(|w| &w.rollout).filter(|r| r.candidate().is_some());
+        let known = |r: &Rollout| r.started.iter().map(|s| s.at).chain(r.marks.iter().map(|m| m.at)).min();
+        let is_young = run.and_then(known).is_some_and(|began| elapsed(shared.there_now(), began) <= YOUNG);
         self.span.unwrap_or(if is_young { Span::Minutes } else { Span::default() })
     }
 
