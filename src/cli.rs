@@ -131,6 +131,9 @@ pub enum Verb {
     /// The load generator of the demo.
     #[command(hide = true)]
     Load(demo::load::LoadArgs),
+    /// The Prometheus of the demo.
+    #[command(hide = true)]
+    Scraper(demo::scraper::ScraperArgs),
 }
 
 impl Verb {
@@ -233,5 +236,6 @@ fn run(verb: Option<Verb>, cx: &Context) -> Result<(), Exit> {
         Some(Verb::Man(args)) => manual::man(&args, &mut out),
         Some(Verb::Sample(args)) => exit::block_on(demo::sample::run(args))?.map_err(Exit::failed),
         Some(Verb::Load(args)) => exit::block_on(demo::load::run(args))?.map_err(Exit::failed),
+        Some(Verb::Scraper(args)) => demo::scraper::become_one(&args).map(drop).map_err(Exit::failed),
     }
 }

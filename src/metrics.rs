@@ -11,6 +11,7 @@
 //! [`Trouble`], never a number.
 
 pub mod alerts;
+pub mod borrowed;
 pub mod check;
 pub mod counting;
 pub mod feed;
@@ -25,7 +26,7 @@ use crate::model::{
     text::{Raw, Text},
     time::Time,
 };
-use std::{fmt, future::Future, time::Duration};
+use std::{collections::BTreeMap, fmt, future::Future, time::Duration};
 
 /// A metrics backend.
 pub trait Metrics: Send + Sync + 'static {
@@ -41,6 +42,11 @@ pub trait Metrics: Send + Sync + 'static {
 
     /// Its address without anything secret, for faults and evidence.
     fn place(&self) -> &Text;
+
+    /// Whether it can know of a selector at all: a backend that is asked now can, a file has what was kept.
+    fn keeps(&self, _selector: &str) -> bool {
+        true
+    }
 }
 
 /// What was answered.
@@ -223,7 +229,41 @@ pub enum Trouble {
     },
 }
 
+/// Where queries were written, so that a person finds the one that is wrong.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Origin {
+    /// The preset that has the others.
+    pub preset: String,
+    /// In which line of the configuration a query stands, by its name.
+    pub lines: BTreeMap<String, usize>,
+}
+
+impl Origin {
+    /// What a person has to know about what `place` answered to the query of this name, in one line; `None`
+    /// where all is well.
+    #[must_use]
+    pub fn remark(&self, name: &str, place: &Text, answer: &Result<Answer, Trouble>) -> Option<Text> {
+        match answer {
+            Ok(answer) => answer.clock_is_apart(place).map(Text::from),
+            Err(why) if why.is_about_the_query() => {
+                let at = match self.lines.get(name) {
+                    Some(line) => format!("query `{name}` at line {line}"),
+                    None => format!("query `{name}` of the preset `{}`", self.preset),
+                };
+                Some(format!("{at}: {why}").into())
+            }
+            Err(why) => Some(why.to_string().into()),
+        }
+    }
+}
+
 impl Trouble {
+    /// Whether it is the query that must be mended.
+    #[must_use]
+    pub const fn is_about_the_query(&self) -> bool {
+        matches!(self, Self::Query { .. } | Self::Failed { .. } | Self::TooLarge { .. })
+    }
+
     /// Whether asking again, later, may help.
     #[must_use]
     pub const fn passes(&self) -> bool {

@@ -16,6 +16,7 @@
 
 mod compared;
 mod judged;
+mod lent;
 mod past;
 mod watch;
 
@@ -23,14 +24,15 @@ pub use compared::values;
 
 use crate::{
     clock::Clock,
-    metrics::{Metrics, alerts::Board, feed::Pace, preset::Queries, template::Variables},
+    metrics::{Metrics, Origin, alerts::Board, feed::Pace, preset::Queries, template::Variables},
     model::{
         action::{Observation, Outcome, Plan, Refusal},
         delta::Delta,
         event::LogLine,
-        ident::{ActionId, Key},
-        rollout::Rollout,
-        spec::{GateSpec, OnFail},
+        ident::{ActionId, GateId, Key},
+        rollout::{MeasuredBy, Rollout},
+        spec::{GateSignal, GateSpec, OnFail},
+        text::Text,
         wire::ActionRecord,
     },
     runtime::{Ask, Fault, Runtime, driven, supervise::Policy},
@@ -55,6 +57,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub struct How {
     /// What the series are called.
     pub queries: Queries,
+    /// Where that is written.
+    pub origin: Origin,
     /// Rules over them.
     pub gates: Vec<GateSpec>,
     /// How often the open rollout is measured; the others in progress four times as seldom.
@@ -63,6 +67,8 @@ pub struct How {
     pub variables: Variables,
     /// An alert is about a rollout when one of these labels has its name.
     pub alert_labels: Vec<String>,
+    /// Whether what a rollout's own analyses ask is judged too.
+    pub analyses: bool,
 }
 
 impl How {
@@ -70,15 +76,22 @@ impl How {
     /// stable's were, as far as this stack can tell.
     #[must_use]
     pub fn usual_gates(queries: &Queries) -> Vec<GateSpec> {
-        let usual = ["errors", "slow", "restarts"].into_iter().filter_map(|signal| {
-            // Every other key has a default.
-            toml::from_str::<GateSpec>(&format!("name = \"{signal}\"\nsignal = \"{signal}\"\non_fail = \"advise\"")).ok()
-        });
+        let usual = [("errors", GateSignal::Errors), ("slow", GateSignal::Slow), ("restarts", GateSignal::Restarts)];
+        let usual =
+            usual.into_iter().map(|(name, signal)| GateSpec { on_fail: OnFail::Advise, ..GateSpec::new(GateId::new(name), signal) });
         let has = |gate: &GateSpec| {
             let (hits, of) = queries.needs(gate);
             queries.get(hits).is_some() && queries.get(of).is_some() && queries.can_judge(gate).is_ok()
         };
         usual.filter(has).collect()
+    }
+
+    /// Who measures, for people; `place` is asked.
+    fn told(&self, place: &Text) -> MeasuredBy {
+        let own = if self.analyses { ", and what the rollout's own analyses ask" } else { "" };
+        let stack = if self.queries.all().next().is_some() { format!(", preset {}", self.origin.preset) } else { String::new() };
+        let all = Text::from(format!("{place}{stack}{own}"));
+        MeasuredBy { signals: all.clone(), gates: all, queries: self.queries.written() }
     }
 
     /// The same, with gates that advise: nothing here acts by itself.
@@ -96,6 +109,7 @@ pub struct Observed<R, M> {
     inner: R,
     backend: M,
     how: Arc<How>,
+    told: Arc<MeasuredBy>,
     board: Arc<Board>,
     clock: Arc<dyn Clock>,
     open: Sender<Option<Key>>,
@@ -106,7 +120,8 @@ impl<R: Runtime, M: Metrics + Clone> Observed<R, M> {
     #[must_use]
     pub fn new(inner: R, backend: M, how: How, clock: Arc<dyn Clock>) -> Self {
         let board = Arc::new(Board::new(how.alert_labels.clone()));
-        Self { inner, backend, how: Arc::new(how.advising()), board, clock, open: Sender::new(None) }
+        let told = Arc::new(how.told(backend.place()));
+        Self { inner, backend, how: Arc::new(how.advising()), told, board, clock, open: Sender::new(None) }
     }
 
     /// The runtime itself.
@@ -122,13 +137,13 @@ impl<R: Runtime, M: Metrics + Clone> Observed<R, M> {
             let Some(pace) = judged::pace(&rollout, false, self.how.pace) else { return rollout };
             let mut judged = Judged::new(&rollout, pace, &self.how, self.clock.now());
             // Asked at once, so its age is the youngest there is: as one looks at an open rollout.
-            let _ = timeout(PATIENCE, judged.catch_up(&self.backend, &*self.clock)).await;
+            let _ = timeout(PATIENCE, judged.catch_up(&self.backend, &self.how, &*self.clock)).await;
             let fired = timeout(PATIENCE, self.board.firing(&self.backend, self.clock.uptime(), pace.every)).await;
             if let Ok(fired) = fired {
                 judged.take_alerts(&fired, &self.board, self.clock.now());
             }
-            judged.judge(&self.how, self.clock.now());
-            judged.decorate(rollout, self.clock.now())
+            judged.judge(self.clock.now());
+            judged.decorate(rollout, &self.told, self.clock.now())
         });
         join_all(judged).await
     }
@@ -138,7 +153,8 @@ impl<R: Runtime, M: Metrics + Clone> Runtime for Observed<R, M> {
     fn watch(&self) -> impl Stream<Item = Result<Delta, Fault>> + Send + 'static {
         let (out, deltas) = mpsc::channel(DELTAS);
         let silent = self.inner.policy().stale;
-        let asks = Asks { backend: self.backend.clone(), board: Arc::clone(&self.board), clock: Arc::clone(&self.clock) };
+        let (told, board, clock) = (Arc::clone(&self.told), Arc::clone(&self.board), Arc::clone(&self.clock));
+        let asks = Asks { backend: self.backend.clone(), told, board, clock };
         let desk = Desk::new(asks, Arc::clone(&self.how), self.open.subscribe(), silent);
         driven(desk.run(self.inner.watch().boxed(), out), deltas)
     }

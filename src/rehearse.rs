@@ -28,7 +28,7 @@ use crate::{
         interval::{Interval, Sensor, SensorState},
         signal::Sample,
         spec::{GateSpec, OnFail},
-        time::{Time, elapsed},
+        time::{Time, after, elapsed},
     },
 };
 use std::{
@@ -46,6 +46,8 @@ pub struct Stage<'a> {
     /// How long stable is watched before a run: a host has watched it for an hour, a console that judges a
     /// cluster from outside begins with the run and takes bursts at their worst.
     pub look_back: Duration,
+    /// Without samples for longer than this a gate is blind.
+    pub stale_after: Duration,
 }
 
 /// A run that is played.
@@ -82,6 +84,8 @@ pub struct Said {
     pub peers: BTreeMap<String, Time>,
     /// How many intervals were judged.
     pub intervals: usize,
+    /// For how long it could not see anything.
+    pub blind: Duration,
 }
 
 impl Said {
@@ -110,7 +114,37 @@ impl Stage<'_> {
         for (gate, interval) in intervals(self.queries, self.gates, run.course, (run.since, run.until), both) {
             ended.entry(interval.end).or_default().push((gate, interval));
         }
-        self.follow(&mut ledger, run, ended)
+        let mut said = self.follow(&mut ledger, run, ended);
+        for gate in self.gates {
+            if let Some(said) = said.get_mut(&gate.name) {
+                said.blind = self.blind(gate, run);
+            }
+        }
+        said
+    }
+
+    /// For how much of a run one of the series that a gate needs was not fresh.
+    fn blind(&self, gate: &GateSpec, run: &Run<'_>) -> Duration {
+        let (hits, of) = self.queries.needs(gate);
+        // None of the same series with another label value is none that was counted.
+        let needed = BTreeSet::from([if self.queries.may_be_zero(hits) { of } else { hits }, of]);
+        let mut dark: Vec<(Time, Time)> = Vec::new();
+        for (history, what) in [run.stable, run.candidate].into_iter().flat_map(|history| needed.iter().map(move |what| (history, *what))) {
+            let mut last = run.since;
+            for at in history.sampled(what, run.since, run.until).chain([run.until]) {
+                let stale = after(last, self.stale_after);
+                dark.extend((stale < at).then_some((stale, at)));
+                last = at;
+            }
+        }
+        dark.sort_unstable();
+        let mut seen = run.since;
+        let mut sum = Duration::ZERO;
+        for (from, to) in dark {
+            sum += elapsed(to, from.max(seen));
+            seen = seen.max(to);
+        }
+        sum
     }
 
     /// Judges after every interval, as a host or a console does.

@@ -4,6 +4,7 @@ mod access;
 mod away;
 mod counts;
 mod faults;
+mod measured;
 mod program;
 pub mod recorded;
 mod replaying;

@@ -246,6 +246,7 @@ pub fn healthy() -> (Rollout, Pasts) {
         experiments: Vec::new(),
         owner: None,
         template: None,
+        measured: None,
         marks: Vec::new(),
         names: BTreeMap::new(),
         seen: seen(),

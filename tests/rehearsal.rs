@@ -19,7 +19,7 @@ use std::{
 use tempfile::TempDir;
 
 /// Four instances of v1 that never fail, two of v2 of whose requests every fifth does: with every scrape 100
-/// requests more of each.
+/// requests more of each. From the sixth on an alert about the service fires.
 fn exporter() -> Fake {
     let scrapes = AtomicU64::new(0);
     Fake::new(move |_, client| {
@@ -29,6 +29,9 @@ fn exporter() -> Fake {
             for (code, each) in [(200, 100 - bad), (503, bad)] {
                 writeln!(text, "req_total{{version=\"{version}\",pod=\"{pod}\",code=\"{code}\"}} {}", n * each).unwrap();
             }
+        }
+        if n >= 6 {
+            text += "ALERTS{alertname=\"Burning\",alertstate=\"firing\",service=\"shop\"} 1\n";
         }
         reply(client, 200, "content-type: text/plain; version=0.0.4\r\n", text.as_bytes())
     })
@@ -146,6 +149,16 @@ fn past_rollouts_are_played_with_other_gates() {
         let said = ok(dir, &[&["backtest", "runs.toml", "-o", "json"], more].concat());
         serde_json::from_str::<Value>(&said).unwrap()["backtest"].clone()
     };
+    // An alert is seen when it fired, of the bad run and of the good one.
+    fs::write(dir.join("gates.toml"), format!("[[gate]]\n{GATE}\n[[gate]]\nname = \"pages\"\nsignal = \"alerts\"\n")).unwrap();
+    let paged = backtest(&["--gates", "gates.toml", "--record", "paged"]);
+    let pages = |report: &Value| {
+        (report["gates"][1]["name"].clone(), report["gates"][1]["caught"]["n"].clone(), report["gates"][1]["falsely"]["n"].clone())
+    };
+    assert_eq!(pages(&paged), ("pages".into(), 1.into(), 1.into()), "{paged}");
+    assert_eq!(paged["gates"][0]["blind_seconds"].as_u64(), Some(0), "{paged}");
+    let again = backtest(&["--gates", "gates.toml", "--samples", "paged"]);
+    assert_eq!(pages(&again), pages(&paged));
     let report = backtest(&["--record", "samples"]);
     let outcomes = |report: &Value| (0..2).map(|n| report["runs"][n]["outcome"].as_str().unwrap().to_owned()).collect::<Vec<_>>();
     assert_eq!(outcomes(&report), ["caught", "passed"], "{report}");
@@ -154,6 +167,9 @@ fn past_rollouts_are_played_with_other_gates() {
     // Both runs are in what was recorded.
     drop(server);
     assert_eq!(outcomes(&backtest(&["--samples", "samples"])), ["caught", "passed"]);
+    // What was recorded without alerts knows of none.
+    let none = judge(dir, &["backtest", "runs.toml", "--samples", "samples", "--gates", "gates.toml"]);
+    assert!(String::from_utf8_lossy(&none.stderr).contains("left out, since what fired then is not known: pages"), "{none:?}");
     // A gate that only looks at how long requests take has nothing to look at.
     fs::write(dir.join("gates.toml"), "[[gate]]\nname = \"slow\"\nsignal = \"p99\"\n").unwrap();
     let (code, said) = refused(dir, &["backtest", "runs.toml", "--samples", "samples", "--gates", "gates.toml"]);

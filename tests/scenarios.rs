@@ -164,6 +164,57 @@ fn a_killed_demo_is_tidied_up_by_what_it_left() {
     until("gone", &|| marked(&marker).is_empty() && fs::read_dir(dir.path()).unwrap().next().is_none());
 }
 
+/// The port of the Prometheus that has this in its command line.
+fn scraper(marker: &str) -> Option<u16> {
+    marked(marker).into_iter().find_map(|pid| {
+        let line = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
+        let line = String::from_utf8_lossy(&line);
+        line.split('\0').find_map(|word| word.strip_prefix("--web.listen-address=127.0.0.1:")?.parse().ok())
+    })
+}
+
+#[test]
+fn a_demo_that_is_killed_leaves_no_prometheus_either() {
+    if !need("prometheus") {
+        return;
+    }
+    // The demo itself; then what owns the Prometheus, which the system ends with it.
+    for whom in ["demo", "load"] {
+        let dir = tempfile::Builder::new().prefix("cutover-test-").tempdir().unwrap();
+        let marker = dir.path().to_str().unwrap().to_owned();
+        let mut command = Command::new(CUTOVER);
+        command.args(["demo", "--scenario", "unsafe-migration", "--headless", "--prometheus"]);
+        command.env("TMPDIR", dir.path()).env("HOME", dir.path()).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        let mut child = command.spawn().unwrap();
+        let until = |what: &str, is: &dyn Fn() -> bool| {
+            let began = Instant::now();
+            while !is() {
+                assert!(began.elapsed() < Duration::from_secs(60), "not {what}: {:?}", marked(&marker));
+                thread::sleep(Duration::from_millis(50));
+            }
+        };
+        let answers = |port: u16| std::net::TcpStream::connect(("127.0.0.1", port)).is_ok();
+        until("answering", &|| scraper(&marker).is_some_and(answers));
+        let port = scraper(&marker).unwrap();
+        if whom == "load" {
+            let is_load =
+                |pid: &i32| fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| line.split(|b| *b == 0).nth(1) == Some(b"load"));
+            let load = marked(&marker).into_iter().find(is_load).unwrap();
+            rustix::process::kill_process(rustix::process::Pid::from_raw(load).unwrap(), rustix::process::Signal::KILL).unwrap();
+            until("gone", &|| scraper(&marker).is_none() && !answers(port));
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        until("gone", &|| scraper(&marker).is_none() && !answers(port));
+        if whom == "demo" {
+            until("gone", &|| marked(&marker).is_empty() && fs::read_dir(dir.path()).unwrap().next().is_none());
+        } else {
+            // Nobody is left who would remove the directory; what runs still ends.
+            until("gone", &|| marked(&marker).is_empty());
+        }
+    }
+}
+
 #[test]
 fn judged_by_a_prometheus_the_story_ends_the_same_and_leaves_nothing() {
     if !need("prometheus") {

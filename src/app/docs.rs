@@ -10,7 +10,7 @@ use crate::{
     model::{
         action::Refusal,
         figure,
-        rollout::{Hold, Phase},
+        rollout::{Hold, MeasuredBy, Phase},
         text::Text,
     },
     ui::footer::{ActionRow, Hint},
@@ -210,7 +210,21 @@ pub fn figures(state: &State) -> Vec<(String, String)> {
         table("The rollout", figure::ROLLOUT);
         own(&mut table);
     }
-    lines
+    let measured = state.shared.watched().and_then(|w| w.rollout.measured.as_ref());
+    let (mut who, asked) = measured.map(measured_by).unwrap_or_default();
+    who.append(&mut lines);
+    who.extend(asked);
+    who
+}
+
+/// Who measures the rollout; and below everything else, what is asked.
+fn measured_by(measured: &MeasuredBy) -> (Vec<(String, String)>, Vec<(String, String)>) {
+    let line = |name: &str, text: &Text| (name.to_owned(), text.to_string());
+    let heading = |text: &str| (String::new(), text.to_owned());
+    let who = vec![heading("Measured by"), line("signals", &measured.signals), line("gates", &measured.gates)];
+    let asked = measured.queries.iter().map(|(name, text)| line(name.as_str(), text));
+    let asked = if measured.queries.is_empty() { Vec::new() } else { [heading("Asked there")].into_iter().chain(asked).collect() };
+    (who, asked)
 }
 
 /// The key table of the README.

@@ -5,7 +5,10 @@ use crate::{
     clock::{Clock, SystemClock},
     config::{self, Env, Loaded, TargetConfig, TargetKind},
     helper,
-    metrics::prometheus::{self, Prometheus},
+    metrics::{
+        Origin,
+        prometheus::{self, Prometheus},
+    },
     model::{
         action::{Observation, Outcome, Plan, Refusal},
         delta::Delta,
@@ -251,14 +254,18 @@ pub fn targets(cx: &Context) -> Result<Vec<Target>, Exit> {
         let what = "its gates have nothing to look at: add [target.metrics] with kind = \"prometheus\" and its `url`";
         return Err(Exit::usage(loaded.wrong(&format!("target.{i}.gate.0.name"), what)));
     }
-    let target = |t: &TargetConfig| match t.kind {
+    let target = |(i, t): (usize, &TargetConfig)| match t.kind {
         TargetKind::Host => {
             let socket = t.socket.clone().unwrap_or_else(|| loaded.paths.socket.clone());
             Target::of_host(TargetId::new(t.name.clone()), socket, t.read_only)
         }
-        TargetKind::Argo => cluster(cx, t),
+        TargetKind::Argo => {
+            let origin = t.metrics.as_ref().map(|metrics| loaded.queries_at(&format!("target.{i}.metrics"), metrics));
+            cluster(cx, t, origin.unwrap_or_default())
+        }
     };
-    let configured = loaded.config.targets.iter().filter(|t| cx.global.context.is_none() || t.context == cx.global.context);
+    let all = loaded.config.targets.iter().enumerate();
+    let configured = all.filter(|(_, t)| cx.global.context.is_none() || t.context == cx.global.context);
     let mut all: Vec<Target> = configured.map(target).collect();
     let Some(wanted) = &cx.global.target else { return Ok(all) };
     let names: Vec<String> = all.iter().map(|t| t.id.text().to_string()).collect();
@@ -281,11 +288,11 @@ fn unnamed(cx: &Context, loaded: &Loaded) -> Option<Target> {
     };
     let name = cx.global.context.clone().unwrap_or_else(|| "current".into());
     let context = cx.global.context.clone();
-    wanted.then(|| cluster(cx, &TargetConfig { name, kind: TargetKind::Argo, context, ..TargetConfig::default() }))
+    wanted.then(|| cluster(cx, &TargetConfig { name, kind: TargetKind::Argo, context, ..TargetConfig::default() }, Origin::default()))
 }
 
 /// A cluster with Argo Rollouts. It is looked at only.
-fn cluster(cx: &Context, target: &TargetConfig) -> Target {
+fn cluster(cx: &Context, target: &TargetConfig, origin: Origin) -> Target {
     let (env, global) = (&cx.env, &cx.global);
     let id = TargetId::new(target.name.clone());
     let settings = Settings {
@@ -298,16 +305,23 @@ fn cluster(cx: &Context, target: &TargetConfig) -> Target {
         proxies: Proxies { https: env.https_proxy.clone(), http: env.http_proxy.clone(), except: env.no_proxy.clone() },
         launcher: helper::launcher(),
     };
-    Target { id, read_only: true, at: At::Argo(Box::new(settings), measured(target)) }
+    Target { id, read_only: true, at: At::Argo(Box::new(settings), measured(target, origin)) }
 }
 
 /// What a configuration that was checked says of it.
-fn measured(target: &TargetConfig) -> Option<Box<Measured>> {
+fn measured(target: &TargetConfig, origin: Origin) -> Option<Box<Measured>> {
     let metrics = target.metrics.as_ref()?;
     let (server, queries) = (metrics.prometheus()?, metrics.queries().ok()?);
     let gates = if target.gates.is_empty() { How::usual_gates(&queries) } else { target.gates.clone() };
-    let how =
-        How { gates, queries, pace: metrics.pace(), variables: metrics.variables.clone(), alert_labels: metrics.alert_labels.clone() };
+    let how = How {
+        gates,
+        queries,
+        pace: metrics.pace(),
+        variables: metrics.variables.clone(),
+        alert_labels: metrics.alert_labels.clone(),
+        analyses: metrics.analysis,
+        origin,
+    };
     Some(Box::new(Measured { server, how }))
 }
 

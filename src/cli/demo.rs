@@ -8,7 +8,7 @@ mod headless;
 pub mod load;
 pub mod sample;
 mod scenario;
-mod scraper;
+pub mod scraper;
 mod stage;
 mod tidy;
 

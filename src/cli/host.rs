@@ -3,7 +3,7 @@
 use super::{Context, exit::Exit, pipe};
 use crate::{
     clock::{Clock, SystemClock},
-    config::{self, Env, Origin},
+    config::{self, Env},
     host::{
         api::Access,
         deploy::Reload,
@@ -133,17 +133,12 @@ fn backend(loaded: &config::Loaded) -> Result<Option<Backend>, Exit> {
     let metrics = &loaded.config.metrics;
     let Some(settings) = metrics.prometheus() else { return Ok(None) };
     tls::ready();
-    let line = |name: &String| match loaded.origins.of(&format!("metrics.query.{name}")) {
-        Origin::File { line } => Some((name.clone(), line)),
-        _ => None,
-    };
     Ok(Some(Backend {
         client: Prometheus::new(settings, Arc::new(SystemClock::start())),
         queries: metrics.queries().map_err(Exit::usage)?,
-        preset: metrics.preset.clone(),
+        origin: loaded.queries_at("metrics", metrics),
         pace: metrics.pace(),
         variables: metrics.variables.clone(),
-        lines: metrics.query.keys().filter_map(line).collect(),
         board: Board::new(metrics.alert_labels.clone()),
     }))
 }

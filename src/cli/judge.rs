@@ -89,8 +89,8 @@ struct Setting<'a> {
     metrics: &'a MetricsConfig,
     queries: Queries,
     gates: Vec<GateSpec>,
-    /// Gates over alerts.
-    left_out: Vec<GateSpec>,
+    /// Gates over alerts: they are no counts.
+    alerts: Vec<GateSpec>,
     legs: Vec<Leg>,
     look_back: Duration,
 }
@@ -119,7 +119,7 @@ impl<'a> Setting<'a> {
         })?;
         let queries = metrics.queries().map_err(Exit::usage)?;
         let gates = if target.gates.is_empty() { How::usual_gates(&queries) } else { target.gates.clone() };
-        Ok(Self { metrics, queries, gates, left_out: Vec::new(), legs: plan::usual(), look_back: Duration::ZERO })
+        Ok(Self { metrics, queries, gates, alerts: Vec::new(), legs: plan::usual(), look_back: Duration::ZERO })
     }
 
     fn of_host(metrics: &'a MetricsConfig, service: Option<&ServiceSpec>, name: &str) -> Result<Self, Exit> {
@@ -131,7 +131,7 @@ impl<'a> Setting<'a> {
             none if none.is_empty() => plan::usual(),
             legs => legs,
         };
-        Ok(Self { metrics, queries, gates: service.gates.clone(), left_out: Vec::new(), legs, look_back: WATCHED })
+        Ok(Self { metrics, queries, gates: service.gates.clone(), alerts: Vec::new(), legs, look_back: WATCHED })
     }
 
     /// These gates instead, where there are some.
@@ -139,10 +139,10 @@ impl<'a> Setting<'a> {
         if let Some(gates) = gates {
             self.gates = gates.to_vec();
         }
-        // What fired then is not asked: a gate over alerts has no part in the lines of the others.
+        // A gate over alerts has no part in the lines of the others.
         let (alerts, counted) = self.gates.into_iter().partition(|g| g.signal == GateSignal::Alerts);
         self.gates = counted;
-        self.left_out = alerts;
+        self.alerts = alerts;
         if self.gates.is_empty() { Err(Exit::usage("there is no gate to look at: add one to the configuration")) } else { Ok(self) }
     }
 
@@ -193,7 +193,7 @@ fn tell_left_out<'a>(gates: impl IntoIterator<Item = &'a GateSpec>) {
     let names: BTreeSet<String> = gates.into_iter().map(|g| g.name.text().to_string()).collect();
     if !names.is_empty() {
         let names: Vec<String> = names.into_iter().collect();
-        let _ = writeln!(std::io::stderr().lock(), "cutover: left out, since past alerts are not read: {}", names.join(", "));
+        let _ = writeln!(std::io::stderr().lock(), "cutover: left out, since what fired then is not known: {}", names.join(", "));
     }
 }
 

@@ -1,8 +1,10 @@
 //! `[metrics]`: where signals come from, and what is asked there.
 
+use super::{Loaded, Origin};
 use crate::{
     helper,
     metrics::{
+        self,
         feed::Pace,
         preset::{Queries, Written},
         prometheus::{
@@ -52,6 +54,8 @@ pub struct MetricsConfig {
     pub variables: BTreeMap<String, String>,
     /// An alert is a service's when one of these labels has its name.
     pub alert_labels: Vec<String>,
+    /// Whether what a rollout's own analyses ask of a Prometheus is judged too. Of a cluster.
+    pub analysis: bool,
     /// Queries instead of those of the preset, by their names.
     pub query: BTreeMap<String, QueryConfig>,
 }
@@ -74,6 +78,7 @@ impl Default for MetricsConfig {
             parameters: BTreeMap::new(),
             variables: BTreeMap::new(),
             alert_labels: ["service", "app", "job", "deployment", "rollout"].map(Into::into).to_vec(),
+            analysis: false,
             query: BTreeMap::new(),
         }
     }
@@ -180,11 +185,16 @@ impl MetricsConfig {
         Pace { every: self.every, delay: self.delay }
     }
 
-    /// What is asked: the preset's queries, and those that stand here instead.
+    /// What is asked: the preset's queries, and those that stand here instead; nothing where a cluster's
+    /// own analyses say all of it.
     ///
     /// # Errors
     /// In one line, for what [`super::parse`] refuses.
     pub fn queries(&self) -> Result<Queries, String> {
+        // No cluster has the series of this program's own host.
+        if self.analysis && self.preset == Self::default().preset && self.query.is_empty() {
+            return Ok(Queries::none());
+        }
         Queries::of(&self.preset, &self.query.iter().map(|(name, query)| (name.clone(), query.into())).collect())
     }
 
@@ -218,5 +228,17 @@ impl MetricsConfig {
             launcher: helper::launcher(),
             lookup: super::secret,
         })
+    }
+}
+
+impl Loaded {
+    /// Where the queries of `metrics` are written, which stand at `at`: `metrics`, `target.N.metrics`.
+    #[must_use]
+    pub fn queries_at(&self, at: &str, metrics: &MetricsConfig) -> metrics::Origin {
+        let line = |name: &String| match self.origins.of(&format!("{at}.query.{name}")) {
+            Origin::File { line } => Some((name.clone(), line)),
+            _ => None,
+        };
+        metrics::Origin { preset: metrics.preset.clone(), lines: metrics.query.keys().filter_map(line).collect() }
     }
 }

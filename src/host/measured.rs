@@ -16,6 +16,7 @@ use crate::{
     clock::Clock,
     judge::Look,
     metrics::{
+        Metrics as _, Origin,
         alerts::{self, Board},
         feed::{Course, Pace, Subject},
         preset::Queries,
@@ -26,6 +27,7 @@ use crate::{
         gate::Arm,
         ident::GateId,
         interval::{Interval, Query, Sensor, SensorState},
+        rollout::MeasuredBy,
         signal::{Reading, Signal, SignalId},
         spec::{GateSignal, GateSpec},
         text::Text,
@@ -49,23 +51,30 @@ pub struct Backend {
     pub client: Prometheus,
     /// What is asked.
     pub queries: Queries,
-    /// Of which stack.
-    pub preset: String,
+    /// Where that is written.
+    pub origin: Origin,
     /// How often, and how late.
     pub pace: Pace,
     /// What is filled in besides what a service itself says.
     pub variables: Variables,
-    /// In which line of the configuration a query stands, by its name.
-    pub lines: BTreeMap<String, usize>,
     /// What fires, asked once for all services.
     pub board: Board,
 }
 
 impl Backend {
+    /// Who measures what, for people.
+    #[must_use]
+    pub fn told(&self) -> MeasuredBy {
+        let own = MeasuredBy::by_the_host();
+        let asked = Text::from(format!("{}, preset {}", self.client.place(), self.origin.preset));
+        let signals = if self.sees_more() { asked.clone() } else { own.signals };
+        MeasuredBy { signals, gates: asked, queries: self.queries.written() }
+    }
+
     /// Whether its series are others than the proxy's own counters.
     #[must_use]
     pub fn sees_more(&self) -> bool {
-        self.preset != "host"
+        self.origin.preset != "host"
     }
 }
 

@@ -1,13 +1,17 @@
 //! What fires: asked once for all services of a place, and told to each what is about it.
 
-use super::{Alert, Metrics, Trouble, feed::Pace};
+use super::{Alert, Labels, Metrics, Trouble, feed::Pace, template::window_text};
 use crate::model::{
     gate::Arm,
     interval::{Sensor, SensorState},
     text::Text,
-    time::Time,
+    time::{Time, after, elapsed},
 };
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 use tokio::sync::Mutex;
 
 /// The list of what fires, as long as it is new.
@@ -48,11 +52,65 @@ impl Board {
     /// Those about a service that began at `since` or later, the oldest first: a line each.
     #[must_use]
     pub fn about(&self, service: &str, since: Time, firing: &[Alert]) -> Vec<Text> {
+        self.those(service, since, firing).into_iter().map(line).collect()
+    }
+
+    /// When the first of them began.
+    #[must_use]
+    pub fn first(&self, service: &str, since: Time, fired: &[Alert]) -> Option<Time> {
+        self.those(service, since, fired).first().map(|alert| alert.since)
+    }
+
+    fn those<'a>(&self, service: &str, since: Time, firing: &'a [Alert]) -> Vec<&'a Alert> {
         let is = |alert: &&Alert| alert.since >= since && self.labels.iter().any(|label| alert.labels.get(label) == Some(service));
         let mut about: Vec<&Alert> = firing.iter().filter(is).collect();
         about.sort_by(|a, b| (a.since, &a.labels).cmp(&(b.since, &b.labels)));
-        about.into_iter().map(line).collect()
+        about
     }
+}
+
+/// What a backend keeps of alerts that fired.
+pub const FIRED: &str = "ALERTS{alertstate=\"firing\"}";
+
+/// So much of a past is read at once.
+const PIECE: Duration = Duration::from_secs(3_600);
+
+/// Without a sample for so long an alert was over, as a backend takes it.
+const OVER: chrono::Duration = chrono::Duration::minutes(5);
+
+/// Every time that an alert began to fire after `since`, up to `until`, as the rules were evaluated then. What
+/// fired before is not told. The text of an alert is not kept.
+///
+/// # Errors
+/// What the backend says; a partial answer.
+pub async fn past<M: Metrics>(backend: &M, since: Time, until: Time) -> Result<Vec<Alert>, Trouble> {
+    let mut seen: BTreeMap<Labels, BTreeSet<Time>> = BTreeMap::new();
+    let mut from = since - OVER;
+    while from < until {
+        let to = after(from, PIECE).min(until);
+        // Whole seconds, rounded up: it reaches at least that far.
+        let window = Duration::from_secs(elapsed(to, from).as_secs() + 1);
+        let answer = backend.instant(&format!("{FIRED}[{}]", window_text(window)), to).await?;
+        if let Some(warning) = answer.warnings.first() {
+            return Err(Trouble::Failed { why: format!("a partial answer: {warning}").into() });
+        }
+        for series in answer.series {
+            let times = seen.entry(series.labels.without(&["__name__", "alertstate"])).or_default();
+            times.extend(series.points.iter().map(|point| point.at));
+        }
+        from = to;
+    }
+    let mut all = Vec::new();
+    for (labels, times) in seen {
+        let mut last: Option<Time> = None;
+        for at in times {
+            if at > since && last.is_none_or(|last| at - last > OVER) {
+                all.push(Alert { labels: labels.clone(), annotations: Labels::default(), since: at });
+            }
+            last = Some(at);
+        }
+    }
+    Ok(all)
 }
 
 /// How far a list of what fires can be trusted: `age` is that of the last one, `None` before the first.

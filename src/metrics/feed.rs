@@ -9,16 +9,13 @@
 //! Ends of intervals are multiples of the gate's interval on the clock, and moments at which the shares
 //! change. Which samples an interval holds is decided by when they were taken, never by when they were
 //! asked for, so a run that is read from history is judged as it would have been live.
-//! Pure: whoever owns it asks the questions ([`drive`]).
+//! Pure: whoever owns it asks the questions.
 
-mod drive;
 mod gates;
 pub mod history;
 mod recent;
 mod sensors;
 mod source;
-
-pub use drive::drive;
 
 use super::{
     Answer, Trouble,
@@ -135,11 +132,7 @@ impl Feed {
         }
         let since = subject.since.max(before(now, BACKFILL));
         let of = |arm: usize, values: &Variables| {
-            let all = queries.all().map(|(what, asked)| {
-                let template = if arm == CANDIDATE { &asked.canary } else { &asked.stable };
-                let source = Source::new(&queries, what, template, asked.metric.is_some(), values, before(since, BEFORE));
-                Ok((what, source.map_err(|why| format!("query `{}`: {why}", what.name()))?))
-            });
+            let all = queries.all().map(|query| Ok((query.0, Source::new(&queries, query, arm, values, before(since, BEFORE))?)));
             all.collect::<Result<BTreeMap<_, _>, String>>()
         };
         let candidate = subject.candidate.as_ref().map(|values| of(CANDIDATE, values)).transpose()?.unwrap_or_default();
@@ -260,14 +253,6 @@ impl Feed {
     /// Intervals that are over, each gate's in the order of time. They are handed out once.
     pub fn intervals(&mut self) -> Vec<(GateId, Interval)> {
         std::mem::take(&mut self.ready)
-    }
-
-    /// Whether everything up to now was read, so that what the judge says is of now.
-    #[must_use]
-    pub fn is_current(&self, now: Time) -> bool {
-        let at = before(now + self.ahead, self.pace.delay + 2 * self.pace.window());
-        let counted = || self.sources.iter().flat_map(BTreeMap::values).filter(|s| s.counter().is_some());
-        counted().all(|s| s.reached().is_some_and(|reached| reached >= at))
     }
 
     /// What a gate rests on at this moment: its sensors, and what was asked.

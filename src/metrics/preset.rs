@@ -11,7 +11,10 @@ use super::{
     selector,
     template::{Template, WINDOW, nearest},
 };
-use crate::model::spec::{GateSignal, GateSpec};
+use crate::model::{
+    spec::{GateSignal, GateSpec},
+    text::Text,
+};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 
@@ -152,7 +155,17 @@ impl Queries {
         };
         let mut written: BTreeMap<String, Written> = toml::from_str(text).map_err(|e| format!("preset `{preset}`: {}", e.message()))?;
         written.extend(overrides.clone());
-        let mut queries = Self {
+        let mut queries = Self::none();
+        for (name, query) in written {
+            queries.set(&name, query).map_err(|why| format!("query `{}`: {why}", name.escape_debug()))?;
+        }
+        Ok(queries)
+    }
+
+    /// None at all.
+    #[must_use]
+    pub const fn none() -> Self {
+        Self {
             asked: BTreeMap::new(),
             code_label: None,
             code_values: Values::Status,
@@ -160,11 +173,17 @@ impl Queries {
             instance_label: None,
             changing_label: None,
             to_millis: 1_000.0,
-        };
-        for (name, query) in written {
-            queries.set(&name, query).map_err(|why| format!("query `{}`: {why}", name.escape_debug()))?;
         }
-        Ok(queries)
+    }
+
+    /// Requests, and those of them that failed, with series of their own.
+    ///
+    /// # Errors
+    /// In one line: a query that does not tell versions apart, or one that cannot be filled in.
+    pub fn of_counts(requests: Written, errors: Written) -> Result<Self, String> {
+        let asked = [(What::Requests, requests), (What::Errors, errors)];
+        let asked = asked.into_iter().map(|(what, written)| Ok((what, Asked::check(what, written)?)));
+        Ok(Self { asked: asked.collect::<Result<_, String>>()?, ..Self::none() })
     }
 
     fn set(&mut self, name: &str, query: Written) -> Result<(), String> {
@@ -180,6 +199,10 @@ impl Queries {
                 format!("no such query{}", nearest(name, all))
             });
         };
+        let is_label = value.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') && !value.starts_with(|c: char| c.is_ascii_digit());
+        if name.ends_with("_label") && !is_label {
+            return Err(format!("`{}` is no name of a label", value.escape_debug()));
+        }
         // An empty label takes away what the preset has.
         let label = Some(value.clone()).filter(|v| !v.is_empty());
         match name {
@@ -217,6 +240,16 @@ impl Queries {
     /// What can be asked for.
     pub fn all(&self) -> impl Iterator<Item = (What, &Asked)> {
         self.asked.iter().map(|(what, asked)| (*what, asked))
+    }
+
+    /// What is asked, by name, as it is written; of two different ones both.
+    #[must_use]
+    pub fn written(&self) -> BTreeMap<Text, Text> {
+        let text = |asked: &Asked| match (asked.stable.text(), asked.canary.text()) {
+            (one, other) if one == other => one.into(),
+            (stable, canary) => Text::from(format!("stable {stable}; canary {canary}")),
+        };
+        self.all().map(|(what, asked)| (what.name().into(), text(asked))).collect()
     }
 
     /// Whether nothing of it means zero: it is the same metric as the requests with other label values,
@@ -310,6 +343,12 @@ mod tests {
         assert!(over("request", "x{v=\"{{version}}\"}").unwrap_err().contains("did you mean `requests`"));
         assert!(over("requests", "sum(x{v=\"{{version}}\"})").unwrap_err().contains("increase over [{{window}}]"));
         assert!(over("latency_unit", "us").unwrap_err().contains("s or ms"));
+        assert_eq!(over("code_label", "a b").unwrap_err(), "query `code_label`: `a b` is no name of a label");
+        for label in ["code_label", "instance_label", "changing_label", "grpc_label"] {
+            let without = over(label, "").unwrap();
+            let [all, one] = [&without.code_label, &without.instance_label].map(Option::is_some);
+            assert_eq!((all, one), (label != "code_label", label != "instance_label"), "{label} is taken away");
+        }
         assert!(Queries::of("istoi", &BTreeMap::new()).unwrap_err().contains("did you mean `istio`"));
         let pair = Written::Pair { stable: "x{s=\"a\"}".into(), canary: "x{s=\"b\"}".into() };
         assert!(Queries::of("istio", &BTreeMap::from([("requests".to_owned(), pair)])).is_ok());

@@ -300,6 +300,10 @@ impl Metrics for Recorded {
     fn place(&self) -> &Text {
         &self.place
     }
+
+    fn keeps(&self, selector: &str) -> bool {
+        self.series.contains_key(selector)
+    }
 }
 
 #[cfg(test)]

@@ -35,7 +35,7 @@ pub fn ranged(text: &str) -> Option<&str> {
     None
 }
 
-const fn is_name(c: char) -> bool {
+pub const fn is_name(c: char) -> bool {
     c.is_ascii_alphanumeric() || c == '_' || c == ':'
 }
 

@@ -51,7 +51,7 @@ pub const ROLLOUT: &[Figure] = &[
     ),
     figure(
         "requests",
-        "requests that arrived for the version, counted where they are routed",
+        "requests that arrived for the version, as counted by whoever measures its signals",
         "requests per second",
         "10 s; the line beside it 10 s a step; n: 1 min",
     ),
@@ -139,7 +139,7 @@ pub const VERSIONS: &[Figure] = &[
 pub const HEALTH: &[Figure] = &[
     figure(
         "the charts",
-        "what was counted where requests are routed: stable is the dotted line, the candidate is filled; both share a scale from 0",
+        "what was counted by whoever measures the signals: stable is the dotted line, the candidate is filled; both share a scale from 0",
         "as at the ends of the scale",
         "2 min second by second, 30 min by 10 s, 24 h by 5 min; a cell covers as many of them as fit",
     ),

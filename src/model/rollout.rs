@@ -89,12 +89,36 @@ pub struct Rollout {
     /// Where its pod template is when the rollout itself has none: `Deployment/shop`.
     #[serde(default)]
     pub template: Option<Text>,
+    /// Who measures it; `None` where nobody does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub measured: Option<MeasuredBy>,
     /// What belongs to it is called so, for queries of a metrics backend: `stable_service`, `canary_service`,
     /// `ingress`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub names: BTreeMap<String, Raw>,
     /// Where this picture comes from.
     pub seen: Seen,
+}
+
+/// Who measures a rollout: where its signals and the numbers of its gates come from.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct MeasuredBy {
+    /// Of the signals of its versions: `counters of the host's own proxy`.
+    pub signals: Text,
+    /// Of the numbers that its gates are judged by.
+    pub gates: Text,
+    /// What a metrics backend is asked, by the name of the query, before names are filled in.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub queries: BTreeMap<Text, Text>,
+}
+
+impl MeasuredBy {
+    /// By whoever routes its requests, and nobody else.
+    #[must_use]
+    pub fn by_the_host() -> Self {
+        let own = Text::from("counters of the host's own proxy");
+        Self { signals: own.clone(), gates: own, queries: BTreeMap::new() }
+    }
 }
 
 /// The line is stopped: no deploy, step or promotion.
@@ -250,6 +274,23 @@ pub struct Metric {
     /// Its line of reason.
     #[serde(default)]
     pub message: Option<Text>,
+    /// What it asks of a Prometheus; `None` of anything else.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asked: Option<Asked>,
+    /// How our own judge takes it, where that was asked for: `gate error-rate`, or why it cannot.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ours: Option<Text>,
+}
+
+/// What a metric of an analysis asks of a Prometheus. Arguments are filled in, except those that are secret.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Asked {
+    /// The query.
+    pub query: Raw,
+    /// The condition that must hold; empty for none.
+    pub success: Raw,
+    /// The condition that must not hold; empty for none.
+    pub failure: Raw,
 }
 
 /// How often a metric was measured, and with what result.

@@ -251,6 +251,25 @@ pub struct GateSpec {
 }
 
 impl GateSpec {
+    /// With everything at its default.
+    #[must_use]
+    pub fn new(name: GateId, signal: GateSignal) -> Self {
+        Self {
+            name,
+            signal,
+            limit: None,
+            r_max: three_times(),
+            slo: None,
+            budget: one_percent(),
+            errors: Code::usual(),
+            interval: ten_seconds(),
+            warmup: thirty_seconds(),
+            on_fail: OnFail::default(),
+            retired_margin: None,
+            retired_min_requests: None,
+        }
+    }
+
     /// [`GateSpec::limit`], or what it is when unset.
     #[must_use]
     pub const fn limit(&self) -> Option<f64> {

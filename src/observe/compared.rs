@@ -59,6 +59,11 @@ impl Compared {
         self.began.map_or(now, |began| began.min(now))
     }
 
+    /// What is filled into queries: of stable, and of the candidate.
+    pub const fn values(&self) -> &[Variables; 2] {
+        &self.values
+    }
+
     /// What the rollout is called.
     pub fn service(&self) -> &str {
         self.service.as_str()

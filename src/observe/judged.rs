@@ -6,6 +6,7 @@
 use super::{
     How,
     compared::{Compared, is_moving},
+    lent::Lent,
 };
 use crate::{
     clock::Clock,
@@ -13,14 +14,16 @@ use crate::{
     metrics::{
         Answer, Metrics, Trouble,
         alerts::{self, Board, Said},
-        feed::{Course, Feed, Pace, Question, drive},
+        borrowed::Borrowed,
+        feed::{Course, Feed, Pace, Question},
+        preset::Queries,
     },
     model::{
         gate::{Arm, GateState},
         history::Point,
         ident::{Role, VersionId},
         ratio::Ratio,
-        rollout::{Finding, Rollout},
+        rollout::{Finding, MeasuredBy, Rollout},
         signal::SignalId,
         spec::{GateSignal, GateSpec},
         text::Text,
@@ -28,6 +31,8 @@ use crate::{
         version::Track,
     },
 };
+use futures::future::join_all;
+use std::collections::BTreeMap;
 
 /// Rollouts that nobody has opened are measured so many times as seldom.
 const SELDOM: u32 = 4;
@@ -36,14 +41,26 @@ const SELDOM: u32 = 4;
 pub struct Judged {
     compared: Option<Compared>,
     pace: Pace,
-    feed: Option<Feed>,
+    /// What is asked: by the configuration, then by what the rollout's own analyses ask.
+    lanes: Vec<Lane>,
+    /// The gates that are judged.
+    specs: Vec<GateSpec>,
+    lent: Lent,
     /// Why nothing is asked.
     trouble: Option<(Text, Time)>,
+    /// What a person has to know about the last answer to each query, and since when.
+    remarks: BTreeMap<(usize, &'static str), (Text, Time)>,
     ledger: Ledger,
     gates: Vec<GateState>,
     course: Course,
     place: Place,
     fired: Option<Fired>,
+}
+
+/// Gates that are counted from the same queries.
+struct Lane {
+    feed: Feed,
+    gates: Vec<GateSpec>,
 }
 
 /// What fires about the rollout, and when that was told; why it was not told the last time.
@@ -82,16 +99,25 @@ impl Judged {
     /// The rollout is so now. True when everything begins anew: answers to older questions are nobody's.
     pub fn follow(&mut self, rollout: &Rollout, pace: Pace, how: &How, now: Time) -> bool {
         let compared = Compared::of(rollout, &how.variables);
-        let goes_on = match (&self.compared, &compared) {
-            (Some(before), Some(after)) => before.goes_on(after) && self.pace == pace,
+        let same = match (&self.compared, &compared) {
+            (Some(before), Some(after)) => before.goes_on(after),
             (None, None) => true,
             _ => false,
         };
+        let goes_on = same && (self.pace == pace || compared.is_none());
         if !goes_on {
+            let lent = std::mem::take(&mut self.lent);
             *self = Self::of(compared, pace);
             self.begin(how, now);
+            if same {
+                self.lend(lent.all(), now);
+                self.lent = lent;
+            }
         }
-        self.follow_share(rollout, how, now);
+        if how.analyses {
+            self.borrow(rollout, now);
+        }
+        self.follow_share(rollout, now);
         !goes_on
     }
 
@@ -99,8 +125,11 @@ impl Judged {
         Self {
             compared,
             pace,
-            feed: None,
+            lanes: Vec::new(),
+            specs: Vec::new(),
+            lent: Lent::default(),
             trouble: None,
+            remarks: BTreeMap::new(),
             ledger: Ledger::default(),
             gates: Vec::new(),
             course: Course::new(),
@@ -111,17 +140,51 @@ impl Judged {
 
     fn begin(&mut self, how: &How, now: Time) {
         let Some(compared) = &self.compared else { return };
-        let counted: Vec<GateSpec> = how.gates.iter().filter(|g| g.signal != GateSignal::Alerts).cloned().collect();
-        match Feed::new(how.queries.clone(), &counted, self.pace, &compared.subject(now), now) {
-            Ok(feed) => self.feed = Some(feed),
-            Err(why) => self.trouble = Some((format!("not judged: {why}").into(), now)),
-        }
         self.ledger.stable_is(compared.stable.as_str());
+        let (alerts, counted): (Vec<GateSpec>, Vec<GateSpec>) = how.gates.iter().cloned().partition(|g| g.signal == GateSignal::Alerts);
+        if how.queries.all().next().is_none() {
+            self.specs = alerts;
+            return;
+        }
+        if self.open(how.queries.clone(), counted, now) {
+            self.specs.clone_from(&how.gates);
+        }
+    }
+
+    /// Asks these queries too. False, with the trouble, where they cannot be asked.
+    fn open(&mut self, queries: Queries, gates: Vec<GateSpec>, now: Time) -> bool {
+        let Some(compared) = &self.compared else { return false };
+        match Feed::new(queries, &gates, self.pace, &compared.subject(now), now) {
+            Ok(mut feed) => {
+                feed.follow(self.course.clone());
+                self.lanes.push(Lane { feed, gates });
+                true
+            }
+            Err(why) => {
+                self.trouble = Some((format!("not judged: {why}").into(), now));
+                false
+            }
+        }
+    }
+
+    /// What the rollout's own analyses ask, where a candidate is compared.
+    fn borrow(&mut self, rollout: &Rollout, now: Time) {
+        let Some(compared) = self.compared.as_ref().filter(|c| c.candidate.is_some()) else { return };
+        let new = self.lent.follow(rollout, compared.values(), &self.specs);
+        self.lend(new, now);
+    }
+
+    fn lend(&mut self, new: Vec<Borrowed>, now: Time) {
+        for Borrowed { gate, queries } in new {
+            if self.open(queries, vec![gate.clone()], now) {
+                self.specs.push(gate);
+            }
+        }
     }
 
     /// The plan moves: an interval ends where another share begins, and what belongs to a weight starts
     /// anew when it has converged.
-    fn follow_share(&mut self, rollout: &Rollout, how: &How, now: Time) {
+    fn follow_share(&mut self, rollout: &Rollout, now: Time) {
         let Some(compared) = &self.compared else { return };
         let candidate = rollout.tracks.iter().find(|t| Some(&t.version.id) == compared.candidate.as_ref());
         let declared = candidate.and_then(|t| t.share.declared);
@@ -133,31 +196,43 @@ impl Judged {
             let since = if first { known.min(now) } else { now };
             self.course.push((since, declared.and_then(Ratio::percent).map(|percent| percent / 100.0)));
             self.place = Place { declared, converged: None };
-            if let Some(feed) = &mut self.feed {
-                feed.follow(self.course.clone());
+            for lane in &mut self.lanes {
+                lane.feed.follow(self.course.clone());
             }
         }
         if self.place.converged.is_none() && candidate.is_some_and(has_converged) {
             let since = self.course.last().map(|(since, _)| *since).filter(|_| self.course.len() == 1);
             self.place.converged = Some(since.unwrap_or(now));
         }
-        self.ledger.follow(compared.run.as_ref(), self.place.converged, &how.gates);
+        self.ledger.follow(compared.run.as_ref(), self.place.converged, &self.specs);
     }
 
-    /// What must be asked now.
-    pub fn due(&mut self, now: Time) -> Vec<Question> {
-        self.feed.as_mut().map(|feed| feed.due(now)).unwrap_or_default()
+    /// What must be asked now, each with whom its answer is for.
+    pub fn due(&mut self, now: Time) -> Vec<(usize, Question)> {
+        let lanes = self.lanes.iter_mut().enumerate();
+        lanes.flat_map(|(n, lane)| lane.feed.due(now).into_iter().map(move |question| (n, question))).collect()
     }
 
     /// When there is something to ask again; `None` for never.
     pub fn next(&self, now: Time) -> Option<Time> {
-        self.feed.as_ref().map(|feed| feed.next().unwrap_or(now))
+        self.lanes.iter().map(|lane| lane.feed.next().unwrap_or(now)).min()
     }
 
-    /// Takes in an answer.
-    pub fn take(&mut self, question: &Question, answer: Result<Answer, Trouble>) {
-        if let Some(feed) = &mut self.feed {
-            feed.take(question, answer);
+    /// Takes in what `place` answered.
+    pub fn take(&mut self, (n, question): &(usize, Question), answer: Result<Answer, Trouble>, how: &How, place: &Text) {
+        let about = (*n, question.name());
+        // Whoever is away is said by the sensors of every gate; a query that is wrong is wrong for ever.
+        let wrong = answer.as_ref().err().is_none_or(Trouble::is_about_the_query);
+        match how.origin.remark(question.name(), place, &answer).filter(|_| wrong) {
+            Some(remark) => {
+                let before = self.remarks.get(&about).filter(|(said, _)| *said == remark);
+                let since = before.map_or(question.at, |(_, since)| *since);
+                self.remarks.insert(about, (remark, since));
+            }
+            None => drop(self.remarks.remove(&about)),
+        }
+        if let Some(lane) = self.lanes.get_mut(*n) {
+            lane.feed.take(question, answer);
         }
     }
 
@@ -185,63 +260,70 @@ impl Judged {
     }
 
     /// Asks until nothing older is left to be read.
-    pub async fn catch_up<M: Metrics>(&mut self, backend: &M, clock: &dyn Clock) {
-        while let Some(feed) = &mut self.feed {
-            drive(feed, backend, clock.now()).await;
-            if feed.next().is_some_and(|next| next > clock.now()) {
-                return;
+    pub async fn catch_up<M: Metrics>(&mut self, backend: &M, how: &How, clock: &dyn Clock) {
+        while self.is_behind(clock.now()) {
+            let questions = self.due(clock.now());
+            let answers = join_all(questions.iter().map(|(_, question)| backend.instant(&question.text, question.at))).await;
+            for (question, answer) in questions.iter().zip(answers) {
+                self.take(question, answer, how, backend.place());
             }
         }
     }
 
     /// Feeds the judge with what is over, and asks it.
-    pub fn judge(&mut self, how: &How, now: Time) {
-        let (Some(compared), Some(feed)) = (&self.compared, &mut self.feed) else { return };
-        for (id, interval) in feed.intervals() {
-            let Some(gate) = how.gates.iter().find(|g| g.name == id) else { continue };
-            self.ledger.feed_measured(gate, &interval);
+    pub fn judge(&mut self, now: Time) {
+        let Some(compared) = self.compared.as_ref().filter(|_| !self.specs.is_empty()) else { return };
+        for lane in &mut self.lanes {
+            for (id, interval) in lane.feed.intervals() {
+                let Some(gate) = lane.gates.iter().find(|g| g.name == id) else { continue };
+                self.ledger.feed_measured(gate, &interval);
+            }
         }
         if compared.run.is_none() {
             self.gates.clear();
             return;
         }
-        let fired = self.fired.as_ref();
+        let (fired, lanes) = (self.fired.as_ref(), &self.lanes);
         let look = |gate: &GateSpec| {
             if gate.signal == GateSignal::Alerts {
                 return look_at_alerts(fired, self.pace, now);
             }
-            let (sensors, queries) = feed.look(gate, now);
+            let lane = lanes.iter().find(|lane| lane.gates.iter().any(|g| g.name == gate.name));
+            let (sensors, queries) = lane.map(|lane| lane.feed.look(gate, now)).unwrap_or_default();
             Look { sensors, queries, alerts: Vec::new() }
         };
-        self.gates = self.ledger.judge(&how.gates, look, &self.gates, now);
+        self.gates = self.ledger.judge(&self.specs, look, &self.gates, now);
     }
 
     /// What was measured of each version since the last time, second by second.
     pub fn points(&mut self) -> Vec<(VersionId, Vec<Point>)> {
-        let (Some(compared), Some(feed)) = (&self.compared, &mut self.feed) else { return Vec::new() };
+        let (Some(compared), Some(lane)) = (&self.compared, self.lanes.first_mut()) else { return Vec::new() };
         let versions = [(Arm::Stable, Some(&compared.stable)), (Arm::Candidate, compared.candidate.as_ref())];
         let points = versions.into_iter().filter_map(|(arm, version)| {
-            let points: Vec<Point> = feed.points(arm).iter().flat_map(super::past::seconds).collect();
+            let points: Vec<Point> = lane.feed.points(arm).iter().flat_map(super::past::seconds).collect();
             version.filter(|_| !points.is_empty()).map(|version| (version.clone(), points))
         });
         points.collect()
     }
 
     /// The same rollout with what is known of it.
-    pub fn decorate(&self, mut rollout: Rollout, now: Time) -> Rollout {
-        if let Some((what, since)) = &self.trouble {
-            rollout.findings.push(Finding { kind: "metrics".into(), what: what.clone(), since: *since });
-        }
+    pub fn decorate(&self, mut rollout: Rollout, told: &MeasuredBy, now: Time) -> Rollout {
+        rollout.measured = Some(told.clone());
+        // Several queries of one server say the same of its clock.
+        let remarks: BTreeMap<&Text, Time> = self.remarks.values().rev().map(|(what, since)| (what, *since)).collect();
+        let troubles = self.trouble.iter().map(|(what, since)| (what, *since)).chain(remarks);
+        rollout.findings.extend(troubles.map(|(what, since)| Finding { kind: "metrics".into(), what: what.clone(), since }));
         let alerts = self.fired.iter().flat_map(|fired| fired.lines.iter().map(move |what| (what, fired.at)));
         rollout.findings.extend(alerts.map(|(what, at)| Finding { kind: "alerts".into(), what: what.clone(), since: at.unwrap_or(now) }));
-        let (Some(compared), Some(feed)) = (&self.compared, &self.feed) else { return rollout };
+        self.lent.say(&mut rollout);
+        let (Some(compared), Some(lane)) = (&self.compared, self.lanes.first()) else { return rollout };
         for track in &mut rollout.tracks {
             let arm = match &track.version.id {
                 id if *id == compared.stable => Arm::Stable,
                 id if Some(id) == compared.candidate.as_ref() => Arm::Candidate,
                 _ => continue,
             };
-            track.signals.extend(feed.signals(arm, now));
+            track.signals.extend(lane.feed.signals(arm, now));
         }
         see_shares(&mut rollout.tracks);
         rollout.gates.clone_from(&self.gates);

@@ -1,13 +1,13 @@
 use super::{How, Observed};
 use crate::{
     clock::PausedClock,
-    metrics::{Alert, Answer, Labels, Metrics, Point, Series, Trouble, Value, feed::Pace, preset::Queries, template::Variables},
+    metrics::{Alert, Answer, Labels, Metrics, Origin, Point, Series, Trouble, Value, feed::Pace, preset::Queries, template::Variables},
     model::{
         action::{Observation, Outcome, Plan, Refusal},
         delta::Delta,
         gate::{Arm, Verdict},
         ident::{ActionId, Key, Rev},
-        rollout::{Rollout, Seen},
+        rollout::{MetricCounts, Rollout, Seen},
         signal::SignalId,
         text::Text,
         time::Time,
@@ -36,6 +36,10 @@ fn start() -> Time {
 struct Store {
     errors: [f64; 2],
     down: bool,
+    /// What it says of every query instead.
+    wrong: Option<Trouble>,
+    /// By how many seconds its clock is ahead.
+    ahead: i64,
     fires: Vec<Alert>,
     asked: Arc<AtomicUsize>,
     /// Answers that were waited for to the end.
@@ -49,6 +53,8 @@ impl Store {
         Self {
             errors: [stable, candidate],
             down: false,
+            wrong: None,
+            ahead: 0,
             fires: Vec::new(),
             asked: none(),
             answered: none(),
@@ -81,7 +87,9 @@ impl Store {
                 times(from).take_while(|t| *t <= at).map(|t| Point { at: t, value: Value::Number((since(t) * rate * share).floor()) });
             Series { labels: Labels::new(labels.map(|(k, v)| (k.to_owned(), v.to_owned()))), points: points.collect() }
         });
-        Answer { series: series.into(), ..Answer::default() }
+        let failed = query.contains("code=~\"5..\"");
+        let series = series.into_iter().filter(|one| !failed || one.labels.get("code") == Some("500"));
+        Answer { series: series.collect(), ..Answer::default() }
     }
 }
 
@@ -95,6 +103,13 @@ impl Metrics for Store {
         self.asked.fetch_add(1, Ordering::Relaxed);
         sleep(self.slow).await;
         self.answered.fetch_add(1, Ordering::Relaxed);
+        if let Some(wrong) = &self.wrong {
+            return Err(wrong.clone());
+        }
+        let skew = chrono::Duration::seconds(self.ahead);
+        if self.ahead != 0 {
+            return Ok(Answer { ahead: Some(skew), ..self.answer(query, at) });
+        }
         if self.down { Err(Trouble::Unreachable { place: "prom".into(), why: "refused".into() }) } else { Ok(self.answer(query, at)) }
     }
 
@@ -185,6 +200,8 @@ fn how() -> How {
         pace: Pace { every: Duration::from_secs(15), delay: Duration::ZERO },
         variables: Variables::default(),
         alert_labels: vec!["service".into()],
+        analyses: false,
+        origin: Origin { preset: "istio".into(), lines: [("requests".to_owned(), 7)].into() },
     }
 }
 
@@ -317,6 +334,21 @@ async fn a_query_without_a_value_is_a_finding() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_query_that_is_wrong_and_a_clock_that_is_apart_are_findings() {
+    let judge = |store: Store| async move { observed(&store, Vec::new()).judge(vec![rollout(3_600, true)]).await.remove(0) };
+    let wrong = Some(Trouble::Query { why: "1:7: parse error: unexpected <EOF>".into() });
+    let seen = judge(Store { wrong, ..Store::new(1.0, 1.0) }).await;
+    let said: Vec<&str> = seen.findings.iter().map(|f| f.what.as_str()).collect();
+    // As it stands in the configuration, or else in the preset.
+    assert!(said.contains(&"query `requests` at line 7: not a query: 1:7: parse error: unexpected <EOF>"), "{said:?}");
+    assert!(said.iter().any(|what| what.starts_with("query `latency` of the preset `istio`: not a query")), "{said:?}");
+    assert!(matches!(seen.gates[0].verdict, Verdict::Blind { .. }), "{:?}", seen.gates[0].verdict);
+    let seen = judge(Store { ahead: 90, ..Store::new(1.0, 1.0) }).await;
+    let said: Vec<&str> = seen.findings.iter().map(|f| f.what.as_str()).collect();
+    assert_eq!(said, ["the clock of prom is 90 s ahead of this one"]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_fires_about_it_since_its_run_began_is_found_and_can_be_a_gate() {
     let alert = |name: &str, service: &str, ago: i64| {
         let labels = [("alertname", name), ("service", service)].map(|(k, v)| (k.to_owned(), v.to_owned()));
@@ -338,4 +370,67 @@ async fn what_fires_about_it_since_its_run_began_is_found_and_can_be_a_gate() {
     assert!(judge(&store).await.gates[1].verdict.passed());
     store.down = true;
     assert!(matches!(judge(&store).await.gates[1].verdict, Verdict::Blind { .. }));
+}
+
+/// The same rollout with an analysis of its own: a share of bad requests, a quantile.
+fn analysed(ago: i64) -> Rollout {
+    let counts = serde_json::to_value(MetricCounts::default()).unwrap();
+    let metric = |name: &str, query: &str| json!({ "name": name, "phase": "Running", "values": [], "counts": counts, "asked": { "query": query, "success": "result[0] < 0.02", "failure": "" } });
+    let share = "sum(rate(req{v=\"v2\",code=~\"5..\"}[5m])) / sum(rate(req{v=\"v2\"}[5m]))";
+    let metrics = [metric("errors", share), metric("p99", "histogram_quantile(0.99, sum(rate(b{v=\"v2\"}[1m])))")];
+    let mut rollout = rollout(ago, true);
+    rollout.analyses =
+        vec![serde_json::from_value(json!({ "name": "web-2", "place": "step", "phase": "Running", "metrics": metrics })).unwrap()];
+    rollout
+}
+
+fn lending() -> How {
+    How { analyses: true, ..how() }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_its_own_analysis_asks_is_judged_beside_it() {
+    let store = Store::new(1.0, 50.0);
+    let observed = |how: How| Observed::new(Cluster(Vec::new()), store.clone(), how, Arc::new(PausedClock::new(start())));
+    let seen = observed(lending()).judge(vec![analysed(3_600)]).await.remove(0);
+    let words: Vec<_> = seen.gates.iter().map(|g| (g.id.as_str(), g.verdict.word())).collect();
+    assert_eq!(words, [("errors", "FAIL"), ("argo errors", "FAIL")]);
+    let [own, lent] = [0, 1].map(|n| seen.gates[n].evidence.clone().unwrap());
+    assert_eq!((own.run_candidate, own.run_stable), (lent.run_candidate, lent.run_stable), "the same requests");
+    assert_eq!(lent.limit, Some(2.0));
+    assert!(
+        lent.queries.iter().any(|q| q.name.as_str() == "errors of stable" && q.text.as_str().starts_with("req{v=\"v1\",code=~\"5..\"}["))
+    );
+    let ours: Vec<&str> = seen.analyses[0].metrics.iter().map(|m| m.ours.as_ref().unwrap().as_str()).collect();
+    assert_eq!(ours[0], "gate argo errors");
+    assert!(ours[1].starts_with("none: a quantile is no count"), "{ours:?}");
+    // Only where that was asked for.
+    let seen = observed(how()).judge(vec![analysed(3_600)]).await.remove(0);
+    assert!(seen.gates.len() == 1 && seen.analyses[0].metrics.iter().all(|m| m.ours.is_none()));
+    // Alone, where the stack has no queries of ours.
+    let alone = How { queries: Queries::none(), gates: Vec::new(), ..lending() };
+    let seen = observed(alone).judge(vec![analysed(3_600)]).await.remove(0);
+    assert_eq!(seen.gates.iter().map(|g| (g.id.as_str(), g.verdict.word())).collect::<Vec<_>>(), [("errors", "FAIL")]);
+    assert!(seen.tracks[1].signals[&SignalId::Errors].reading.fresh().is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_lent_stays_when_its_analysis_is_gone_and_goes_with_the_run() {
+    let store = Store::new(1.0, 50.0);
+    let mut other = rollout(10, true);
+    other.run = Some(crate::model::ident::RunId::new("3"));
+    let said =
+        vec![(0, apply(&rollout(3_600, true))), (20, apply(&analysed(3_600))), (40, apply(&rollout(3_600, true))), (60, apply(&other))];
+    let watch = Observed::new(Cluster(said), store, lending(), Arc::new(PausedClock::new(start())));
+    watch.focus(Some(&other.key));
+    let pictures = pictures(&told(&watch, 100).await);
+    let at = |second: f64| pictures.iter().rfind(|(at, _)| *at < second).unwrap().1.clone();
+    let names = |rollout: &Rollout| rollout.gates.iter().map(|g| g.id.as_str().to_owned()).collect::<Vec<_>>();
+    assert_eq!(names(&at(19.0)), ["errors"]);
+    // It came late and knows the whole run.
+    let later = at(39.0);
+    assert_eq!(names(&later), ["errors", "argo errors"]);
+    assert!(later.gates[1].evidence.as_ref().unwrap().run_candidate.samples() > 35_000);
+    assert_eq!(names(&at(59.0)), ["errors", "argo errors"]);
+    assert_eq!(names(&at(99.0)), ["errors"]);
 }

@@ -18,7 +18,7 @@ use crate::{
     model::{
         delta::Delta,
         ident::Key,
-        rollout::Rollout,
+        rollout::{MeasuredBy, Rollout},
         time::{Time, until},
     },
     runtime::Fault,
@@ -47,7 +47,7 @@ type Came = Option<(Key, u64, News)>;
 /// What came.
 enum News {
     /// An answer to a question.
-    Answer(Question, Result<Answer, Trouble>),
+    Answer((usize, Question), Result<Answer, Trouble>),
     /// What fires.
     Alerts(Said),
 }
@@ -55,6 +55,8 @@ enum News {
 /// Whom to ask, and what time it is.
 pub struct Asks<M> {
     pub backend: M,
+    /// Who measures, for people.
+    pub told: Arc<MeasuredBy>,
     pub board: Arc<Board>,
     pub clock: Arc<dyn Clock>,
 }
@@ -219,11 +221,11 @@ impl<M: Metrics + Clone> Desk<M> {
             // A little younger than a round: what fired a round ago is asked again.
             let fresh_for = watched.judged.pace().every / 2;
             let alerts = async move { News::Alerts(board.firing(&backend, uptime, fresh_for).await) }.boxed();
-            let answers = questions.into_iter().map(|question| {
+            let answers = questions.into_iter().map(|(lane, question)| {
                 let backend = self.asks.backend.clone();
                 async move {
                     let answer = backend.instant(&question.text, question.at).await;
-                    News::Answer(question, answer)
+                    News::Answer((lane, question), answer)
                 }
                 .boxed()
             });
@@ -242,7 +244,7 @@ impl<M: Metrics + Clone> Desk<M> {
         let Some((key, life, news)) = came else { return };
         let Some(watched) = self.watched.get_mut(&key).filter(|w| w.life == life) else { return };
         match news {
-            News::Answer(question, answer) => watched.judged.take(&question, answer),
+            News::Answer(question, answer) => watched.judged.take(&question, answer, &self.how, self.asks.backend.place()),
             News::Alerts(fired) => watched.judged.take_alerts(&fired, &self.asks.board, self.asks.clock.now()),
         }
         watched.waiting = watched.waiting.saturating_sub(1);
@@ -254,7 +256,7 @@ impl<M: Metrics + Clone> Desk<M> {
         if watched.judged.is_behind(now) {
             return;
         }
-        watched.judged.judge(&self.how, now);
+        watched.judged.judge(now);
         let points = watched.judged.points();
         if self.asks.clock.uptime().saturating_sub(self.heard) > self.silent {
             return;
@@ -269,7 +271,7 @@ impl<M: Metrics + Clone> Desk<M> {
     fn told(&self, key: &Key) -> Option<Delta> {
         let rollout = self.rollouts.get(key)?.clone();
         let rollout = match self.watched.get(key) {
-            Some(watched) => watched.judged.decorate(rollout, self.asks.clock.now()),
+            Some(watched) => watched.judged.decorate(rollout, &self.asks.told, self.asks.clock.now()),
             None => rollout,
         };
         Some(Delta::Apply { rollout: Box::new(rollout) })

@@ -108,6 +108,8 @@ fn of_metric(shared: &Shared, analysis: &Analysis, metric: &Metric) -> Vec<Line>
     if let Some(message) = &metric.message {
         lines.push(Line { id: id(2), head: String::new(), text: message.to_string(), tone: Tone::Warn });
     }
+    // Beside Argo's own word: the evidence panel has what ours says.
+    lines.extend(metric.ours.as_ref().map(|ours| Line { id: id(3), head: String::new(), text: format!("ours: {ours}"), tone: Tone::Dim }));
     lines
 }
 

@@ -20,7 +20,7 @@ use crate::{
         time::elapsed,
     },
     ui::{
-        figure::{long, odds},
+        figure::{long, short_odds},
         gauge,
         look::{Look, Tone},
         row::Row,
@@ -278,6 +278,6 @@ fn worse(gate: &GateState, cells: usize, look: &Look) -> Option<Row> {
     };
     // What is nearer to its line is told.
     let by_change = gate::way(evidence.change, evidence.lines.change) > gate::way(evidence.odds, evidence.lines.fail);
-    let odds: Cow<'_, str> = odds(if by_change { evidence.change } else { evidence.odds }).into();
+    let odds: Cow<'_, str> = short_odds(if by_change { evidence.change } else { evidence.odds }).into();
     Some(Row::new(*look).add(Tone::Dim, say::question(evidence)).pad(6).add(tone, gauge::bar(part, cells, look)).plain(" ").add(tone, odds))
 }

@@ -9,6 +9,7 @@ use crate::{
         gate::GateState,
         history::{History, Span},
         ident::Role,
+        rollout::Rollout,
         signal::{Reading, Signal, SignalId, Unit},
         time::{Time, elapsed, span},
         version::Track,
@@ -22,7 +23,7 @@ use crate::{
     },
 };
 use ratatui::{buffer::Buffer, layout::Rect};
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
 const COMMANDS: &[Command] = &[
     Command { name: "shorter", doc: "a shorter time, in finer steps", keys: &["+", "="], acts: false },
@@ -31,6 +32,8 @@ const COMMANDS: &[Command] = &[
 
 /// Rows that a chart gets before another one is drawn below it.
 const ROWS: u16 = 7;
+/// A run that began no longer ago fits into two minutes.
+const YOUNG: Duration = Duration::from_secs(120);
 /// Columns that a chart gets before another one is drawn beside it.
 const COLUMNS: u16 = 56;
 
@@ -42,7 +45,8 @@ const KEPT: [SignalId; 5] = [SignalId::Errors, SignalId::P99, SignalId::Requests
 pub struct Health {
     /// The marked signal; `None` is the first.
     mark: Option<SignalId>,
-    span: Span,
+    /// How far back; `None` as long as nobody has chosen: as far as the run goes, if that is short.
+    span: Option<Span>,
 }
 
 /// The two versions that are compared: stable, and the candidate or else what was replaced.
@@ -64,9 +68,17 @@ impl Health {
         self.mark.and_then(|id| signals.iter().position(|s| s.contains(&id))).unwrap_or(0)
     }
 
-    fn stretch(&mut self, to: impl Fn(usize) -> usize) {
-        let at = Span::ALL.iter().position(|s| *s == self.span).unwrap_or(0);
-        self.span = Span::ALL.get(to(at)).copied().unwrap_or(self.span);
+    fn span(&self, shared: &Shared) -> Span {
+        let run = shared.watched().map(|w| &w.rollout).filter(|r| r.candidate().is_some());
+        let known = |r: &Rollout| r.started.iter().map(|s| s.at).chain(r.marks.iter().map(|m| m.at)).min();
+        let is_young = run.and_then(known).is_some_and(|began| elapsed(shared.there_now(), began) <= YOUNG);
+        self.span.unwrap_or(if is_young { Span::Minutes } else { Span::default() })
+    }
+
+    fn stretch(&mut self, shared: &Shared, to: impl Fn(usize) -> usize) {
+        let now = self.span(shared);
+        let at = Span::ALL.iter().position(|s| *s == now).unwrap_or(0);
+        self.span = Some(Span::ALL.get(to(at)).copied().unwrap_or(now));
     }
 }
 
@@ -80,7 +92,7 @@ impl Panel for Health {
         let at = self.at(&all);
         let words = |s: &[SignalId]| s.iter().map(|id| id.word()).collect::<Vec<_>>().join(", ");
         let signal = all.get(at).map(|s| format!(" · {} {} of {}", words(s), at + 1, all.len())).unwrap_or_default();
-        format!("health · {}{signal}", self.span.word())
+        format!("health · {}{signal}", self.span(shared).word())
     }
 
     fn commands(&self) -> &'static [Command] {
@@ -93,8 +105,8 @@ impl Panel for Health {
 
     fn run(&mut self, command: &str, shared: &Shared) {
         match command {
-            "shorter" => return self.stretch(|at| at.saturating_sub(1)),
-            "longer" => return self.stretch(|at| at + 1),
+            "shorter" => return self.stretch(shared, |at| at.saturating_sub(1)),
+            "longer" => return self.stretch(shared, |at| at + 1),
             _ => {}
         }
         let all = shared.watched().map(signals).unwrap_or_default();
@@ -122,7 +134,7 @@ impl Panel for Health {
         for (n, ids) in all.iter().enumerate().skip(first).take(across * down) {
             let tile = tile(area, (across, down), n - first);
             let marked = n == at && across * down > 1 && self.mark.is_some();
-            let scene = Scene { w, look, now: shared.now, span: self.span, old: shared.silent(w).is_some() };
+            let scene = Scene { w, look, now: shared.now, span: self.span(shared), old: shared.silent(w).is_some() };
             match ids.as_slice() {
                 [id] if KEPT.contains(id) => one(&scene, *id, marked, tile, buf),
                 others => present(&scene, others, marked, tile, buf),
@@ -168,7 +180,7 @@ struct Scene<'a> {
 
 fn one(scene: &Scene<'_>, id: SignalId, marked: bool, area: Rect, buf: &mut Buffer) {
     let [stable, other] = sides(scene.w);
-    legend(scene, id, marked, area).draw(Rect { height: 1.min(area.height), ..area }, buf);
+    legend(scene, id, marked, usize::from(GUTTER), area).draw(Rect { height: 1.min(area.height), ..area }, buf);
     let below = Rect { y: area.y.saturating_add(1), height: area.height.saturating_sub(1), ..area };
     if below.height == 0 || area.width <= GUTTER + 4 {
         return;
@@ -200,8 +212,10 @@ fn one(scene: &Scene<'_>, id: SignalId, marked: bool, area: Rect, buf: &mut Buff
 /// Signals of which only the present is known, a line each.
 fn present(scene: &Scene<'_>, ids: &[SignalId], marked: bool, area: Rect, buf: &mut Buffer) {
     let height = usize::from(area.height);
+    // The values stand below each other, also below charts.
+    let label = ids.iter().map(|id| id.word().len() + 1).max().unwrap_or(0).max(usize::from(GUTTER));
     for (n, id) in ids.iter().enumerate().take(height) {
-        legend(scene, *id, marked && n == 0, area).draw(rows::line(area, n), buf);
+        legend(scene, *id, marked && n == 0, label, area).draw(rows::line(area, n), buf);
     }
     if height > ids.len() {
         Row::new(*scene.look).add(Tone::Dim, "as they are now: no past is kept of them").draw(rows::line(area, ids.len()), buf);
@@ -209,7 +223,7 @@ fn present(scene: &Scene<'_>, ids: &[SignalId], marked: bool, area: Rect, buf: &
 }
 
 /// `▶ errors   ⠒⠒ stable 0.21 %   ██ candidate 4.00 %   FAIL errors 8 min`.
-fn legend(scene: &Scene<'_>, id: SignalId, marked: bool, area: Rect) -> Row {
+fn legend(scene: &Scene<'_>, id: SignalId, marked: bool, label: usize, area: Rect) -> Row {
     let (look, glyphs) = (*scene.look, scene.look.glyphs());
     let [stable, other] = sides(scene.w);
     let line = glyphs.line.get(2).copied().unwrap_or_default();
@@ -219,7 +233,7 @@ fn legend(scene: &Scene<'_>, id: SignalId, marked: bool, area: Rect) -> Row {
     let form = |detail: u8| {
         let gap = if detail >= 2 { "   " } else { " " };
         let row = Row::new(look).add(Tone::Strong, if marked { glyphs.here } else { "" }).add(Tone::Strong, id.word());
-        let start = if detail >= 2 { row.plain(" ").pad(usize::from(GUTTER)) } else { row.plain(" ") };
+        let start = if detail >= 2 { row.plain(" ").pad(label) } else { row.plain(" ") };
         let here = [(stable, line), (other, fill)].into_iter().filter_map(|(t, g)| Some((t?, g)));
         let row = here.enumerate().fold(start, |row, (n, (t, glyph))| {
             let (mut value, dim) = value(t.signals.get(&id));

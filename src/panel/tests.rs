@@ -291,8 +291,10 @@ fn an_analysis_shows_its_values_its_condition_and_what_ends_it() {
         measured: Some(at(13)),
         next: Some(at(62)),
         message: Some("no route to host".into()),
+        asked: None,
+        ours: Some("gate errors".into()),
     };
-    let dry = Metric { name: "extra".into(), dry_run: true, values: Vec::new(), next: None, message: None, ..metric.clone() };
+    let dry = Metric { name: "extra".into(), dry_run: true, values: Vec::new(), next: None, message: None, ours: None, ..metric.clone() };
     let analysis = Analysis {
         name: "web-2".into(),
         place: "step".into(),
@@ -308,7 +310,8 @@ fn an_analysis_shows_its_values_its_condition_and_what_ends_it() {
     let counted = "4 of 10 measured: 2 ok (0 in a row, 5 are enough), 1 failed (2 end it), 1 errors, 1 in a row (5 in a row end it)";
     assert_eq!(shown[2].trim(), format!("{counted}, next in 42 s  before: 0.4 0.01"));
     assert_eq!(shown[3].trim(), "no route to host");
-    assert!(shown[4].ends_with("dry run: without consequences") && shown[5].ends_with(", last 7 s ago"), "{shown:?}");
+    assert_eq!(shown[4].trim(), "ours: gate errors");
+    assert!(shown[5].ends_with("dry run: without consequences") && shown[6].ends_with(", last 7 s ago"), "{shown:?}");
     let mut panel = Analyses::default();
     panel.run("down", &shared);
     assert!(lines(&panel, &shared, Look::FULL, 110, 8)[1].starts_with("> "));

@@ -70,6 +70,9 @@ pub struct Row {
     pub seconds_to_catch: Option<u64>,
     /// The longest.
     pub worst_seconds: Option<u64>,
+    /// For how many seconds of all runs it saw nothing; `None` of several rules and of other tools.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub blind_seconds: Option<u64>,
 }
 
 /// One run.
@@ -97,7 +100,8 @@ type Stops<'a> = &'a dyn Fn(&Played) -> Option<Time>;
 pub fn report(gates: &[GateSpec], played: &[Played]) -> Report {
     let rows = gates.iter().map(|gate| {
         let stops = |run: &Played| run.said.get(&gate.name)?.fails.first().map(|(at, _)| *at);
-        row(gate.name.text().to_string(), Some(gate.on_fail()), played, &stops)
+        let blind = played.iter().filter_map(|run| run.said.get(&gate.name)).map(|said| said.blind).sum();
+        Row { blind_seconds: seconds(Some(blind)), ..row(gate.name.text().to_string(), Some(gate.on_fail()), played, &stops) }
     });
     let peers = played.iter().flat_map(|run| run.said.values()).flat_map(|said| said.peers.keys());
     let mut names: Vec<String> = peers.cloned().collect();
@@ -158,5 +162,6 @@ fn row(name: String, on_fail: Option<OnFail>, played: &[Played], stops: Stops<'_
         falsely: Part::new(played.iter().filter(falsely).count(), played.len()),
         worst_seconds: seconds(caught.iter().max().copied()),
         seconds_to_catch: seconds(median(caught)),
+        blind_seconds: None,
     }
 }

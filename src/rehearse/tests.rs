@@ -107,6 +107,8 @@ fn answer(series: &[Series], text: &str, at: Time) -> Answer {
     Answer { series: some.collect(), ..Answer::default() }
 }
 
+const STALE: Duration = Duration::from_secs(45);
+
 const LEGS: [Leg; 2] = [Leg { share: 0.25, lasts: Duration::from_secs(600) }, Leg { share: 0.5, lasts: Duration::from_secs(600) }];
 
 fn setup(runs: usize, seed: u64) -> Setup<'static> {
@@ -123,7 +125,7 @@ fn healthy(burst: f64) -> Load {
 fn a_healthy_service_is_not_reverted() {
     let gates = [gate("revert")];
     let queries = queries("pod");
-    let stage = Stage { queries: &queries, gates: &gates, look_back: Duration::from_secs(3_600) };
+    let stage = Stage { queries: &queries, gates: &gates, look_back: Duration::from_secs(3_600), stale_after: STALE };
     for (burst, most) in [(1.0, 1), (2.0, 1), (5.0, 1), (10.0, 3)] {
         let (mut reverted, mut played) = (0, 0);
         for seed in 0..8 {
@@ -146,7 +148,7 @@ fn a_healthy_service_is_not_reverted() {
 fn one_seed_plays_the_same_runs() {
     let gates = [gate("revert")];
     let queries = queries("pod");
-    let stage = Stage { queries: &queries, gates: &gates, look_back: Duration::ZERO };
+    let stage = Stage { queries: &queries, gates: &gates, look_back: Duration::ZERO, stale_after: STALE };
     let history = healthy(5.0).history(4, "pod");
     let once = |seed| play(&stage, &setup(5, seed), &history, |_| {}).unwrap();
     assert_eq!(once(7), once(7));
@@ -158,7 +160,7 @@ fn one_seed_plays_the_same_runs() {
 fn sick_instances_make_the_gates_cry_wolf() {
     let gates = [gate("revert")];
     let queries = queries("pod");
-    let stage = Stage { queries: &queries, gates: &gates, look_back: Duration::ZERO };
+    let stage = Stage { queries: &queries, gates: &gates, look_back: Duration::ZERO, stale_after: STALE };
     let sick = Load { sick: 20.0, instances: 4, ..healthy(1.0) };
     let report = play(&stage, &setup(20, 1), &sick.history(1, "pod"), |_| {}).unwrap();
     assert!(report.together.reverted.n >= 5, "{report:?}");
@@ -168,7 +170,7 @@ fn sick_instances_make_the_gates_cry_wolf() {
 fn shares_that_instances_do_not_allow_are_said() {
     let gates = [gate("revert")];
     let queries = queries("pod");
-    let stage = Stage { queries: &queries, gates: &gates, look_back: Duration::ZERO };
+    let stage = Stage { queries: &queries, gates: &gates, look_back: Duration::ZERO, stale_after: STALE };
     let legs = [0.05, 0.5].map(|share| Leg { share, lasts: Duration::from_secs(300) });
     let setup = Setup { legs: &legs, ..setup(3, 1) };
     let history = Load { instances: 3, ..healthy(1.0) }.history(1, "pod");
@@ -180,7 +182,7 @@ fn shares_that_instances_do_not_allow_are_said() {
 fn what_cannot_be_split_is_refused() {
     let gates = [gate("revert")];
     let queries = queries("pod");
-    let stage = Stage { queries: &queries, gates: &gates, look_back: Duration::ZERO };
+    let stage = Stage { queries: &queries, gates: &gates, look_back: Duration::ZERO, stale_after: STALE };
     let refused = |load: &Load, label: &str, setup: &Setup<'_>| play(&stage, setup, &load.history(1, label), |_| {}).unwrap_err();
     assert!(refused(&healthy(1.0), "", &setup(3, 1)).contains("cannot be told apart"));
     let one = Load { instances: 1, ..healthy(1.0) };
@@ -191,7 +193,7 @@ fn what_cannot_be_split_is_refused() {
 
 fn past(label: Label, bad_from: i64, errors: fn(i64) -> f64, gates: &[GateSpec], seed: u64) -> Played {
     let queries = queries("pod");
-    let stage = Stage { queries: &queries, gates, look_back: Duration::from_secs(3_600) };
+    let stage = Stage { queries: &queries, gates, look_back: Duration::from_secs(3_600), stale_after: STALE };
     let stable = healthy(2.0).history(seed, "pod");
     let candidate = Load { instances: 2, errors, burst: 2.0, times: (3_600, 7_200), ..healthy(2.0) }.history(seed + 1, "pod");
     let since = at(3_600);
@@ -217,6 +219,27 @@ fn bad_releases_are_caught_and_good_ones_are_not() {
     assert_eq!(report.runs.iter().map(|r| r.outcome).collect::<Vec<_>>(), ["passed", "caught", "caught", "missed"]);
     assert_eq!(report.runs[1].by.as_deref(), Some("errors"));
     assert_eq!(report.peers.iter().map(|p| p.name.as_str()).collect::<Vec<_>>(), ["Argo Rollouts", "Flagger", "Kayenta"]);
+}
+
+#[test]
+fn what_could_not_be_seen_is_added_up() {
+    let gates = [gate("revert")];
+    let queries = queries("pod");
+    let stage = Stage { queries: &queries, gates: &gates, look_back: Duration::ZERO, stale_after: STALE };
+    let stable = healthy(1.0).history(1, "pod");
+    // The candidate is silent from the middle of the run on, and stable for a part of that time.
+    let candidate = Load { times: (3_600, 5_400), ..healthy(1.0) }.history(2, "pod");
+    let blind = |stable: &History, candidate: &History| {
+        let since = at(3_600);
+        let run = Run { since, until: at(7_200), course: &[(since, Some(0.5))], before: stable, stable, candidate };
+        stage.play(&run)[&gates[0].name].blind.as_secs()
+    };
+    assert_eq!(blind(&stable, &stable), 0);
+    let half = blind(&stable, &candidate);
+    assert!((1_800 - 60..=1_800 - 30).contains(&half), "{half}");
+    // Neither twice where both are silent.
+    assert_eq!(blind(&candidate, &candidate), half);
+    assert_eq!(blind(&History::default(), &candidate), 3_600 - STALE.as_secs());
 }
 
 #[test]

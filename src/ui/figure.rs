@@ -173,6 +173,16 @@ pub fn odds(odds: f64) -> String {
     }
 }
 
+/// The same in at most 8 columns: `6.6M:1`.
+#[must_use]
+pub fn short_odds(value: f64) -> String {
+    match shown(value) {
+        Some(v) if (1e6..1e9).contains(&v) => format!("{}M:1", (v / 1e5).floor() / 10.0),
+        Some(v) if (1e5..1e6).contains(&v) => format!("{}k:1", (v / 1e3).floor()),
+        _ => odds(value),
+    }
+}
+
 /// How a figure differs from a base: `+35 %`, `-8 %`, `x12`, `same` within 2 %. `None` without a base.
 #[must_use]
 pub fn change(base: f64, value: f64) -> Option<String> {
@@ -278,7 +288,7 @@ pub fn since(now: Time, at: Time) -> String {
 mod tests {
     use super::{
         change, clock_tenths, compact, compact_spaced, grouped, in_unit, left, long, measured, millis, odds, percent, percent_beside, rate,
-        scale_end, short, since,
+        scale_end, short, short_odds, since,
     };
     use crate::model::signal::Unit;
     use chrono::DateTime;
@@ -306,6 +316,8 @@ mod tests {
     fn odds_are_cut_off_and_ends_of_scales_are_short() {
         let said = [99.99, 38.4, 9.99, 1.0, 0.05, 0.0, 12_345.6, 1e300, f64::NAN].map(odds);
         assert_eq!(said, ["99:1", "38:1", "9.9:1", "1:1", "<0.1:1", "0:1", "12,345:1", ">1e9:1", "–"]);
+        let said = [38.4, 99_999.9, 999_999.0, 6_668_243.0, 999_999_999.0, 1e9].map(short_odds);
+        assert_eq!(said, ["38:1", "99,999:1", "999k:1", "6.6M:1", "999.9M:1", ">1e9:1"]);
         let ends =
             [(0.5, Unit::Ratio), (0.000_05, Unit::Ratio), (200_000.0, Unit::PerSecond), (50.0, Unit::Millis), (20_000.0, Unit::Millis)];
         assert_eq!(ends.map(|(v, unit)| scale_end(v, unit)), ["50 %", "0.005 %", "200k/s", "50 ms", "20 s"]);

@@ -39,6 +39,27 @@ impl Server {
         })
     }
 
+    /// Prometheus that scrapes nothing and knows this past, in the OpenMetrics format, as if it had scraped it.
+    pub fn of_past(openmetrics: &str) -> Option<Self> {
+        if !need("promtool") {
+            return None;
+        }
+        let files = [("prometheus.yml", "global: { scrape_interval: 15s }\n"), ("past", openmetrics)];
+        Self::start("prometheus", "/-/ready", &files, |dir, port| {
+            let mut import = Command::new("promtool");
+            let made = import
+                .args(["tsdb", "create-blocks-from", "openmetrics", "--quiet"])
+                .args([&format!("{dir}/past"), &format!("{dir}/data")]);
+            let made = made.output().unwrap();
+            assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+            vec![
+                format!("--config.file={dir}/prometheus.yml"),
+                format!("--storage.tsdb.path={dir}/data"),
+                format!("--web.listen-address=127.0.0.1:{port}"),
+            ]
+        })
+    }
+
     /// `VictoriaMetrics` with this configuration. Samples are seen at once, and not after 30 s as by default.
     pub fn victoria(config: &str) -> Option<Self> {
         Self::start("victoria-metrics", "/health", &[("scrape.yml", config)], |dir, port| {

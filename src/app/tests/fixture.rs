@@ -117,6 +117,7 @@ pub fn rollout() -> Rollout {
         experiments: Vec::new(),
         owner: None,
         template: None,
+        measured: None,
         marks: Vec::new(),
         names: BTreeMap::new(),
         seen: Seen { epoch: 1, rev: Rev(1), server_time: t0(), fresh_for: Duration::from_secs(1) },

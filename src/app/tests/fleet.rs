@@ -10,7 +10,7 @@ use crate::{
     model::{
         action::{Action, Refusal},
         ident::{Key, TargetId},
-        rollout::{Freeze, Hold, Known, Phase, Standing},
+        rollout::{Freeze, Hold, Known, MeasuredBy, Phase, Standing},
         text::Raw,
         urgency::Urgent,
     },
@@ -383,9 +383,16 @@ fn a_second_question_mark_explains_the_figures() {
     assert!(docs::figures(&console.state).iter().any(|(name, line)| name == "errors" && line.contains("5xx")));
     console.keys("+300ms ?");
     assert_eq!(console.state.overlay, Overlay::None);
-    let console = Console::typed("i +300ms ?");
+    let mut console = Console::typed("i +300ms ?");
     assert_eq!(console.state.overlay, Overlay::Figures(0));
     assert_eq!(docs::figures(&console.state)[0].1, "Panel instances");
+    // Who measures stands above all of it, what is asked below.
+    let open = console.state.shared.open.clone().unwrap();
+    let measured = MeasuredBy { queries: [("requests".into(), "req{a=\"b\"}".into())].into(), ..MeasuredBy::by_the_host() };
+    console.state.shared.rollouts.get_mut(&open).unwrap().rollout.measured = Some(measured);
+    let told = docs::figures(&console.state);
+    assert_eq!(told[1], ("signals".into(), "counters of the host's own proxy".into()));
+    assert_eq!(told.last().unwrap(), &("requests".into(), "req{a=\"b\"}".into()));
     let console = Console { state: Console::typed("esc ? +300ms ?").state, ..Console::blank() };
     assert_eq!(docs::figures(&console.state)[0].1, "All rollouts");
 }

@@ -98,7 +98,7 @@ pub async fn run(args: LoadArgs) -> anyhow::Result<()> {
     // Ctrl-Z and ctrl-c in the console's terminal must not reach us.
     let _ = rustix::process::setsid();
     let dir = tidy::Dir::new(&args.dir)?;
-    let scraper = match args.prometheus.as_deref() {
+    let mut scraper = match args.prometheus.as_deref() {
         Some([scraper, host]) => Some(Scraper::start(&args.dir, Ports { scraper: *scraper, host: *host })?),
         _ => None,
     };
@@ -119,14 +119,17 @@ pub async fn run(args: LoadArgs) -> anyhow::Result<()> {
         seed = seed.wrapping_add(1);
         match order.url {
             Some(url) => drop(sending.spawn(send(url, order.load, seed, client.clone(), Arc::clone(&open)))),
-            None => sending.shutdown().await,
+            None => {
+                // Before the directory goes, in which it writes.
+                drop(scraper.take());
+                sending.shutdown().await;
+            }
         }
     }
     sending.shutdown().await;
     tokio::task::spawn_blocking(move || {
-        if let Some(scraper) = scraper {
-            scraper.end();
-        }
+        // It writes there.
+        drop(scraper);
         dir.remove_when_left();
     })
     .await?;

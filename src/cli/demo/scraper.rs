@@ -1,13 +1,48 @@
 //! The Prometheus of the demo: a private one on a loopback port that scrapes the demo's host every second. It
-//! belongs to the load generator, which outlives whoever started the demo, and ends with it.
+//! belongs to the load generator, which outlives whoever started the demo, and ends with it, however that ends.
 
+use rustix::process::{Signal, getppid, set_parent_process_death_signal};
 use std::{
+    convert::Infallible,
     fs::{self, File},
     io,
     net::{Ipv4Addr, TcpListener},
-    path::Path,
-    process::{Child, Command, Stdio},
+    os::unix::process::CommandExt,
+    path::{Path, PathBuf},
+    process::{self, Child, Command, Stdio},
 };
+
+/// Arguments of the hidden subcommand.
+#[derive(clap::Args, Debug)]
+pub struct ScraperArgs {
+    /// Whose child it is: without that one it ends.
+    #[arg(long)]
+    of: i32,
+    /// Where its configuration and its samples are.
+    #[arg(long)]
+    dir: PathBuf,
+    /// Where it answers.
+    #[arg(long)]
+    port: u16,
+}
+
+/// Becomes a Prometheus that the system ends when its parent does. `Command` alone cannot say so of a child.
+///
+/// # Errors
+/// When the parent is gone, or the program cannot be run.
+pub fn become_one(args: &ScraperArgs) -> io::Result<Infallible> {
+    set_parent_process_death_signal(Some(Signal::KILL))?;
+    // It may have ended before that was said.
+    if getppid().map(|parent| parent.as_raw_nonzero().get()) != Some(args.of) {
+        return Err(io::Error::other("whoever started it is gone"));
+    }
+    let shown = args.dir.display();
+    Err(Command::new(PROGRAM)
+        .arg(format!("--config.file={shown}/prometheus.yml"))
+        .arg(format!("--storage.tsdb.path={shown}/data"))
+        .arg(format!("--web.listen-address=127.0.0.1:{}", args.port))
+        .exec())
+}
 
 /// What it is called in `PATH`.
 const PROGRAM: &str = "prometheus";
@@ -49,37 +84,36 @@ pub fn look_for() -> Result<(), String> {
     }
 }
 
-/// A running one. Call [`Scraper::end`]: it does not end by itself.
+/// A running one. It ends with this value.
 pub struct Scraper(Child);
 
 impl Scraper {
-    /// Starts it, with everything below the demo's directory.
+    /// Starts it, with everything below the demo's directory. On the main thread: it ends with the thread that
+    /// started it.
     ///
     /// # Errors
     /// What the system says.
     pub fn start(demo: &Path, ports: Ports) -> io::Result<Self> {
         let dir = demo.join(PROGRAM);
         fs::create_dir_all(&dir)?;
-        let config = dir.join("prometheus.yml");
         let target = ports.host;
         fs::write(
-            &config,
+            dir.join("prometheus.yml"),
             format!(
                 "global: {{ scrape_interval: 1s }}\nscrape_configs:\n- job_name: cutover\n  \
                  static_configs: [{{ targets: [\"127.0.0.1:{target}\"] }}]\n"
             ),
         )?;
         let log = File::create(demo.join("prometheus.log"))?;
-        let mut command = Command::new(PROGRAM);
-        command
-            .arg(format!("--config.file={}", config.display()))
-            .arg(format!("--storage.tsdb.path={}", dir.join("data").display()))
-            .arg(format!("--web.listen-address=127.0.0.1:{}", ports.scraper));
+        let mut command = Command::new("/proc/self/exe");
+        command.arg("scraper").arg("--of").arg(process::id().to_string()).arg("--dir").arg(&dir);
+        command.arg("--port").arg(ports.scraper.to_string());
         Ok(Self(command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).spawn()?))
     }
+}
 
-    /// Ends it and waits for that.
-    pub fn end(mut self) {
+impl Drop for Scraper {
+    fn drop(&mut self) {
         let _ = self.0.kill();
         let _ = self.0.wait();
     }

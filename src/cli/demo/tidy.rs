@@ -4,7 +4,10 @@ use crate::clock::{Clock, SystemClock};
 use std::{
     fs::{self, Permissions},
     io,
-    os::unix::fs::{MetadataExt, PermissionsExt},
+    os::unix::{
+        fs::{MetadataExt, PermissionsExt},
+        net::UnixStream,
+    },
     path::{Path, PathBuf},
     thread,
     time::Duration,
@@ -13,7 +16,7 @@ use std::{
 /// What the names of such directories start with. Nothing of another name is ever removed.
 pub const PREFIX: &str = "cutover-demo-";
 
-/// The host's control socket in it: there as long as the host is.
+/// The host's control socket in it: somebody listens as long as the host is there.
 pub const SOCKET: &str = "host.sock";
 
 /// How long the host may take to end its instances.
@@ -49,7 +52,8 @@ impl Dir {
         let clock = SystemClock::start();
         let mut gone: Option<Duration> = None;
         while self.is_there(gone.is_some()) || gone.is_some_and(|since| clock.uptime() - since < GONE) {
-            let host = self.path.join(SOCKET).exists() && clock.uptime() < PATIENCE;
+            // A socket that was left over, because something else could not be removed, is nobody's.
+            let host = UnixStream::connect(self.path.join(SOCKET)).is_ok() && clock.uptime() < PATIENCE;
             if !host && self.is_there(gone.is_some()) && remove(&self.path).is_ok() {
                 gone = Some(clock.uptime());
             }
@@ -85,7 +89,7 @@ pub fn remove(dir: &Path) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Dir, PREFIX, remove};
+    use super::{Dir, PREFIX, SOCKET, remove};
     use std::{fs, os::unix::fs::PermissionsExt};
 
     #[test]
@@ -104,6 +108,8 @@ mod tests {
         fs::write(demo.join("copy/file"), "x").unwrap();
         std::os::unix::fs::symlink(&other, demo.join("out")).unwrap();
         fs::set_permissions(demo.join("copy"), fs::Permissions::from_mode(0o555)).unwrap();
+        // A host that is gone may have left its socket.
+        drop(std::os::unix::net::UnixListener::bind(demo.join(SOCKET)).unwrap());
         ours.remove_when_left();
         assert!(!demo.exists() && other.exists());
         assert!(remove(&demo).is_err());

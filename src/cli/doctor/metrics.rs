@@ -3,7 +3,7 @@
 
 use super::{Facts, Line};
 use crate::{
-    cli::exit,
+    cli::{connect, exit},
     clock::SystemClock,
     config::{AuthConfig, HeaderConfig, MetricsConfig, MetricsKind},
     host::measured,
@@ -11,45 +11,50 @@ use crate::{
         Metrics, Trouble,
         check::{self, Grade},
         prometheus::Prometheus,
+        template::Variables,
     },
-    model::{rollout::Rollout, spec::SecretSource, time::Time},
-    tls,
+    model::{rollout::Rollout, spec::SecretSource, text::Text, time::Time, version::Track},
+    observe, tls,
 };
-use std::{os::unix::fs::MetadataExt, sync::Arc};
+use std::{collections::BTreeSet, os::unix::fs::MetadataExt, sync::Arc};
 
-/// Series are looked at for so many services; what the others lack is the same.
-const SERVICES: usize = 3;
+/// Of so many services everything is said; of others what is wrong.
+const TOLD: usize = 3;
+/// Series are looked at for so many services: each is several questions.
+const ASKED: usize = 20;
 
 pub fn look(facts: &Facts<'_>) -> Vec<Line> {
     let config = &facts.loaded.config;
-    let of_targets = config.targets.iter().filter_map(|t| Some((t.name.as_str(), t.metrics.as_ref()?)));
-    let all: Vec<(&str, &MetricsConfig)> = [("the host", &config.metrics)].into_iter().chain(of_targets).collect();
+    let of_targets = config.targets.iter().filter_map(|t| Some((Some(t.name.as_str()), t.metrics.as_ref()?)));
+    let all: Vec<(Option<&str>, &MetricsConfig)> = [(None, &config.metrics)].into_iter().chain(of_targets).collect();
     let mut lines: Vec<Line> =
-        all.iter().filter(|(_, m)| m.kind == MetricsKind::Prometheus).flat_map(|(of, m)| backend(facts, of, m)).collect();
+        all.iter().filter(|(_, m)| m.kind == MetricsKind::Prometheus).flat_map(|(of, m)| backend(facts, *of, m)).collect();
     if lines.is_empty() {
         lines.push(Line::ok("gates are judged by the host's own counters"));
     }
     lines
 }
 
-fn backend(facts: &Facts<'_>, of: &str, config: &MetricsConfig) -> Vec<Line> {
+/// A backend of this target, or of the host.
+fn backend(facts: &Facts<'_>, of: Option<&str>, config: &MetricsConfig) -> Vec<Line> {
     let mut lines = open_secrets(config);
     let (Some(settings), Ok(queries)) = (config.prometheus(), config.queries()) else { return lines };
     tls::ready();
     let client = Prometheus::new(settings, Arc::new(SystemClock::start()));
-    // Where a cluster's series are is another story than which version this host's service runs.
-    let rollouts: Vec<&Rollout> = if of == "the host" { served(facts).collect() } else { Vec::new() };
+    let rollouts: Vec<(&Rollout, &Track)> = served(facts, of).filter_map(|r| Some((r, r.stable()?))).collect();
     let asked = exit::block_on(async {
-        let first = answers(&client, of, facts.now).await;
+        let first = answers(&client, of.unwrap_or("the host"), facts.now).await;
         let mut lines = match first {
             Ok(lines) => lines,
             Err(line) => return vec![line],
         };
-        for rollout in rollouts.iter().take(SERVICES) {
-            let (Some(stable), name) = (rollout.stable(), rollout.key.service.as_str()) else { continue };
-            let values = measured::values(name, (stable.version.id.as_str(), stable.version.label.as_str()), &config.variables);
+        for (n, (rollout, stable)) in rollouts.iter().take(ASKED).enumerate() {
+            let values = values(rollout, stable, of, config);
             let found = check::check(&client, &queries, &values, config.every, facts.now).await;
-            lines.extend(found.into_iter().map(|finding| told(name, &finding)));
+            let name = name(rollout);
+            let found = found.iter().filter(|finding| n < TOLD || finding.grade != Grade::Ok);
+            lines.extend(found.map(|finding| told(&name, finding)));
+            lines.extend(lent(rollout, &name));
         }
         lines
     });
@@ -57,16 +62,47 @@ fn backend(facts: &Facts<'_>, of: &str, config: &MetricsConfig) -> Vec<Line> {
         Ok(asked) => lines.extend(asked),
         Err(exit) => lines.push(Line::bad(exit.line().unwrap_or_default(), "ask again")),
     }
-    if rollouts.len() > SERVICES {
-        lines.push(Line::ok(format!("{} more services are asked for in the same way", rollouts.len() - SERVICES)));
+    if rollouts.len() > ASKED {
+        lines.push(Line::ok(format!("{} more services are asked for in the same way", rollouts.len() - ASKED)));
     }
     lines
 }
 
-/// Rollouts that have a version whose series there should be.
-fn served<'a>(facts: &'a Facts<'_>) -> impl Iterator<Item = &'a Rollout> {
-    let own = facts.targets.iter().filter(|(target, _)| target.socket() == Some(&*facts.loaded.paths.socket));
-    own.filter_map(|(_, answer)| answer.as_ref().ok()).flatten().filter(|r| r.stable().is_some())
+/// What is filled into the queries for stable, as a host or a console does.
+fn values(rollout: &Rollout, stable: &Track, of: Option<&str>, config: &MetricsConfig) -> Variables {
+    match of {
+        Some(_) => observe::values(rollout, stable, &config.variables),
+        None => {
+            let version = (stable.version.id.as_str(), stable.version.label.as_str());
+            measured::values(rollout.key.service.as_str(), version, &config.variables)
+        }
+    }
+}
+
+/// `shop/web`; of a host, which has no namespaces, `web`.
+fn name(rollout: &Rollout) -> String {
+    let (scope, service) = (connect::scope(rollout), rollout.key.service.text());
+    if scope.is_empty() { service.to_string() } else { format!("{scope}/{service}") }
+}
+
+/// What its own analyses ask that is not judged by us, where that was asked for.
+fn lent(rollout: &Rollout, name: &str) -> Vec<Line> {
+    let metrics = rollout.analyses.iter().flat_map(|analysis| &analysis.metrics);
+    let said: BTreeSet<(&Text, &Text)> = metrics.filter_map(|m| Some((&m.name, m.ours.as_ref()?))).collect();
+    let line = |(metric, ours): (&Text, &Text)| match ours.as_str().strip_prefix("none: ") {
+        Some(why) => Line::warn(format!("{name}: analysis {metric} is not judged here: {why}"), "it stays Argo's alone"),
+        None => Line::ok(format!("{name}: analysis {metric} is judged here too: {ours}")),
+    };
+    said.into_iter().map(line).collect()
+}
+
+/// Rollouts of this target, or of the host.
+fn served<'a>(facts: &'a Facts<'_>, of: Option<&'a str>) -> impl Iterator<Item = &'a Rollout> {
+    let is_meant = move |target: &connect::Target| match of {
+        Some(name) => target.id.as_str() == name,
+        None => target.socket() == Some(&*facts.loaded.paths.socket),
+    };
+    facts.targets.iter().filter(move |(target, _)| is_meant(target)).filter_map(|(_, answer)| answer.as_ref().ok()).flatten()
 }
 
 /// The simplest question.
@@ -80,14 +116,12 @@ async fn answers(client: &Prometheus, of: &str, now: Time) -> Result<Vec<Line>, 
 }
 
 const fn hint(trouble: &Trouble) -> &'static str {
+    if trouble.passes() {
+        return "gates are blind until it answers; look at metrics.url and the server";
+    }
     match trouble {
-        Trouble::Unreachable { .. } | Trouble::Slow { .. } | Trouble::Busy { .. } => {
-            "gates are blind until it answers; look at metrics.url and the server"
-        }
         Trouble::Denied { .. } | Trouble::NoCredential { .. } => "look at metrics.auth and metrics.headers",
-        Trouble::Query { .. } | Trouble::Failed { .. } | Trouble::TooLarge { .. } | Trouble::Protocol { .. } => {
-            "metrics.url must end where /api/v1 begins"
-        }
+        _ => "metrics.url must end where /api/v1 begins",
     }
 }
 

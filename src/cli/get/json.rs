@@ -15,7 +15,9 @@ use crate::model::{
     time::Time,
     urgency::urgency,
 };
-use parts::{Action, Analysis, Bad, By, Experiment, Finding, Freeze, Gate, KnownVersion, Mark, Next, Present, Proof, Verdict, Version};
+use parts::{
+    Action, Analysis, Bad, By, Experiment, Finding, Freeze, Gate, KnownVersion, Mark, Measured, Next, Present, Proof, Verdict, Version,
+};
 use schemars::{JsonSchema, Schema, SchemaGenerator, generate::SchemaSettings};
 use serde::Serialize;
 use serde_json::Value;
@@ -149,6 +151,8 @@ struct One {
     owner: Option<String>,
     /// Where its pod template is when the rollout itself has none: `Deployment/shop`.
     template: Option<String>,
+    /// Who measures it; `null` where nobody does.
+    measured: Option<Measured>,
     /// Where this picture comes from.
     seen: Seen,
 }
@@ -187,6 +191,7 @@ impl From<&Rollout> for One {
             present: r.present.iter().map(Present::from).collect(),
             owner: r.owner.as_ref().map(ToString::to_string),
             template: r.template.as_ref().map(ToString::to_string),
+            measured: r.measured.as_ref().map(Measured::from),
             seen: Seen { server_time: At(r.seen.server_time), epoch: r.seen.epoch, rev: r.seen.rev.0, fresh_for_ms: ms(r.seen.fresh_for) },
         }
     }

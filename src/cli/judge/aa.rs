@@ -111,14 +111,15 @@ pub fn run(args: &AaArgs, cx: &Context, out: &mut impl Write) -> Result<(), Exit
             };
             (setting, stable, (since, until))
         };
-        tell_left_out(&setting.left_out);
+        tell_left_out(&setting.alerts);
         let (window, told) = covered(service, &stable, window)?;
         let legs = args.plan.as_deref().map_or_else(|| setting.legs.clone(), <[Leg]>::to_vec);
         let (queries, gates, look_back) = (setting.queries, setting.gates, setting.look_back);
+        let stale_after = setting.metrics.pace().stale_after();
         let (runs, seed) = (usize::try_from(args.runs).unwrap_or(usize::MAX), args.seed);
         // Aside, so that ctrl-c ends it.
         let played = tokio::task::spawn_blocking(move || {
-            let stage = Stage { queries: &queries, gates: &gates, look_back };
+            let stage = Stage { queries: &queries, gates: &gates, look_back, stale_after };
             let setup = Setup { legs: &legs, runs, seed, window };
             #[expect(clippy::cast_precision_loss, reason = "10,000 at most")]
             let done = |n: usize| progress.say("playing", n as f64 / runs as f64);

@@ -6,6 +6,7 @@ use crate::{
     config::Loaded,
     metrics::{
         Metrics,
+        alerts::{self, Board},
         recording::{Head, Recorder},
         template::Variables,
     },
@@ -216,8 +217,9 @@ async fn play(
         } else {
             one(&setting, &setting.server()?, run, &progress).await?
         };
-        left_out.extend(setting.left_out);
-        used.extend(setting.gates.iter().filter(|g| !used.iter().any(|u| u.name == g.name)).cloned().collect::<Vec<_>>());
+        let (known, unknown): (Vec<GateSpec>, Vec<GateSpec>) = setting.alerts.into_iter().partition(|g| said.contains_key(&g.name));
+        left_out.extend(unknown);
+        used.extend(setting.gates.iter().chain(&known).filter(|g| !used.iter().any(|u| u.name == g.name)).cloned().collect::<Vec<_>>());
         played.push(Played { name: run.name.clone(), label: run.past.label, bad_from: run.bad_from, since: run.since, said });
     }
     tell_left_out(&left_out);
@@ -244,21 +246,35 @@ async fn one(setting: &Setting<'_>, backend: &impl Metrics, run: &Checked, told:
         let _ = writeln!(std::io::stderr().lock(), "cutover: {line}");
     }
     let (queries, gates, look_back) = (setting.queries.clone(), setting.gates.clone(), setting.look_back);
+    let stale_after = setting.pace().stale_after();
     let (since, until, course) = (run.since, run.until, run.course.clone());
     // Aside, so that ctrl-c ends it.
     let played = tokio::task::spawn_blocking(move || {
-        let stage = Stage { queries: &queries, gates: &gates, look_back };
+        let stage = Stage { queries: &queries, gates: &gates, look_back, stale_after };
         stage.play(&Run { since, until, course: &course, before: &stable, stable: &stable, candidate: &candidate })
     });
     let said = played.await.map_err(Exit::failed)?;
     if said.values().all(|said| said.intervals == 0) {
         return Err(about(Exit::failed("no interval could be counted: its samples are too far apart, or of one version only")));
     }
-    Ok(said)
+    let alerts = fired(setting, backend, run).await.map_err(about)?;
+    Ok(said.into_iter().chain(alerts).collect())
+}
+
+/// What gates over alerts would have said: they fail from the first alert about the service on that began in
+/// the run. Nothing of recorded samples that have no alerts.
+async fn fired(setting: &Setting<'_>, backend: &impl Metrics, run: &Checked) -> Result<Vec<(GateId, Said)>, Exit> {
+    if setting.alerts.is_empty() || !backend.keeps(alerts::FIRED) {
+        return Ok(Vec::new());
+    }
+    let fired = alerts::past(backend, run.since, run.until).await.map_err(Exit::unreachable)?;
+    let first = Board::new(setting.metrics.alert_labels.clone()).first(&run.past.service, run.since, &fired);
+    let said = |gate: &GateSpec| Said { fails: first.map(|at| (at, gate.on_fail())).into_iter().collect(), ..Said::default() };
+    Ok(setting.alerts.iter().map(|gate| (gate.name.clone(), said(gate))).collect())
 }
 
 fn lines(report: &Report) -> Vec<String> {
-    let mut rows = vec![["RULE", "ON FAIL", "CAUGHT", "MISSED", "FALSE", "TIME TO CATCH", "WORST"].map(str::to_owned).to_vec()];
+    let mut rows = vec![["RULE", "ON FAIL", "CAUGHT", "MISSED", "FALSE", "TIME TO CATCH", "WORST", "BLIND"].map(str::to_owned).to_vec()];
     for row in report.gates.iter().chain([&report.together]).chain(&report.peers) {
         rows.push(cells(row));
     }
@@ -284,5 +300,6 @@ fn cells(row: &Row) -> Vec<String> {
         row.falsely.text().0,
         spoken(row.seconds_to_catch),
         spoken(row.worst_seconds),
+        spoken(row.blind_seconds),
     ]
 }

@@ -61,6 +61,9 @@ impl Check<'_> {
                 self.say(&format!("{at}.{key}"), &format!("`{key}` is {value} and must be {from} to {to}"));
             }
         }
+        if metrics.analysis && at == "metrics" {
+            self.say(&format!("{at}.analysis"), "`analysis` belongs to [target.metrics]: only clusters have analyses of their own");
+        }
         self.headers(at, metrics);
         if let Some(auth) = &metrics.auth {
             self.auth(&format!("{at}.auth"), auth);

@@ -219,3 +219,18 @@ fn gates_and_queries_that_the_stack_cannot_answer() {
         assert_eq!(said(lines), message, "{lines}");
     }
 }
+
+#[test]
+fn a_clusters_own_analyses_are_judged_where_that_is_asked_for() {
+    let target = |more: &str| {
+        let text =
+            format!("[[target]]\nname = \"prod\"\nkind = \"argo\"\n[target.metrics]\nkind = \"prometheus\"\nurl = \"http://prom\"\n{more}");
+        parse(&text, "c.toml").map(|config| config.targets[0].metrics.clone().unwrap())
+    };
+    let count = |more: &str| target(more).unwrap().queries().unwrap().all().count();
+    // Without a stack of its own they say all of it.
+    assert_eq!(count("analysis = true\n"), 0);
+    assert!(count("") > 0 && count("analysis = true\npreset = \"istio\"\n") > 0);
+    assert!(count("analysis = true\n[target.metrics.query]\nrequests = 'x{v=\"{{version}}\"}'\ncode_label = \"code\"\n") > 0);
+    assert_eq!(said("analysis = true"), "c.toml:4:12: `analysis` belongs to [target.metrics]: only clusters have analyses of their own");
+}

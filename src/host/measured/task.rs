@@ -4,7 +4,7 @@
 use super::{Alerts, Backend, Following, Mail, lock};
 use crate::{
     clock::Clock,
-    metrics::{Answer, Metrics, Trouble, feed::Feed},
+    metrics::{Metrics, feed::Feed},
     model::{
         gate::Arm,
         text::Text,
@@ -90,7 +90,7 @@ async fn round(backend: &Backend, feed: &mut Feed, following: &Following, clock:
     let (answers, alerts) = futures::join!(answers, alerts);
     let mut found = Found::default();
     for (question, answer) in questions.iter().zip(answers) {
-        found.trouble = found.trouble.or_else(|| trouble(backend, question.name(), &answer));
+        found.trouble = found.trouble.or_else(|| backend.origin.remark(question.name(), backend.client.place(), &answer));
         feed.take(question, answer);
     }
     match alerts {
@@ -101,21 +101,6 @@ async fn round(backend: &Backend, feed: &mut Feed, following: &Following, clock:
         None => {}
     }
     found
-}
-
-/// What a person has to know about an answer, in one line.
-fn trouble(backend: &Backend, name: &str, answer: &Result<Answer, Trouble>) -> Option<Text> {
-    match answer {
-        Ok(answer) => answer.clock_is_apart(backend.client.place()).map(Text::from),
-        Err(why @ (Trouble::Query { .. } | Trouble::Failed { .. } | Trouble::TooLarge { .. })) => {
-            let place = match backend.lines.get(name) {
-                Some(line) => format!("query `{name}` at line {line}"),
-                None => format!("query `{name}` of the preset `{}`", backend.preset),
-            };
-            Some(format!("{place}: {why}").into())
-        }
-        Err(why) => Some(why.to_string().into()),
-    }
 }
 
 fn deliver(mail: &Mutex<Mail>, feed: &mut Feed, following: &Following, found: Found, now: Time) {

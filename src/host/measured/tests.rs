@@ -31,10 +31,9 @@ fn away() -> Arc<Backend> {
     Arc::new(Backend {
         client: Prometheus::new(settings, Arc::new(ManualClock::new(at(0)))),
         queries: Queries::of("host", &BTreeMap::new()).unwrap(),
-        preset: "host".into(),
+        origin: Origin { preset: "host".into(), lines: BTreeMap::new() },
         pace: Pace { every: Duration::from_secs(1), delay: Duration::ZERO },
         variables: Variables::from([("ingress".to_owned(), "front".to_owned())]),
-        lines: BTreeMap::new(),
         board: Board::new(vec!["service".into()]),
     })
 }

@@ -4,7 +4,7 @@
 //! kept as increments, so one past can be divided among instances and judged many times.
 
 use super::{
-    BEFORE, Pace, Question, STABLE, before,
+    BEFORE, CANDIDATE, Pace, Question, STABLE, before,
     gates::{Closing, Open, Slow},
     source::{Kind, Source},
 };
@@ -58,6 +58,11 @@ impl History {
     #[must_use]
     pub fn ends(&self) -> Option<Time> {
         self.counts.values().filter_map(|c| Some(c.came.last()?.at)).max()
+    }
+
+    /// When samples of a query were taken after `from`, up to `until`, each as often as series had one.
+    pub fn sampled(&self, what: What, from: Time, until: Time) -> impl Iterator<Item = Time> {
+        self.counts.get(&what).into_iter().flat_map(move |c| within(&c.came, from, until)).map(|i| i.at)
     }
 
     /// How many requests each instance had after `from`, up to `until`; ready seconds where requests are
@@ -162,7 +167,7 @@ impl Reader {
         is_candidate: bool,
         (since, until): (Time, Time),
     ) -> Result<Self, String> {
-        let from = before(since, BEFORE);
+        let (from, arm) = (before(since, BEFORE), if is_candidate { CANDIDATE } else { STABLE });
         let mut sources = BTreeMap::new();
         for gate in gates {
             queries.can_judge(gate).map_err(|why| format!("gate {}: {why}", gate.name.text()))?;
@@ -172,9 +177,7 @@ impl Reader {
                 if asked.metric.is_none() {
                     return Err(format!("query `{}` is an expression: only the samples of a plain selector can be counted", what.name()));
                 }
-                let template = if is_candidate { &asked.canary } else { &asked.stable };
-                let source = Source::new(queries, what, template, true, values, from);
-                sources.insert(what, source.map_err(|why| format!("query `{}`: {why}", what.name()))?);
+                sources.insert(what, Source::new(queries, (what, asked), arm, values, from)?);
             }
         }
         Ok(Self { sources, counts: BTreeMap::new(), pace, from, until, kept: 0 })

@@ -1,11 +1,11 @@
 //! One query of one version: what is asked next, and what came of the answers.
 
-use super::{Pace, before, span, who};
+use super::{CANDIDATE, Pace, before, span, who};
 use crate::{
     metrics::{
         Answer, Series, Trouble, Value,
         counting::{Counter, Increment, Reads, class_of},
-        preset::{Queries, What},
+        preset::{Asked, Queries, What},
         selector,
         template::{Template, Variables, window_text},
     },
@@ -73,8 +73,12 @@ pub struct Source {
 
 impl Source {
     /// Nothing was asked yet; samples are wanted from `from` on.
-    pub fn new(queries: &Queries, what: What, template: &Template, plain: bool, values: &Variables, from: Time) -> Result<Self, String> {
-        template.fill(values, LONGEST)?;
+    ///
+    /// # Errors
+    /// In one line, with the name of the query: a name in it that has no value.
+    pub fn new(queries: &Queries, (what, asked): (What, &Asked), arm: usize, values: &Variables, from: Time) -> Result<Self, String> {
+        let (template, plain) = (if arm == CANDIDATE { &asked.canary } else { &asked.stable }, asked.metric.is_some());
+        template.fill(values, LONGEST).map_err(|why| format!("query `{}`: {why}", what.name()))?;
         let codes = what == What::Requests;
         let reads = Reads {
             code_label: queries.code_label.clone().filter(|_| codes),

@@ -144,7 +144,7 @@ fn a_run_is_judged_from_its_beginning_however_late_one_looks() {
     let errors: Vec<_> = seen.iter().filter(|(id, _)| id.as_str() == "errors").collect();
     assert!(errors.iter().any(|(_, i)| i.share == Some(0.1)) && errors.iter().any(|(_, i)| i.share == Some(0.25)));
     let (slow, _) = sum(&seen, "slow");
-    assert!((slow.ratio().unwrap() - 0.015).abs() < 1e-6 && live.is_current(at(1_800)) && !feed(&gates, 0).is_current(at(0)));
+    assert!((slow.ratio().unwrap() - 0.015).abs() < 1e-6);
 }
 
 #[test]

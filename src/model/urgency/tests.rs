@@ -61,6 +61,7 @@ fn rollout(phase: Phase) -> Rollout {
         experiments: vec![],
         owner: None,
         template: None,
+        measured: None,
         marks: Vec::new(),
         names: BTreeMap::new(),
         seen: Seen { epoch: 1, rev: Rev(1), server_time: at("14:30"), fresh_for: Duration::from_secs(1) },

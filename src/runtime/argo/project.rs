@@ -71,6 +71,7 @@ pub fn project(store: &Store, name: &Name, now: Time, coverage: &Coverage) -> Op
         experiments: experiments::experiments(&view),
         owner: owner::owner(meta),
         template: template(view.rollout),
+        measured: None,
         // The object does not keep when it set which weight.
         marks: Vec::new(),
         names: names(view.rollout),

@@ -11,6 +11,7 @@ use crate::model::{
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
+use std::collections::BTreeMap;
 
 /// Artifacts plus the configuration they run with.
 #[derive(Serialize, JsonSchema)]
@@ -256,6 +257,24 @@ impl From<&rollout::Bad> for Bad {
     }
 }
 
+/// Who measures a rollout.
+#[derive(Serialize, JsonSchema)]
+pub struct Measured {
+    /// Where the signals of its versions come from.
+    signals: String,
+    /// Where the numbers of its gates come from.
+    gates: String,
+    /// What a metrics backend is asked, by the name of the query, before names are filled in.
+    queries: BTreeMap<String, String>,
+}
+
+impl From<&rollout::MeasuredBy> for Measured {
+    fn from(m: &rollout::MeasuredBy) -> Self {
+        let queries = m.queries.iter().map(|(name, text)| (name.to_string(), text.to_string())).collect();
+        Self { signals: m.signals.to_string(), gates: m.gates.to_string(), queries }
+    }
+}
+
 /// An analysis of the runtime's own.
 #[derive(Serialize, JsonSchema)]
 pub struct Analysis {
@@ -314,6 +333,11 @@ struct Metric {
     dry_run: bool,
     /// Its line of reason.
     message: Option<String>,
+    /// The query that a Prometheus is asked; null of another provider.
+    query: Option<String>,
+    /// As which gate our own judge takes it (`gate NAME`), or why it does not (`none: …`); null where
+    /// that was not asked for.
+    ours: Option<String>,
 }
 
 impl From<&rollout::Analysis> for Analysis {
@@ -338,6 +362,8 @@ impl From<&rollout::Analysis> for Analysis {
             next: at(m.next),
             dry_run: m.dry_run,
             message: m.message.as_ref().map(ToString::to_string),
+            query: m.asked.as_ref().map(|asked| asked.query.text().to_string()),
+            ours: m.ours.as_ref().map(ToString::to_string),
         };
         Self {
             name: a.name.to_string(),

@@ -29,9 +29,42 @@ pub struct RunSpec {
     /// Each metric.
     #[serde(deserialize_with = "list")]
     pub metrics: Vec<MetricSpec>,
+    /// What is filled into them.
+    #[serde(deserialize_with = "list")]
+    pub args: Vec<Arg>,
     /// Metrics without consequences: patterns of names.
     #[serde(deserialize_with = "list")]
     pub dry_run: Vec<DryRun>,
+}
+
+/// What is filled in for `{{args.name}}`.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Arg {
+    /// Its name.
+    #[serde(deserialize_with = "text")]
+    pub name: Str,
+    /// Its value; absent of a secret.
+    #[serde(deserialize_with = "maybe_text")]
+    pub value: Option<Str>,
+}
+
+/// Who measures.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Provider {
+    /// A Prometheus.
+    #[serde(deserialize_with = "object")]
+    pub prometheus: PrometheusQuery,
+}
+
+/// What a Prometheus is asked.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct PrometheusQuery {
+    /// The query; empty where none is asked.
+    #[serde(deserialize_with = "text")]
+    pub query: Str,
 }
 
 /// A metric without consequences.
@@ -56,6 +89,9 @@ pub struct MetricSpec {
     /// What must not hold.
     #[serde(deserialize_with = "text")]
     pub failure_condition: Str,
+    /// Who measures.
+    #[serde(deserialize_with = "object")]
+    pub provider: Provider,
     /// How often.
     #[serde(deserialize_with = "maybe_text")]
     pub count: Option<Str>,

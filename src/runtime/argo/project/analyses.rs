@@ -3,13 +3,13 @@
 use super::view::View;
 use crate::{
     model::{
-        rollout::{Analysis, Metric, MetricCounts},
-        text::Text,
+        rollout::{Analysis, Asked, Metric, MetricCounts},
+        text::{Raw, Text},
         time::{Time, after},
     },
     runtime::argo::objects::{
         Meta,
-        analysis::{AnalysisRun, MetricResult, MetricSpec},
+        analysis::{AnalysisRun, Arg, MetricResult, MetricSpec},
         duration,
         rollout::RunBrief,
     },
@@ -109,7 +109,32 @@ fn metric(run: &AnalysisRun, spec: &MetricSpec, result: Option<&MetricResult>) -
             Some(result) => said(&result.message).or_else(|| result.measurements.last().and_then(|m| said(&m.message))),
             None => delayed,
         },
+        asked: asked(run, spec),
+        ours: None,
     }
+}
+
+/// What a Prometheus is asked, with the arguments of the run filled in. The value of a secret is not in it.
+fn asked(run: &AnalysisRun, spec: &MetricSpec) -> Option<Asked> {
+    let query = &spec.provider.prometheus.query;
+    let of = |text: &str| Raw::new(filled(text, &run.spec.args));
+    (!query.is_empty()).then(|| Asked { query: of(query), success: of(&spec.success_condition), failure: of(&spec.failure_condition) })
+}
+
+/// `{{args.name}}` and its value; as it is where that is not known.
+fn filled(text: &str, args: &[Arg]) -> String {
+    let (mut out, mut rest) = (String::new(), text);
+    while let Some((before, hole)) = rest.split_once("{{") {
+        let Some((inside, after)) = hole.split_once("}}") else { break };
+        let known = inside.trim().strip_prefix("args.").and_then(|name| args.iter().find(|a| &*a.name == name)?.value.as_deref());
+        out.push_str(before);
+        match known {
+            Some(value) => out.push_str(value),
+            None => out.extend(["{{", inside, "}}"]),
+        }
+        rest = after;
+    }
+    out + rest
 }
 
 /// Whether a pattern is found in a name, as Argo looks for it. One that nobody can read fits nothing.

@@ -87,6 +87,7 @@ pub fn rollout() -> Rollout {
         experiments: Vec::new(),
         owner: None,
         template: None,
+        measured: None,
         marks: Vec::new(),
         names: BTreeMap::new(),
         seen: Seen { epoch: 1, rev: Rev(9), server_time: at("03:12:09"), fresh_for: Duration::from_secs(1) },
