@@ -17,6 +17,9 @@ use crate::{
 };
 use std::fmt::Write as _;
 
+/// What help shows: a name and what it is; an empty name makes a heading.
+type Lines = Vec<(String, String)>;
+
 /// What can be done now. The first is the way back and is never dropped, except where `R` does nothing.
 #[must_use]
 pub fn footer(state: &State) -> Vec<Hint> {
@@ -161,7 +164,7 @@ pub fn actions(state: &State) -> Vec<ActionRow> {
 
 /// Every command with its keys, panel by panel; headings have no keys.
 #[must_use]
-pub fn help(state: &State) -> Vec<(String, String)> {
+pub fn help(state: &State) -> Lines {
     let heading = |doc: &str| (String::new(), doc.to_owned());
     let map = &state.desk.keymap;
     let line = |panel: Option<&str>, c: &Command| {
@@ -185,7 +188,7 @@ pub fn help(state: &State) -> Vec<(String, String)> {
 
 /// What each figure of the screen is: its name, and where it comes from. Headings have no name.
 #[must_use]
-pub fn figures(state: &State) -> Vec<(String, String)> {
+pub fn figures(state: &State) -> Lines {
     let mut lines = Vec::new();
     let mut table = |heading: &str, figures: &[figure::Figure]| {
         if !figures.is_empty() {
@@ -218,7 +221,7 @@ pub fn figures(state: &State) -> Vec<(String, String)> {
 }
 
 /// Who measures the rollout; and below everything else, what is asked.
-fn measured_by(measured: &MeasuredBy) -> (Vec<(String, String)>, Vec<(String, String)>) {
+fn measured_by(measured: &MeasuredBy) -> (Lines, Lines) {
     let line = |name: &str, text: &Text| (name.to_owned(), text.to_string());
     let heading = |text: &str| (String::new(), text.to_owned());
     let who = vec![heading("Measured by"), line("signals", &measured.signals), line("gates", &measured.gates)];
