@@ -184,6 +184,7 @@ fn picture(
         present: Vec::new(),
         analyses: Vec::new(),
         experiments: Vec::new(),
+        tried: life.run.as_ref().map(|r| r.tried.clone()).unwrap_or_default(),
         owner: None,
         marks: life.run.as_ref().map(|r| r.marks.clone()).unwrap_or_default(),
         names: std::collections::BTreeMap::new(),

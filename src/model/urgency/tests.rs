@@ -60,6 +60,7 @@ fn rollout(phase: Phase) -> Rollout {
         analyses: vec![],
         experiments: vec![],
         owner: None,
+        tried: Vec::new(),
         marks: Vec::new(),
         names: BTreeMap::new(),
         seen: Seen { epoch: 1, rev: Rev(1), server_time: at("14:30"), fresh_for: Duration::from_secs(1) },

@@ -85,6 +85,7 @@ pub fn rollout() -> Rollout {
         present: Vec::new(),
         analyses: Vec::new(),
         experiments: Vec::new(),
+        tried: Vec::new(),
         owner: None,
         marks: Vec::new(),
         names: BTreeMap::new(),
