@@ -66,6 +66,21 @@ fn at_all_the_traffic_the_candidate_has_all_its_instances() {
 }
 
 #[test]
+fn instances_that_a_scale_cannot_start_are_told_when_their_time_is_over() {
+    let mut w = World::stable(&CHECKED.replace("{ check = { http = \"/selftest\" } }, { warm = { requests = 200 } }, ", ""), 4);
+    w.deploy("v42").unwrap();
+    w.ready("v42", 1);
+    w.pass(100);
+    assert_eq!((w.place(), w.view().phase, w.view().attention), (("stepping", 3, 5.0), crate::model::rollout::Phase::Progressing, None));
+    w.pass(30);
+    let view = w.view();
+    assert_eq!((view.phase, view.attention.unwrap().kind.as_str()), (crate::model::rollout::Phase::Held, "stuck"));
+    assert_eq!(w.next(), "held: canary 1/2 ready [plan]");
+    w.ready("v42", 2);
+    assert_eq!((w.place().1, w.view().attention.unwrap().kind.as_str()), (4, "waiting"), "and it goes on by itself");
+}
+
+#[test]
 fn a_failed_check_stops_the_run_until_a_person_says_why() {
     let mut w = checked(CHECKED);
     ends(&mut w, TaskState::Failed("exit code 1".into()), &["schema 7 is missing"]);
@@ -74,7 +89,7 @@ fn a_failed_check_stops_the_run_until_a_person_says_why() {
     assert_eq!(w.said(), ["check: held: check failed: exit code 1", "check: schema 7 is missing"]);
     let view = w.view();
     assert_eq!((view.reason.unwrap().as_str(), view.attention.unwrap().kind.as_str()), ("check failed: exit code 1", "failing"));
-    assert_eq!(w.next(), "held: check failed: exit code 1; t tries it again, s leaves it with a reason [a person]");
+    assert_eq!(w.next(), "held: the check failed; t tries it again, s leaves it with a reason [a person]");
     let off = "not_now: check failed: exit code 1; t tries it again, to leave it give a reason";
     assert_eq!(w.act(Action::Step), Err(off.into()));
     assert_eq!(w.act(Action::Promote), Err("not_now: the check of step 2 has not worked yet; to go over it give a reason".into()));
@@ -122,15 +137,6 @@ fn a_result_of_another_try_says_nothing() {
 }
 
 #[test]
-fn a_crash_tries_again() {
-    let mut w = checked(CHECKED);
-    let task = w.life.wanted().task.unwrap();
-    w.crash();
-    assert_eq!((w.place().1, w.life.wanted().task), (2, None), "nothing is tried before a person lets it go on");
-    w.act(Action::Step).unwrap();
-    assert_eq!(w.life.wanted().task, Some(task));
-}
-#[test]
 fn what_was_tried_is_kept_with_the_run_and_stays_small() {
     let mut w = checked(CHECKED);
     let long: Vec<String> = (0..300).map(|n| format!("{n} {}", "x".repeat(390))).collect();
@@ -163,3 +169,12 @@ fn what_was_tried_is_kept_with_the_run_and_stays_small() {
     assert!(w.run().tried.is_empty());
 }
 
+#[test]
+fn a_crash_tries_again() {
+    let mut w = checked(CHECKED);
+    let task = w.life.wanted().task.unwrap();
+    w.crash();
+    assert_eq!((w.place().1, w.life.wanted().task), (2, None), "nothing is tried before a person lets it go on");
+    w.act(Action::Step).unwrap();
+    assert_eq!(w.life.wanted().task, Some(task));
+}
