@@ -106,6 +106,7 @@ pub fn track(role: Role, version: Version, weight: Weight, ready: u32, desired: 
         },
         signals: signals(traffic),
         about: None,
+        preview: None,
     }
 }
 
@@ -245,8 +246,8 @@ pub fn healthy() -> (Rollout, Pasts) {
         present: Vec::new(),
         analyses: Vec::new(),
         experiments: Vec::new(),
-        owner: None,
         tried: Vec::new(),
+        owner: None,
         marks: Vec::new(),
         names: BTreeMap::new(),
         seen: seen(),
@@ -254,7 +255,6 @@ pub fn healthy() -> (Rollout, Pasts) {
     (rollout, pasts)
 }
 
-/// Errors rise; the gate has just failed and holds.
 /// What checks and a warm-up left: one that passed, one that failed on one of two instances.
 pub fn tried() -> Vec<Tried> {
     let answer = |instance: Option<&str>, passed, result: &str, ms, lines: &[&str]| Answer {
@@ -292,6 +292,7 @@ pub fn tried() -> Vec<Tried> {
     ]
 }
 
+/// Errors rise; the gate has just failed and holds.
 pub fn rising() -> (Rollout, Pasts) {
     let (mut r, mut pasts) = healthy();
     let sick = Traffic { rate: 20.0, errors: 0.231, p50: 4.6, p99: 41.0 };

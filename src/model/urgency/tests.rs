@@ -33,6 +33,7 @@ fn rollout(phase: Phase) -> Rollout {
         share: Share::default(),
         signals: BTreeMap::new(),
         about: None,
+        preview: None,
     };
     Rollout {
         key: Key { target: TargetId::new("t"), scope: vec![], service: Raw::new("web"), uid: None },
@@ -59,8 +60,8 @@ fn rollout(phase: Phase) -> Rollout {
         present: vec![],
         analyses: vec![],
         experiments: vec![],
-        owner: None,
         tried: Vec::new(),
+        owner: None,
         marks: Vec::new(),
         names: BTreeMap::new(),
         seen: Seen { epoch: 1, rev: Rev(1), server_time: at("14:30"), fresh_for: Duration::from_secs(1) },
