@@ -299,6 +299,8 @@ pub struct Loaded {
     pub paths: Paths,
     /// Where each value came from.
     pub origins: Origins,
+    /// What can be used and is probably not meant.
+    pub doubts: Vec<Finding>,
 }
 
 /// What is wrong, and where.
@@ -378,11 +380,11 @@ pub fn load(path: Option<&Path>, env: &Env) -> Result<Loaded, ConfigError> {
         }
         (None, None) => (None, None),
     };
-    let (config, origins) = match (&file, text) {
+    let (config, origins, doubts) = match (&file, text) {
         (Some(file), Some(text)) => parse::parse_with_origins(&text, &read::shown(file))?,
-        _ => (Config::default(), Origins::default()),
+        _ => (Config::default(), Origins::default(), Vec::new()),
     };
-    let mut loaded = Loaded { paths: Paths::new(&config, env), config, path: file, origins };
+    let mut loaded = Loaded { paths: Paths::new(&config, env), config, path: file, origins, doubts };
     loaded.complete(env);
     Ok(loaded)
 }

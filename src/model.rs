@@ -24,6 +24,7 @@ pub mod spec;
 pub mod step;
 pub mod text;
 pub mod time;
+pub mod tried;
 pub mod urgency;
 pub mod version;
 pub mod wire;

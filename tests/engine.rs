@@ -14,6 +14,7 @@ mod evidence;
 mod gate;
 mod killed;
 mod later;
+mod life;
 mod others;
 pub mod rig;
 mod routing;

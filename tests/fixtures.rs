@@ -22,6 +22,7 @@ use cutover::{
         step::{Gates, Pause, Step, StepAt, StepSpec},
         text::Raw,
         time::Time,
+        tried::{Answer, Tried},
         version::{Artifact, Part, Share, Track, Version},
     },
     panel::Panel,
@@ -105,6 +106,7 @@ pub fn track(role: Role, version: Version, weight: Weight, ready: u32, desired: 
         },
         signals: signals(traffic),
         about: None,
+        preview: None,
     }
 }
 
@@ -244,6 +246,7 @@ pub fn healthy() -> (Rollout, Pasts) {
         present: Vec::new(),
         analyses: Vec::new(),
         experiments: Vec::new(),
+        tried: Vec::new(),
         owner: None,
         template: None,
         measured: None,
@@ -252,6 +255,43 @@ pub fn healthy() -> (Rollout, Pasts) {
         seen: seen(),
     };
     (rollout, pasts)
+}
+
+/// What checks and a warm-up left: one that passed, one that failed on one of two instances.
+pub fn tried() -> Vec<Tried> {
+    let answer = |instance: Option<&str>, passed, result: &str, ms, lines: &[&str]| Answer {
+        instance: instance.map(InstanceId::new),
+        passed,
+        result: result.into(),
+        took: Duration::from_millis(ms),
+        lines: lines.iter().map(|l| (*l).into()).collect(),
+    };
+    let one = |step, kind: &str, what: &str, seconds, ms, answers: Vec<Answer>, result: &str| Tried {
+        step,
+        kind: kind.into(),
+        what: what.into(),
+        since: ago(seconds),
+        took: Duration::from_millis(ms),
+        passed: answers.iter().all(|a| a.passed),
+        result: result.into(),
+        answers,
+        dropped: 0,
+    };
+    let warm =
+        answer(None, true, "200 × HTTP 200", 340, &["GET / on 2 instances in 340ms: 200 × HTTP 200", "slowest answer 41 ms, last 3 ms"]);
+    let good = answer(Some("77ab04c1d203.2-1"), true, "exit code 0", 210, &["schema 7 found"]);
+    let bad = answer(
+        Some("77ab04c1d203.2-2"),
+        false,
+        "exit code 1",
+        1_240,
+        &["connecting to the \u{1b}[31mdatabase", "schema 7 is missing: run the migration first"],
+    );
+    let why = "77ab04c1d203.2-2: exit code 1";
+    vec![
+        one(0, "warm", "GET /", 190, 340, vec![warm], "200 requests: 200 × HTTP 200"),
+        one(1, "check", "./selftest", 61, 1_250, vec![good, bad], why),
+    ]
 }
 
 /// Errors rise; the gate has just failed and holds.

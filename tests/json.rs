@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use std::{process::Command, time::Duration};
 
 /// What is promised of one rollout.
-const PROMISED: [&str; 72] = [
+const PROMISED: [&str; 74] = [
     "/target",
     "/scope",
     "/service",
@@ -59,6 +59,8 @@ const PROMISED: [&str; 72] = [
     "/gates/0/evidence/peers",
     "/marks",
     "/verdict",
+    "/tried",
+    "/tracks/0/preview",
     "/next/what",
     "/next/at",
     "/next/by",
@@ -106,6 +108,8 @@ fn everything_promised_is_there() {
 /// A rollout of which nothing is missing.
 fn crowded() -> Rollout {
     let (mut r, _) = fixtures::drawn();
+    r.tracks[1].preview = Some("127.0.0.1:8081".into());
+    r.tried = fixtures::tried();
     let version = |label: &str| fixtures::version(label, "9f2c41aa0b11", 1);
     let at = fixtures::ago(60);
     r.frozen = serde_json::from_value(json!({ "by": "ana", "reason": "peak hour", "since": at, "until": null })).unwrap();
@@ -285,6 +289,11 @@ fn the_schema_refuses_what_is_not_so() {
         ("/rollouts/0/frozen/until", 5.into()),
         ("/rollouts/0/analyses/0/metrics/0/successful", "many".into()),
         ("/rollouts/0/present/0/who", Value::Null),
+        ("/rollouts/0/tracks/1/preview", 8081.into()),
+        ("/rollouts/0/tried/0/kind", "guess".into()),
+        ("/rollouts/0/tried/0/passed", "yes".into()),
+        ("/rollouts/0/tried/0/answers/0/took_ms", (-1).into()),
+        ("/rollouts/0/tried/0/answers/0/lines", Value::Null),
     ] {
         assert!(broken(pointer, value), "{pointer}");
     }

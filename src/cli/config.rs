@@ -11,7 +11,7 @@ use std::io::Write;
 /// What to do with it.
 #[derive(Subcommand, Clone, Copy, PartialEq, Eq, Debug)]
 pub enum ConfigVerb {
-    /// Say whether it can be used.
+    /// Say whether it can be used, and what is probably not meant.
     Check,
     /// Print what is in effect, and where each value comes from.
     Print,
@@ -42,7 +42,14 @@ pub fn run(verb: &ConfigVerb, cx: &Context, out: &mut impl Write) -> Result<(), 
         ConfigVerb::Check => {
             let name = loaded.path.as_ref().map_or_else(|| "no file, defaults".to_owned(), |p| p.display().to_string());
             let services = loaded.config.services.len();
-            writeln!(out, "{name}: ok, {services} services, {} targets", loaded.config.targets.len())
+            let doubts = &loaded.doubts;
+            let warnings = match doubts.len() {
+                0 => String::new(),
+                1 => ", 1 warning".into(),
+                n => format!(", {n} warnings"),
+            };
+            let said = doubts.iter().try_for_each(|d| writeln!(out, "{}:{}:{}: warning: {}", d.file, d.line, d.column, d.what));
+            said.and_then(|()| writeln!(out, "{name}: ok, {services} services, {} targets{warnings}", loaded.config.targets.len()))
         }
     }
     .map_err(Exit::failed)

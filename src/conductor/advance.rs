@@ -37,11 +37,14 @@ use crate::model::{
     step::{Pause, StepSpec},
     text::Text,
     time::{Time, after},
+    tried::{self, Answer, Tried},
 };
 use std::time::Duration;
 
-/// Lines of a task's evidence that go to the timeline: the last ones.
+/// Lines of a task's evidence that go to the timeline, the last ones: all that is kept is in [`Run::tried`].
 const EVIDENCE: usize = 20;
+/// Bytes of evidence that a run keeps.
+pub const TRIED: usize = 8 << 10;
 
 /// What the plan does next.
 enum Move {
@@ -264,6 +267,11 @@ impl Life {
         };
         let by = Text::from(kind);
         let mut notes = Vec::new();
+        let came = came_of(step, task);
+        if let Some(run) = &mut self.run {
+            run.tried.extend(came);
+            tried::keep(&mut run.tried, TRIED);
+        }
         match &task.state {
             TaskState::Running(_) => {}
             TaskState::Done(what) => {
@@ -337,10 +345,23 @@ impl Life {
     }
 }
 
+/// What is kept of a task that has ended.
+fn came_of(step: &StepSpec, task: &TaskSeen) -> Option<Tried> {
+    let (passed, result) = match &task.state {
+        TaskState::Running(_) => return None,
+        TaskState::Done(what) => (true, what.clone()),
+        TaskState::Failed(why) => (false, why.clone()),
+    };
+    let (kind, what) = (step.kind().into(), step.tries()?);
+    let (since, took, answers) = (task.since, task.took, task.answers.clone());
+    Some(Tried { step: task.step, kind, what, since, took, passed, result, answers, dropped: 0 }.trimmed())
+}
+
 /// What a task left, for the timeline.
 fn evidence(task: &TaskSeen, by: &Text, level: Level) -> impl Iterator<Item = Note> {
-    let skip = task.evidence.len().saturating_sub(EVIDENCE);
-    task.evidence.iter().skip(skip).map(move |line| Note { level, by: by.clone(), what: line.clone() })
+    let lines: Vec<Text> = task.answers.iter().flat_map(Answer::said).collect();
+    let skip = lines.len().saturating_sub(EVIDENCE);
+    lines.into_iter().skip(skip).map(move |what| Note { level, by: by.clone(), what })
 }
 
 fn missed(run: &Run, sight: &Sight<'_>) -> Move {

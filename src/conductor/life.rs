@@ -9,11 +9,13 @@ use crate::model::{
     step::{Mark, StepSpec},
     text::Text,
     time::Time,
+    tried::{Answer, Tried},
 };
 use serde::{Deserialize, Serialize};
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
+    time::Duration,
 };
 
 pub use super::{rolling::Batch, standing::Record};
@@ -157,6 +159,9 @@ pub struct Run {
     /// Where the old version ends before the new one starts: what of it has not ended yet.
     #[serde(default)]
     pub ending: Vec<PoolId>,
+    /// What came of its checks and warm-ups, oldest first: bounded by [`tried::keep`](crate::model::tried::keep).
+    #[serde(default)]
+    pub tried: Vec<Tried>,
     /// The version that is started again for the way back, until it has all the traffic.
     #[serde(default)]
     pub returning: Option<Returning>,
@@ -326,8 +331,10 @@ pub struct TaskSeen {
     pub since: Time,
     /// Whether it has ended, and how.
     pub state: TaskState,
-    /// What is kept as evidence: the last lines of its output, or what was answered.
-    pub evidence: Vec<Text>,
+    /// How long it has taken, by the clock that nobody sets.
+    pub took: Duration,
+    /// What is kept as evidence: each instance's answer; empty until it has ended.
+    pub answers: Vec<Answer>,
 }
 
 /// Whether a task has ended, and how.

@@ -234,6 +234,7 @@ impl Life {
             overruled: None,
             batch,
             ending,
+            tried: Vec::new(),
             returning: None,
             then: None,
         });

@@ -232,11 +232,13 @@ impl Run {
         }
     }
 
-    /// Whether it lags behind what it was, and not because a step or a batch just asked for more.
+    /// Whether it lags behind what it was, and not because a step or a batch just asked for more: that has
+    /// as long as a start has.
     fn behind(&self, sight: &Sight<'_>) -> bool {
         let starts = self.batch.as_ref().is_some_and(|b| !b.ready) || matches!(self.current(), Some(StepSpec::Scale(_)));
         let more = starts || self.instances_at(self.step) > sight.ready(self).0 && self.weight != self.planned();
-        !more && self.converged.is_some_and(|at| self.short.is_some_and(|s| s > at))
+        let in_time = self.short.is_none_or(|since| sight.now < after(since, self.candidate.spec.deadline.ready));
+        !(more && in_time) && self.converged.is_some_and(|at| self.short.is_some_and(|s| s > at))
     }
 
     /// Whether every instance is replaced.
@@ -260,7 +262,11 @@ impl Run {
             }
             (Cause::Gate, Some(gate)) => format!("gate {} passes again: s goes on", gate.text()),
             (Cause::Deadline, _) if !sight.all_ready(self) => format!("held: {}; t retries", stopped.why),
-            (Cause::Check, _) => format!("held: {}; t tries it again, s leaves it with a reason", stopped.why),
+            // What came of it is the reason of the hold; here stands what can be done, which must not be cut.
+            (Cause::Check, _) => {
+                let kind = self.current().map_or("check", StepSpec::kind);
+                format!("held: the {kind} failed; t tries it again, s leaves it with a reason")
+            }
             (Cause::Deadline | Cause::Gate, _) => format!("held: {}; s goes on", stopped.why),
             (Cause::Restart, _) => format!("held after {}: s goes on from {}", stopped.why, self.place()),
         };

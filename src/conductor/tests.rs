@@ -26,6 +26,7 @@ use crate::model::{
     spec::ServiceSpec,
     text::Raw,
     time::{Time, after},
+    tried::Answer,
 };
 use std::{collections::BTreeMap, time::Duration};
 
@@ -229,7 +230,14 @@ impl World {
                     step: task.step,
                     since: task.since,
                     state: state.clone(),
-                    evidence: evidence.clone(),
+                    took: Duration::from_millis(1_200),
+                    answers: vec![Answer {
+                        instance: None,
+                        passed: matches!(state, TaskState::Done(_)),
+                        result: "".into(),
+                        took: Duration::from_millis(900),
+                        lines: evidence.clone(),
+                    }],
                 };
                 self.seen.tasks = vec![seen];
             }

@@ -1,5 +1,6 @@
 //! What serde cannot know: values that do not fit each other or the world.
 
+mod doubts;
 mod metrics;
 mod routing;
 mod steps;
@@ -42,6 +43,8 @@ pub fn check(config: &Config, places: &Places<'_>) -> Vec<Finding> {
     check.found.sort_by_key(|f| (f.line, f.column));
     check.found
 }
+
+pub use doubts::doubts;
 
 struct Check<'a> {
     places: &'a Places<'a>,
@@ -162,8 +165,20 @@ impl Check<'_> {
             self.say(&format!("{at}.keep"), "`keep` must be at least 2: the version that runs and the one to go back to");
         }
         self.routing(at, service);
+        self.in_time(at, service);
         self.gates(at, &service.gates);
         self.steps(at, service);
+    }
+
+    /// A candidate that cannot be ready before its deadline ends every run.
+    fn in_time(&mut self, at: &str, service: &ServiceSpec) {
+        let probes = service.readiness.interval.saturating_mul(service.readiness.successes.saturating_sub(1));
+        let ready = service.deadline.ready;
+        if !ready.is_zero() && ready <= probes {
+            let (ready, probes) = (humantime::format_duration(ready), humantime::format_duration(probes));
+            let what = format!("no instance can be ready in {ready}: `readiness` alone needs {probes}; make `deadline.ready` longer");
+            self.say(&format!("{at}.deadline.ready"), &what);
+        }
     }
 
     fn command(&mut self, at: &str, command: &[String]) {

@@ -17,14 +17,15 @@ use toml::{
 /// # Errors
 /// Everything that is wrong with its values, or the first thing that is wrong with its form.
 pub fn parse(text: &str, name: &str) -> Result<Config, ConfigError> {
-    parse_with_origins(text, name).map(|(config, _)| config)
+    read(text, name, configuration)
 }
 
-/// [`parse`], with the line of every value.
-pub fn parse_with_origins(text: &str, name: &str) -> Result<(Config, Origins), ConfigError> {
+/// [`parse`], with the line of every value and with what is probably not meant.
+pub fn parse_with_origins(text: &str, name: &str) -> Result<(Config, Origins, Vec<Finding>), ConfigError> {
     read(text, name, |table, places| {
         let config = configuration(table, places)?;
-        Ok((config, places.origins()))
+        let doubts = check::doubts(&config, places);
+        Ok((config, places.origins(), doubts))
     })
 }
 

@@ -9,6 +9,7 @@ use std::{
 };
 
 mod bad_input;
+mod doubts;
 mod example;
 mod metrics;
 mod schema;

@@ -1,10 +1,11 @@
 //! Whether what may be needed is still there: looked at every minute, before it is needed, in the
 //! background. Manifest and sizes of every artifact that a version could be started from (their bytes are
-//! the watchman's), and each running instance against what was started.
+//! the watchman's), each running instance against what was started, and whatever else a version needs that
+//! would have to be started for a way back: command, ports, user, room on the disk.
 
 use super::{deploy::Depot, instances::Instances};
 use crate::{
-    conductor::life::PoolId,
+    conductor::life::{Deployed, PoolId},
     model::{digest::Digest, ident::InstanceId, text::Text, time::Time, version::About},
 };
 use std::{
@@ -45,19 +46,24 @@ pub struct Found {
     pub about: BTreeMap<Digest, About>,
     /// Instances that are not what was started, and what is different.
     pub strayed: Vec<(PoolId, InstanceId, Text)>,
+    /// Versions that would have to be started for the way back, and what they lack: looked at as before a
+    /// deploy.
+    pub lacks: BTreeMap<PoolId, Vec<Text>>,
     /// When it was looked; `None` before the first time.
     pub at: Option<Time>,
 }
 
 impl Availability {
-    /// Looks, unless somebody is at it. Must be called within the runtime.
-    pub fn look(&self, depot: &Depot, instances: &Instances, artifacts: BTreeSet<Digest>, now: Time) {
+    /// Looks, unless somebody is at it; `returns` are the versions that a way back would have to start. Must
+    /// be called within the runtime.
+    pub fn look(&self, depot: &Depot, instances: &Instances, artifacts: BTreeSet<Digest>, returns: Vec<Deployed>, now: Time) {
         if self.0.looking.swap(true, Ordering::AcqRel) {
             return;
         }
         let (own, depot, instances) = (self.clone(), depot.clone(), instances.clone());
         tokio::task::spawn_blocking(move || {
-            let mut found = Found { strayed: instances.strayed(), at: Some(now), ..Found::default() };
+            let lacks = returns.iter().map(|to| (to.pool(), depot.lacks(to))).collect();
+            let mut found = Found { strayed: instances.strayed(), lacks, at: Some(now), ..Found::default() };
             for artifact in artifacts {
                 match look_at(&depot, &artifact) {
                     Ok(about) => drop(found.about.insert(artifact, about)),

@@ -114,6 +114,13 @@ impl Depot {
     /// # Errors
     /// 409 with every failure.
     pub fn again(&self, version: &Deployed) -> Result<(), Box<Refused>> {
+        let failures = self.lacks(version);
+        if failures.is_empty() { Ok(()) } else { Err(Refused::preflight(failures)) }
+    }
+
+    /// Blocking, and quick: everything that a version which is remembered lacks to be started again.
+    #[must_use]
+    pub fn lacks(&self, version: &Deployed) -> Vec<Text> {
         let (spec, digest) = (&version.spec, &version.artifact);
         let mut failures = self.machine.as_ref().map(|m| m.check(spec, &self.store)).unwrap_or_default();
         let layout = self.store.layout();
@@ -129,7 +136,7 @@ impl Depot {
                 None => failures.extend(preflight::room(&self.store, digest, described.bytes, u64::from(!self.store.has_copy(digest)))),
             },
         }
-        if failures.is_empty() { Ok(()) } else { Err(Refused::preflight(failures)) }
+        failures
     }
 
     fn unpack_from(&self, from: Option<&Layout>, digest: &Digest) -> Result<PathBuf, Text> {

@@ -34,6 +34,7 @@ impl Light<'_> {
         let mut checks =
             if redeploy { vec![self.fresh(to), self.to_unpack(to)] } else { vec![self.instances(pool, to), self.artifact(to)] };
         checks.extend(self.store(to));
+        checks.extend(self.start(to).filter(|_| redeploy));
         checks.extend(self.secrets(to, pool));
         checks.push(match &self.trouble {
             None => self.check("disk", CheckState::Ok, "state is on disk"),
@@ -74,6 +75,18 @@ impl Light<'_> {
             None => return None,
         };
         Some(Check { name: "store".into(), state, detail, at })
+    }
+
+    /// Whether its instances could be started, beside the artifact and the secrets, which have lines of
+    /// their own.
+    fn start(&self, to: &Deployed) -> Option<Check> {
+        let (lacks, at) = (self.found.lacks.get(&to.pool())?, self.found.at?);
+        let (state, detail) = match lacks.split_first() {
+            None => (CheckState::Ok, "command, user, ports and room are there".into()),
+            Some((first, [])) => (CheckState::Bad, first.clone()),
+            Some((first, more)) => (CheckState::Bad, format!("{first} ({} more)", more.len()).into()),
+        };
+        Some(Check { name: "start".into(), state, detail, at })
     }
 
     fn artifact(&self, to: &Deployed) -> Check {

@@ -9,6 +9,7 @@ use crate::{
         ident::{ActionId, RunId},
         text::Text,
         time::{Time, exact_millis},
+        tried,
         version::About,
         wire::ActionRecord,
     },
@@ -70,6 +71,8 @@ const EVENTS: usize = 200;
 /// Of all services together: each keeps fewer where there are many.
 const ALL_EVENTS: usize = 4_000;
 const WAYS_BACK: usize = 50;
+/// Bytes of what checks left, likewise.
+const ALL_TRIED: usize = 128 << 10;
 
 impl HostState {
     /// The answer an action already got.
@@ -81,8 +84,12 @@ impl HostState {
     /// Keeps the whole within the slots, however many services there are.
     pub fn trim(&mut self) {
         let each = (ALL_EVENTS / self.services.len().max(1)).clamp(10, EVENTS);
+        let tried = ALL_TRIED / self.services.len().max(1);
         for service in self.services.values_mut() {
             keep_last(&mut service.events, each);
+            if let Some(run) = &mut service.life.run {
+                tried::keep(&mut run.tried, tried);
+            }
         }
     }
 

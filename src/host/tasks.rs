@@ -17,18 +17,17 @@ use crate::{
         ident::{InstanceId, RunId},
         step::StepSpec,
         text::Text,
+        tried::Answer,
     },
 };
 use std::{
     collections::BTreeMap,
     net::SocketAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
-use tokio::sync::watch;
+use tokio::{sync::watch, time::Instant};
 use tokio_util::sync::CancellationToken;
-
-/// Lines of evidence that are kept of one task.
-const EVIDENCE: usize = 40;
 
 /// See the module.
 pub struct Tasks {
@@ -46,8 +45,16 @@ struct Entry {
 /// What is known of a task while it runs, and who is told when that changes.
 #[derive(Clone)]
 struct Told {
-    seen: Arc<Mutex<(TaskState, Vec<Text>)>>,
+    seen: Arc<Mutex<Seen>>,
+    began: Instant,
     changed: watch::Sender<u64>,
+}
+
+struct Seen {
+    state: TaskState,
+    /// `None` until it has ended.
+    took: Option<Duration>,
+    answers: Vec<Answer>,
 }
 
 /// Where a task is tried.
@@ -62,7 +69,7 @@ struct Place {
 /// How a task ended, and what is kept of it.
 struct Outcome {
     state: TaskState,
-    evidence: Vec<Text>,
+    answers: Vec<Answer>,
 }
 
 impl Tasks {
@@ -95,11 +102,7 @@ impl Tasks {
         if pool.desired == 0 || pool.ready.len() < pool.desired as usize {
             return;
         }
-        let entry = Entry {
-            task: task.clone(),
-            told: Told { seen: Arc::new(Mutex::new((TaskState::Running("starts".into()), Vec::new()))), changed: self.changed.clone() },
-            cancel: CancellationToken::new(),
-        };
+        let entry = Entry { task: task.clone(), told: Told::new(self.changed.clone()), cancel: CancellationToken::new() };
         let place = Place {
             instances: self.instances.clone(),
             pool: task.pool.clone(),
@@ -116,8 +119,9 @@ impl Tasks {
     pub fn seen(&self, service: &str) -> Vec<TaskSeen> {
         let entries = self.of.get(service).into_iter().flatten();
         let seen = entries.map(|entry| {
-            let (state, evidence) = entry.told.seen().clone();
-            TaskSeen { run: entry.task.run.clone(), step: entry.task.step, since: entry.task.since, state, evidence }
+            let (seen, Task { run, step, since, .. }) = (entry.told.seen(), &entry.task);
+            let took = seen.took.unwrap_or_else(|| entry.told.began.elapsed());
+            TaskSeen { run: run.clone(), step: *step, since: *since, state: seen.state.clone(), took, answers: seen.answers.clone() }
         });
         seen.collect()
     }
@@ -135,23 +139,26 @@ impl Entry {
 }
 
 impl Told {
-    fn seen(&self) -> MutexGuard<'_, (TaskState, Vec<Text>)> {
+    fn new(changed: watch::Sender<u64>) -> Self {
+        let seen = Seen { state: TaskState::Running("starts".into()), took: None, answers: Vec::new() };
+        Self { seen: Arc::new(Mutex::new(seen)), began: Instant::now(), changed }
+    }
+
+    fn seen(&self) -> MutexGuard<'_, Seen> {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn has_ended(&self) -> bool {
-        !matches!(self.seen().0, TaskState::Running(_))
+        !matches!(self.seen().state, TaskState::Running(_))
     }
 
     /// How far it is. Nobody is woken: who looks every second sees it.
     fn progress(&self, what: String) {
-        self.seen().0 = TaskState::Running(what.into());
+        self.seen().state = TaskState::Running(what.into());
     }
 
     fn end(&self, outcome: Outcome) {
-        let mut evidence = outcome.evidence;
-        evidence.drain(..evidence.len().saturating_sub(EVIDENCE));
-        *self.seen() = (outcome.state, evidence);
+        *self.seen() = Seen { state: outcome.state, took: Some(self.began.elapsed()), answers: outcome.answers };
         self.changed.send_modify(|n| *n += 1);
     }
 }
@@ -169,12 +176,12 @@ async fn attempt(what: StepSpec, place: Place) {
 }
 
 impl Outcome {
-    fn done(what: impl Into<Text>, evidence: Vec<Text>) -> Self {
-        Self { state: TaskState::Done(what.into()), evidence }
+    fn done(what: impl Into<Text>, answers: Vec<Answer>) -> Self {
+        Self { state: TaskState::Done(what.into()), answers }
     }
 
-    fn failed(why: impl Into<Text>, evidence: Vec<Text>) -> Self {
-        Self { state: TaskState::Failed(why.into()), evidence }
+    fn failed(why: impl Into<Text>, answers: Vec<Answer>) -> Self {
+        Self { state: TaskState::Failed(why.into()), answers }
     }
 }
 

@@ -50,7 +50,8 @@ pub enum How {
 /// One thing the way back needs.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Check {
-    /// What: `artifact`, `instances`, `config`, `secrets`, `disk`, `write`.
+    /// What: `artifact`, `store`, `start` (command, user, ports, room), `instances`, `config`, `secrets`,
+    /// `disk`, `write`.
     pub name: Text,
     /// Whether it is so.
     pub state: CheckState,

@@ -10,6 +10,7 @@ use super::{
     step::{Mark, Step, StepAt},
     text::{Raw, Text},
     time::{Time, millis},
+    tried::Tried,
     version::{Track, Version},
 };
 use serde::{Deserialize, Serialize};
@@ -83,6 +84,9 @@ pub struct Rollout {
     /// Versions that the runtime runs beside it for a while (Argo's experiments), oldest first.
     #[serde(default)]
     pub experiments: Vec<Experiment>,
+    /// What came of this run's checks and warm-ups, oldest first; where the host made them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tried: Vec<Tried>,
     /// Who else writes it, and would write it back: `Argo CD application shop`.
     #[serde(default)]
     pub owner: Option<Text>,

@@ -146,6 +146,17 @@ impl StepSpec {
             Self::Native(text) => text.clone(),
         }
     }
+
+    /// What a check or a warm-up tries: `GET /selftest`, `./check`. Arguments and query may be secret.
+    #[must_use]
+    pub fn tries(&self) -> Option<Text> {
+        let get = |path: &str| Text::from(format!("GET {}", path.split('?').next().unwrap_or_default()));
+        match self {
+            Self::Check(CheckSpec { http: Some(path), .. }) | Self::Warm(WarmSpec { path, .. }) => Some(get(path)),
+            Self::Check(check) => Some(Text::clean(check.command.first()?)),
+            Self::Weight(_) | Self::Pause(_) | Self::Gate(_) | Self::Scale(_) | Self::Native(_) => None,
+        }
+    }
 }
 
 impl Gates {

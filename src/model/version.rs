@@ -102,6 +102,9 @@ pub struct Track {
     /// Where it is attached (active, preview, an alias), if the strategy attaches.
     #[serde(default)]
     pub slot: Option<Text>,
+    /// The address where it is reached while it has no traffic, as long as somebody answers there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preview: Option<Text>,
     /// What runs there.
     pub version: Version,
     /// Its instances.

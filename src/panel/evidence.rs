@@ -1,13 +1,15 @@
-//! What each gate's verdict rests on: a line for each gate, and below the one that is unfolded everything
-//! that is known. Owns which line is marked and which gates are unfolded.
+//! What each gate's verdict rests on, and what came of checks and warm-ups: a line for each, and below the
+//! one that is unfolded everything that is known. Owns which line is marked and which are unfolded.
 //!
 //! ```text
 //! ✗ FAIL  errors           worse ████░░░░░░ 38:1     23.08 % / 0.03 %   for 41 s
 //!   why        23.08/0.03 % (n 1,204), worse 38:1
 //!   rule       errors: not 3x stable, or under 5 %; a failure holds the plan
 //!   this step  candidate 23.08 % (278 of 1,204), stable 0.03 % (3 of 10,836), 10 min
+//! ✓ pass  check, step 2    2 instances passed in 340 ms              for 5 min
 //! ```
 
+mod came;
 mod say;
 
 use super::{Panel, rows};
@@ -17,7 +19,8 @@ use crate::{
         figure::{self, Figure},
         gate::{self, GateState},
         ident::GateId,
-        time::elapsed,
+        time::{Time, elapsed},
+        tried::Tried,
     },
     ui::{
         figure::{long, short_odds},
@@ -31,9 +34,9 @@ use ratatui::{buffer::Buffer, layout::Rect};
 use std::{borrow::Cow, collections::BTreeSet};
 
 const COMMANDS: &[Command] = &[
-    Command { name: "unfold", doc: "all that is known of the gate, or only its line", keys: &["enter"], acts: false },
-    Command { name: "next-gate", doc: "the next gate", keys: &["n"], acts: false },
-    Command { name: "previous-gate", doc: "the gate before", keys: &["N"], acts: false },
+    Command { name: "unfold", doc: "all that is known of the gate or check, or only its line", keys: &["enter"], acts: false },
+    Command { name: "next-gate", doc: "the next gate or check", keys: &["n"], acts: false },
+    Command { name: "previous-gate", doc: "the gate or check before", keys: &["N"], acts: false },
 ];
 
 /// Columns before the text of a line below a gate's.
@@ -41,68 +44,126 @@ const TEXT: usize = 13;
 /// Rows that one line takes at most; copying takes all of it.
 const MOST: usize = 8;
 
-/// The gates.
+/// Gates, checks and warm-ups.
 #[derive(Default)]
 pub struct Evidence {
-    /// The marked line; `None` is the line of the worst gate.
+    /// The marked line; `None` is the line of the worst.
     mark: Option<Mark>,
-    /// The gates that are unfolded; `None` is the worst one, whichever that is.
-    open: Option<BTreeSet<GateId>>,
+    /// What is unfolded; `None` is the worst, whichever that is.
+    open: Option<BTreeSet<Id>>,
 }
 
-/// A line by what it says of which gate; several of one name are counted.
+/// A gate, or one try of a check or a warm-up.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+enum Id {
+    Gate(GateId),
+    /// By its step, and when that was entered.
+    Tried(usize, Time),
+}
+
+/// The same with what is known of it.
+#[derive(Clone, Copy)]
+enum Of<'a> {
+    Gate(&'a GateState),
+    Tried(&'a Tried),
+}
+
+/// A line by what it says of what; several of one name are counted.
 #[derive(Clone, PartialEq, Eq, Debug)]
 struct Mark {
-    gate: GateId,
+    id: Id,
     label: &'static str,
     nth: usize,
 }
 
 /// A line.
 struct Line<'a> {
-    gate: &'a GateState,
+    of: Of<'a>,
     mark: Mark,
-    /// What it says; of a gate's own line nothing.
+    /// What it says; of what has a line of its own nothing.
     said: Option<say::Said>,
 }
 
+impl Of<'_> {
+    fn id(self) -> Id {
+        match self {
+            Self::Gate(gate) => Id::Gate(gate.id.clone()),
+            Self::Tried(tried) => Id::Tried(tried.step, tried.since),
+        }
+    }
+
+    /// `check, step 2`
+    fn name(self) -> String {
+        match self {
+            Self::Gate(gate) => gate.id.text().to_string(),
+            Self::Tried(tried) => format!("{}, step {}", tried.kind, tried.step + 1),
+        }
+    }
+
+    /// What it came to, in one word and in few.
+    fn verdict(self) -> (&'static str, String) {
+        match self {
+            Self::Gate(gate) => (gate.verdict.word(), gate.verdict.reason().to_string()),
+            Self::Tried(tried) => (came::word(tried), tried.result.to_string()),
+        }
+    }
+}
+
+/// What is shown: what failed before there was traffic stands before the gates, what passed after them.
+fn shown(w: &Watched) -> impl Iterator<Item = Of<'_>> {
+    let tried = |passed: bool| w.rollout.tried.iter().rev().filter(move |t| t.passed == passed).map(Of::Tried);
+    tried(false).chain(w.rollout.gates.iter().map(Of::Gate)).chain(tried(true))
+}
+
+/// What is looked at first: what failed where the run stands, else the worst gate, else what was tried last.
+fn worst(w: &Watched) -> Option<Id> {
+    let last = w.rollout.tried.last();
+    let here = |t: &&Tried| w.rollout.at.is_some_and(|at| at.index <= t.step);
+    let failed = last.filter(|t| !t.passed).filter(here).map(Of::Tried);
+    Some(failed.or_else(|| w.rollout.worst_gate().map(Of::Gate)).or_else(|| last.map(Of::Tried))?.id())
+}
+
 impl Evidence {
-    fn is_open(&self, w: &Watched, gate: &GateState) -> bool {
+    fn is_open(&self, w: &Watched, id: &Id) -> bool {
         match &self.open {
-            Some(open) => open.contains(&gate.id),
-            None => w.rollout.worst_gate().is_some_and(|worst| worst.id == gate.id),
+            Some(open) => open.contains(id),
+            None => worst(w).as_ref() == Some(id),
         }
     }
 
     fn lines<'a>(&self, shared: &'a Shared) -> Vec<Line<'a>> {
         let Some(w) = shared.watched() else { return Vec::new() };
         let mut lines: Vec<Line<'a>> = Vec::new();
-        for gate in &w.rollout.gates {
-            lines.push(Line { gate, mark: Mark { gate: gate.id.clone(), label: "", nth: 0 }, said: None });
-            if !self.is_open(w, gate) {
+        for of in shown(w) {
+            let id = of.id();
+            lines.push(Line { of, mark: Mark { id: id.clone(), label: "", nth: 0 }, said: None });
+            if !self.is_open(w, &id) {
                 continue;
             }
+            let all = match of {
+                Of::Gate(gate) => say::everything(gate, shared.now, shared.silent(w).unwrap_or_default()),
+                Of::Tried(tried) => came::everything(tried),
+            };
             let from = lines.len();
-            for said in say::everything(gate, shared.now, shared.silent(w).unwrap_or_default()) {
+            for said in all {
                 let nth = lines.iter().skip(from).filter(|l| l.mark.label == said.label).count();
-                lines.push(Line { gate, mark: Mark { gate: gate.id.clone(), label: said.label, nth }, said: Some(said) });
+                lines.push(Line { of, mark: Mark { id: id.clone(), label: said.label, nth }, said: Some(said) });
             }
         }
         lines
     }
 
-    /// A line that is said no longer gives the mark to its gate's.
+    /// A line that is said no longer gives the mark to that of what it is about.
     fn at(&self, shared: &Shared, lines: &[Line<'_>]) -> usize {
-        let of = |gate: &GateId| lines.iter().position(|l| l.said.is_none() && l.mark.gate == *gate);
-        let marked = self.mark.as_ref().and_then(|m| lines.iter().position(|l| l.mark == *m).or_else(|| of(&m.gate)));
-        let worst = || of(&shared.watched()?.rollout.worst_gate()?.id);
-        marked.or_else(worst).unwrap_or(0)
+        let of = |id: &Id| lines.iter().position(|l| l.said.is_none() && l.mark.id == *id);
+        let marked = self.mark.as_ref().and_then(|m| lines.iter().position(|l| l.mark == *m).or_else(|| of(&m.id)));
+        marked.or_else(|| of(&worst(shared.watched()?)?)).unwrap_or(0)
     }
 
-    fn unfold(&mut self, gate: &GateId) {
+    fn unfold(&mut self, id: &Id) {
         let open = self.open.get_or_insert_default();
-        if !open.remove(gate) {
-            open.insert(gate.clone());
+        if !open.remove(id) {
+            open.insert(id.clone());
         }
     }
 }
@@ -116,7 +177,9 @@ impl Panel for Evidence {
         let gates = shared.watched().map(|w| w.rollout.gates.as_slice()).unwrap_or_default();
         let of = |rank: u8| gates.iter().filter(move |g| g.verdict.rank() == rank);
         let counts = (0..=3).filter_map(|rank| Some((of(rank).next()?.verdict.word(), of(rank).count())));
-        let counts: Vec<String> = counts.map(|(word, n)| format!("{n} {word}")).collect();
+        let counts = counts.map(|(word, n)| format!("{n} {word}"));
+        let tried = shared.watched().and_then(|w| w.rollout.tried.last());
+        let counts: Vec<String> = counts.chain(tried.map(|t| format!("{} {}", t.kind, came::word(t)))).collect();
         if counts.is_empty() {
             return "evidence · no gate".into();
         }
@@ -138,17 +201,16 @@ impl Panel for Evidence {
     fn run(&mut self, command: &str, shared: &Shared) {
         // From the first key on nothing unfolds by itself.
         if self.open.is_none() {
-            let worst = shared.watched().and_then(|w| w.rollout.worst_gate());
-            self.open = worst.map(|gate| BTreeSet::from([gate.id.clone()]));
+            self.open = shared.watched().and_then(worst).map(|id| BTreeSet::from([id]));
         }
         let lines = self.lines(shared);
         let at = self.at(shared, &lines);
         let heads = || lines.iter().enumerate().filter(|(_, l)| l.said.is_none()).map(|(n, _)| n);
         let to = match command {
             "unfold" => {
-                let Some(gate) = lines.get(at).map(|l| l.mark.gate.clone()) else { return };
-                self.mark = Some(Mark { gate: gate.clone(), label: "", nth: 0 });
-                return self.unfold(&gate);
+                let Some(id) = lines.get(at).map(|l| l.mark.id.clone()) else { return };
+                self.mark = Some(Mark { id: id.clone(), label: "", nth: 0 });
+                return self.unfold(&id);
             }
             "next-gate" => heads().find(|n| *n > at).or(Some(at)),
             "previous-gate" => heads().rfind(|n| *n < at).or(Some(at)),
@@ -179,7 +241,10 @@ impl Panel for Evidence {
                 break;
             }
             match &line.said {
-                None => head(line.gate, shared, look, rows::line(area, y), buf),
+                None => match line.of {
+                    Of::Gate(gate) => head(gate, shared, look, rows::line(area, y), buf),
+                    Of::Tried(tried) => came::head(tried, shared.now, look, rows::line(area, y), buf),
+                },
                 Some(said) => {
                     for (i, part) in text.iter().take(room).enumerate() {
                         let label = if i == 0 { said.label } else { "" };
@@ -201,10 +266,13 @@ impl Panel for Evidence {
         self.mark.as_ref()?;
         let lines = self.lines(shared);
         let line = lines.get(self.at(shared, &lines))?;
-        let name = line.gate.id.text();
+        let name = line.of.name();
         Some(match &line.said {
             Some(said) => format!("{name} {}: {}", said.label, said.text),
-            None => format!("{name} {}: {}", line.gate.verdict.word(), line.gate.verdict.reason()),
+            None => {
+                let (word, why) = line.of.verdict();
+                format!("{name} {word}: {why}")
+            }
         })
     }
 }
@@ -220,7 +288,7 @@ fn first(texts: &[Vec<String>], mark: usize, height: usize) -> usize {
     mark.min(texts.len() - fits.count())
 }
 
-/// The rows of a line: one of a gate's own, at most [`MOST`] of what is said.
+/// The rows of a line: one of a gate's or check's own, at most [`MOST`] of what is said.
 fn wrapped(line: &Line<'_>, width: usize, look: &Look) -> Vec<String> {
     let Some(said) = &line.said else { return vec![String::new()] };
     let room = width.saturating_sub(TEXT);

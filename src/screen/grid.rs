@@ -96,7 +96,7 @@ fn text(scene: &Scene<'_>, line: Line, track: Option<&Track>, side: Side) -> Row
 /// What stands in the column of verdicts.
 fn beside(scene: &Scene<'_>, line: Line, max: usize) -> Row {
     match line {
-        Line::Labels => scene.row(),
+        Line::Labels => previewed(scene, max),
         Line::Digests => status::started(scene, max.saturating_sub(18)).unwrap_or_else(|| scene.row()),
         Line::Traffic => traffic(scene),
         Line::Ready => {
@@ -112,6 +112,14 @@ fn beside(scene: &Scene<'_>, line: Line, max: usize) -> Row {
             }
         }
         Line::Signal(signal) => verdict::note(scene, signal, max),
+    }
+}
+
+/// Where one can look at the candidate before it has traffic: `see 127.0.0.1:8081`.
+fn previewed(scene: &Scene<'_>, max: usize) -> Row {
+    match scene.right.and_then(|t| t.preview.as_ref()) {
+        Some(at) => scene.row().add(Tone::Dim, "see ").name(Tone::Candidate, at.as_str(), max.saturating_sub(4)),
+        None => scene.row(),
     }
 }
 

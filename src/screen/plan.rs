@@ -109,7 +109,10 @@ pub(super) fn next(scene: &Scene<'_>) -> Row {
     };
     let end = format!("{when}{follows}{by}");
     let room = scene.width.saturating_sub(start.width() + crate::ui::text::width(&end));
+    let preview = scene.right.and_then(|t| t.preview.as_ref()).filter(|_| scene.roomy);
+    let preview = preview.map(|at| format!("; preview at {}", scene.look.plain(at.as_str()))).unwrap_or_default();
     scene.fit([
+        start.clone().plain(what).plain(format!("{held}{end}{preview}")),
         start.clone().plain(what).plain(format!("{held}{end}")),
         start.clone().plain(what).plain(&end),
         // What is missing stands in the line of gates, too.

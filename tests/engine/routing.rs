@@ -3,7 +3,7 @@
 use super::rig::{canary, deploy, sample, until, version};
 use crate::support::host::Host;
 use cutover::model::{
-    rollout::Rollout,
+    rollout::{Phase, Rollout},
     signal::{Reading, SignalId},
 };
 use std::{
@@ -109,6 +109,18 @@ fn clients_stay_on_their_version_by_the_cookie_that_is_set_for_them() {
     }
     host.ok(&["revert", "web"]);
     assert!(clients.iter().all(|(cookie, _)| !ask(&host, &[&format!("cookie: {cookie}")]).contains(&v2)));
+    // The cookies of that run bind nobody to the next one's candidate, nor keep anybody from it.
+    host.until("gone", |r| r.candidate().is_none_or(|t| t.pools.is_empty()));
+    deploy(&host, "web", &version(&host, "v3", ""), "paused");
+    let v3 = version_of(&host.rollout(), "v3");
+    let meets = |cookie: &String| ask(&host, &[&format!("cookie: {cookie}")]).contains(&v3);
+    let new: Vec<bool> = clients.iter().map(|(cookie, _)| meets(cookie)).collect();
+    let of = |was: bool| clients.iter().zip(&new).filter(|((_, on), new)| *on == was && **new).count();
+    assert!((1..20).contains(&of(true)) && (1..20).contains(&of(false)), "{new:?}: dealt anew by the version, not by what it was before");
+    assert_eq!(clients.iter().map(|(cookie, _)| meets(cookie)).collect::<Vec<_>>(), new, "and each stays where it is now");
+    host.ok(&["promote", "web", "--yes"]);
+    host.until("promoted", |r| r.phase == Phase::Completed);
+    assert!(clients.iter().all(|(cookie, _)| meets(cookie)), "a cookie keeps nobody on what was left");
 }
 
 #[test]

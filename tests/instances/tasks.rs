@@ -11,11 +11,13 @@ use cutover::{
         ident::RunId,
         spec::OnFail,
         step::{CheckSpec, StepSpec, WarmSpec},
+        tried::Answer,
     },
 };
 use std::{fs, os::unix::fs::PermissionsExt as _, time::Duration};
 
-/// Counts its requests below its directory's file `count-PORT`; `/ready` counts nothing, `/bad` is 503.
+/// Counts its requests below its directory's file `count-PORT`; `/ready` counts nothing, `/bad` is 503, `/hang` is
+/// answered too late.
 const SERVE: &str = r#"
 import sys, threading, pathlib
 from http.server import *
@@ -25,6 +27,8 @@ class H(BaseHTTPRequestHandler):
     def log_message(self, *a): pass
     def do_GET(self):
         global n
+        if self.path == "/hang":
+            threading.Event().wait(30)
         if self.path != "/ready":
             with lock:
                 n += 1
@@ -66,7 +70,7 @@ async fn ended(tasks: &mut Tasks, instances: &Instances, wanted: &Task) -> (Task
             tasks.keep("web", Some(&wanted.run), Some(wanted), &instances.status());
             let seen = tasks.seen("web").into_iter().find(|s| s.step == wanted.step && s.since == wanted.since);
             if let Some(seen) = seen.filter(|s| !matches!(s.state, TaskState::Running(_))) {
-                return (seen.state, seen.evidence.iter().map(|l| l.as_str().to_owned()).collect());
+                return (seen.state, seen.answers.iter().flat_map(Answer::said).map(|l| l.to_string()).collect());
             }
             changed.changed().await.unwrap();
         }
@@ -87,7 +91,7 @@ async fn a_check_passes_on_every_instance_or_says_where_it_does_not() {
     assert_eq!(state, TaskState::Done("2 instances passed".into()));
     for (instance, at) in &pool.ready {
         assert!(
-            evidence.contains(&format!("{}: passed", instance.text())) && evidence.contains(&format!("said on {}", at.port())),
+            evidence.contains(&format!("{}: exit code 0", instance.text())) && evidence.contains(&format!("said on {}", at.port())),
             "{evidence:?}"
         );
     }
@@ -109,10 +113,37 @@ async fn a_check_passes_on_every_instance_or_says_where_it_does_not() {
     let (state, evidence) = ended(&mut tasks, &instances, &task(&pool, 3, http("/bad"))).await;
     let TaskState::Failed(why) = state else { panic!("{state:?}") };
     assert!(why.as_str().starts_with("2 of 2 instances failed; ") && why.as_str().ends_with(": HTTP 503"), "{why}");
-    assert!(evidence.contains(&"GET /bad: HTTP 503".to_owned()), "{evidence:?}");
+    assert!(evidence.contains(&format!("{}: HTTP 503", pool.ready[0].0.text())), "{evidence:?}");
     // Another run's are not told any more.
     tasks.keep("web", Some(&RunId::new("8")), None, &instances.status());
     assert!(tasks.seen("web").is_empty());
+    instances.shutdown(Duration::ZERO).await;
+}
+
+#[tokio::test]
+async fn a_check_that_hangs_ends_at_its_deadline_with_one_line() {
+    let place = Place::new();
+    let (instances, pool) = two(&place, isolations()[0]).await;
+    let mut tasks = Tasks::new(instances.clone());
+    let mark = format!("{}.3", 7_000 + std::process::id() % 1_000);
+    let hangs = |step: StepSpec| match step {
+        StepSpec::Check(check) => StepSpec::Check(CheckSpec { timeout: Duration::from_secs(1), ..check }),
+        other => other,
+    };
+    let (command, request) = (hangs(command(&format!("echo begun; sleep {mark} & sleep {mark}"))), hangs(http("/hang")));
+    for (step, what, why) in [(0, command, "no end within 1s"), (1, request, "no answer within 1s")] {
+        let (state, evidence) = ended(&mut tasks, &instances, &task(&pool, step, what)).await;
+        let first = pool.ready[0].0.text();
+        assert_eq!(state, TaskState::Failed(format!("2 of 2 instances failed; {first}: {why}").into()));
+        let lines: Vec<String> = pool.ready.iter().map(|(instance, _)| format!("{}: {why}", instance.text())).collect();
+        assert!(lines.iter().all(|line| evidence.contains(line)), "{evidence:?}");
+        if step == 0 {
+            assert_eq!(evidence.iter().filter(|line| *line == "begun").count(), 2, "what it said until then is kept: {evidence:?}");
+        }
+        let seen = tasks.seen("web").into_iter().find(|s| s.step == step).unwrap();
+        assert!(seen.took >= Duration::from_secs(1) && seen.answers.iter().all(|a| a.took >= Duration::from_secs(1)), "{seen:?}");
+    }
+    assert!(processes_with(&format!("sleep {mark}")).is_empty(), "nothing of it is left");
     instances.shutdown(Duration::ZERO).await;
 }
 
@@ -124,7 +155,7 @@ async fn a_warm_up_is_counted_and_spread_evenly() {
     let warm = |requests, path: &str| StepSpec::Warm(WarmSpec { requests, path: path.into() });
     let (state, evidence) = ended(&mut tasks, &instances, &task(&pool, 0, warm(101, "/work?x=1"))).await;
     assert_eq!(state, TaskState::Done("101 requests: 101 × HTTP 200".into()));
-    assert!(evidence[0].starts_with("GET /work?x=1 on 2 instances in ") && evidence[0].ends_with(": 101 × HTTP 200"), "{evidence:?}");
+    assert!(evidence[0].starts_with("GET /work on 2 instances in ") && evidence[0].ends_with(": 101 × HTTP 200"), "{evidence:?}");
     for (at, expected) in pool.ready.iter().zip(["51", "50"]) {
         let body = reqwest_text(&format!("http://{}/ready", at.1)).await;
         assert_eq!(body, expected);

@@ -276,6 +276,58 @@ fn evidence_of_every_verdict() {
     shoot("evidence_fail_ascii", &ascii, NARROW);
 }
 
+/// The evidence panel over checks and a warm-up of a candidate that has no traffic yet.
+fn tried(upto: usize, gates: Vec<GateState>) -> State {
+    let (mut rollout, pasts) = fx::starting();
+    rollout.gates = gates;
+    rollout.tried = fx::tried();
+    rollout.tried.truncate(upto);
+    open("evidence", state((rollout, pasts)))
+}
+
+#[test]
+fn evidence_of_what_was_tried() {
+    let mut failed = tried(2, vec![waiting()]);
+    shoot("evidence_tried", &failed, NARROW);
+    shoot("evidence_tried", &failed, HUGE);
+    let text = |state: &State| rows(&paint(state, 80, 60))[15..].join("\n");
+    assert!(text(&failed).contains("schema 7 is missing: run the migration first"), "what failed last is unfolded:\n{}", text(&failed));
+    assert!(!text(&failed).contains('\u{1b}') && !text(&failed).contains("this step"));
+    run(&mut failed, &["top", "unfold", "bottom", "unfold"]);
+    assert!(text(&failed).contains("slowest answer 41 ms, last 3 ms") && !text(&failed).contains("schema 7"), "{}", text(&failed));
+    assert!(failed.panels[failed.panel].copy(&failed.shared).unwrap().starts_with("warm, step 1 pass: 200 requests"));
+    run(&mut failed, &["previous-gate", "previous-gate", "unfold", "bottom", "up", "up", "up", "up", "up", "up"]);
+    let copied = failed.panels[failed.panel].copy(&failed.shared);
+    assert!(copied.as_ref().is_some_and(|c| c.contains("step 2") || c.starts_with("errors")), "{copied:?}");
+    // A run without gates has evidence too, and one that passed does not push the gates away.
+    let passed = tried(1, Vec::new());
+    assert!(text(&passed).contains("slowest answer"), "{}", text(&passed));
+    let beside = tried(1, vec![failing()]);
+    let lines = rows(&paint(&beside, 80, 60))[14..].join("\n");
+    assert!(lines.find("FAIL").unwrap() < lines.find("warm, step 1").unwrap(), "{lines}");
+    assert!(paint_title(&beside).contains("1 FAIL, warm pass"), "{}", paint_title(&beside));
+}
+
+fn paint_title(state: &State) -> String {
+    state.panels[state.panel].title(&state.shared)
+}
+
+#[test]
+fn a_preview_is_where_one_looks_for_it() {
+    let (mut rollout, pasts) = fx::starting();
+    rollout.strategy = cutover::model::spec::Strategy::BlueGreen;
+    rollout.tracks[1].slot = Some("preview".into());
+    rollout.tracks[1].preview = Some("127.0.0.1:18081".into());
+    rollout.next = cutover::model::rollout::Next { what: "paused by the plan: s goes on to 100 %".into(), at: None, by: "a person".into() };
+    let state = state((rollout, pasts));
+    for (width, height, what) in
+        [(80, 24, "see 127.0.0.1:18081"), (120, 36, "preview at 127.0.0.1:18081"), (200, 60, "preview at 127.0.0.1:18081")]
+    {
+        let text = rows(&paint(&state, width, height)).join("\n");
+        assert_eq!(text.matches(what).count(), 1, "{width}x{height}:\n{text}");
+    }
+}
+
 /// Everything that is known can be read at 80x24, line by line.
 #[test]
 fn all_of_the_evidence_can_be_reached_and_copied() {

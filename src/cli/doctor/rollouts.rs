@@ -76,7 +76,7 @@ mod tests {
         change(&mut r);
         let env = Env::default();
         let config = Config::default();
-        let loaded = Loaded { paths: Paths::new(&config, &env), config, path: None, origins: Origins::default() };
+        let loaded = Loaded { paths: Paths::new(&config, &env), config, path: None, origins: Origins::default(), doubts: Vec::new() };
         let target = Target::of_host(TargetId::new("t"), "/nowhere".into(), false);
         let facts = Facts { env: &env, loaded: &loaded, targets: vec![(target, Ok(vec![r]))], now: Time::UNIX_EPOCH };
         look(&facts).into_iter().map(|l| (l.state, l.what)).collect()

@@ -7,6 +7,7 @@
 mod evidence;
 mod parts;
 mod track;
+mod tried;
 
 use crate::model::{
     back::How,
@@ -23,6 +24,7 @@ use serde::Serialize;
 use serde_json::Value;
 use std::{borrow::Cow, time::Duration};
 use track::Track;
+use tried::Tried;
 
 /// Says which format it is.
 pub const SCHEMA: &str = "cutover/v1";
@@ -129,6 +131,8 @@ struct One {
     gates: Vec<Gate>,
     /// All gates in one word and one sentence.
     verdict: Option<Verdict>,
+    /// What came of this run's checks and warm-ups, oldest first.
+    tried: Vec<Tried>,
     /// Since when it has been bad.
     bad: Option<Bad>,
     /// What the runtime itself analyses.
@@ -180,6 +184,7 @@ impl From<&Rollout> for One {
             tracks: r.tracks.iter().map(Track::from).collect(),
             gates: r.gates.iter().map(Gate::from).collect(),
             verdict: r.verdict.as_ref().map(Verdict::from),
+            tried: r.tried.iter().map(Tried::from).collect(),
             bad: r.bad.as_ref().map(Bad::from),
             analyses: r.analyses.iter().map(Analysis::from).collect(),
             experiments: r.experiments.iter().map(Experiment::from).collect(),
@@ -337,7 +342,7 @@ struct Back {
 /// One thing that the way back needs.
 #[derive(Serialize, JsonSchema)]
 struct Check {
-    /// What: `artifact`, `instances`, `config`, `secrets`, `disk`, `write`.
+    /// What: `artifact`, `store`, `start`, `instances`, `config`, `secrets`, `disk`, `write`.
     name: String,
     /// Whether it is so; `partly` where what lacks is made on the way, as it is meant to be.
     #[schemars(extend("enum" = ["ok", "partly", "bad", "unknown"]))]

@@ -188,7 +188,14 @@ impl Watched {
             match known {
                 Some(known) if matches!(known.state, TaskState::Running(_)) => known.state = state,
                 Some(_) => {}
-                None => self.w.seen.tasks.push(TaskSeen { run: task.run, step: task.step, since: task.since, state, evidence: vec![] }),
+                None => self.w.seen.tasks.push(TaskSeen {
+                    run: task.run,
+                    step: task.step,
+                    since: task.since,
+                    state,
+                    took: Duration::ZERO,
+                    answers: vec![],
+                }),
             }
         }
     }

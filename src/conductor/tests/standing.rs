@@ -56,6 +56,27 @@ fn known(w: &World) -> Vec<(String, Standing)> {
 }
 
 #[test]
+fn a_clock_that_is_set_makes_a_bake_neither_shorter_nor_endless() {
+    for hours in [-30, 30] {
+        let mut w = baking("hold");
+        serve(&mut w, "v42", 60);
+        w.now += chrono::Duration::hours(hours);
+        w.settle();
+        assert!(matches!(w.life.standing(&version("v42")), Standing::Baking { .. }), "{hours} h");
+        // What fails after it counts as before.
+        gates(&mut w, &fail(Arm::Candidate));
+        assert_eq!(w.view().attention.unwrap().kind.as_str(), "failing", "{hours} h");
+        gates(&mut w, &pass());
+        let Standing::Baking { until } = w.life.standing(&version("v42")) else { panic!("{hours} h") };
+        assert_eq!(until - w.now, chrono::Duration::hours(2), "it bakes anew, by the clock as it is now");
+        serve(&mut w, "v42", 119);
+        assert!(matches!(w.life.standing(&version("v42")), Standing::Baking { .. }), "{hours} h");
+        serve(&mut w, "v42", 1);
+        assert_eq!(w.life.standing(&version("v42")), Standing::Good, "{hours} h");
+    }
+}
+
+#[test]
 fn a_version_is_good_after_it_served_for_long_enough() {
     let mut w = baking("hold");
     let until = w.now + chrono::Duration::hours(2);

@@ -66,6 +66,21 @@ fn at_all_the_traffic_the_candidate_has_all_its_instances() {
 }
 
 #[test]
+fn instances_that_a_scale_cannot_start_are_told_when_their_time_is_over() {
+    let mut w = World::stable(&CHECKED.replace("{ check = { http = \"/selftest\" } }, { warm = { requests = 200 } }, ", ""), 4);
+    w.deploy("v42").unwrap();
+    w.ready("v42", 1);
+    w.pass(100);
+    assert_eq!((w.place(), w.view().phase, w.view().attention), (("stepping", 3, 5.0), crate::model::rollout::Phase::Progressing, None));
+    w.pass(30);
+    let view = w.view();
+    assert_eq!((view.phase, view.attention.unwrap().kind.as_str()), (crate::model::rollout::Phase::Held, "stuck"));
+    assert_eq!(w.next(), "held: canary 1/2 ready [plan]");
+    w.ready("v42", 2);
+    assert_eq!((w.place().1, w.view().attention.unwrap().kind.as_str()), (4, "waiting"), "and it goes on by itself");
+}
+
+#[test]
 fn a_failed_check_stops_the_run_until_a_person_says_why() {
     let mut w = checked(CHECKED);
     ends(&mut w, TaskState::Failed("exit code 1".into()), &["schema 7 is missing"]);
@@ -74,7 +89,7 @@ fn a_failed_check_stops_the_run_until_a_person_says_why() {
     assert_eq!(w.said(), ["check: held: check failed: exit code 1", "check: schema 7 is missing"]);
     let view = w.view();
     assert_eq!((view.reason.unwrap().as_str(), view.attention.unwrap().kind.as_str()), ("check failed: exit code 1", "failing"));
-    assert_eq!(w.next(), "held: check failed: exit code 1; t tries it again, s leaves it with a reason [a person]");
+    assert_eq!(w.next(), "held: the check failed; t tries it again, s leaves it with a reason [a person]");
     let off = "not_now: check failed: exit code 1; t tries it again, to leave it give a reason";
     assert_eq!(w.act(Action::Step), Err(off.into()));
     assert_eq!(w.act(Action::Promote), Err("not_now: the check of step 2 has not worked yet; to go over it give a reason".into()));
@@ -108,11 +123,50 @@ fn a_check_does_what_its_owner_wants_when_it_fails() {
 fn a_result_of_another_try_says_nothing() {
     let mut w = checked(CHECKED);
     let task = w.life.wanted().task.unwrap();
-    let other =
-        |run: &str, step, since| TaskSeen { run: RunId::new(run), step, since, state: TaskState::Done("".into()), evidence: vec![] };
+    let other = |run: &str, step, since| TaskSeen {
+        run: RunId::new(run),
+        step,
+        since,
+        state: TaskState::Done("".into()),
+        took: Duration::ZERO,
+        answers: vec![],
+    };
     w.seen.tasks = vec![other("r1", 1, task.since), other("r2", 2, task.since), other("r2", 1, task.since - chrono::Duration::seconds(1))];
     w.settle();
     assert_eq!(w.place().1, 2);
+}
+
+#[test]
+fn what_was_tried_is_kept_with_the_run_and_stays_small() {
+    let mut w = checked(CHECKED);
+    let long: Vec<String> = (0..300).map(|n| format!("{n} {}", "x".repeat(390))).collect();
+    let lines: Vec<&str> = long.iter().map(String::as_str).collect();
+    ends(&mut w, TaskState::Running("1 of 2 instances".into()), &[]);
+    assert!(w.run().tried.is_empty(), "it has not ended");
+    ends(&mut w, TaskState::Done("2 instances passed".into()), &lines);
+    ends(&mut w, TaskState::Failed("none was answered".into()), &["slowest answer 9 ms"]);
+    let said = |w: &World| {
+        let tried = w.run().tried.iter();
+        tried
+            .map(|t| (t.step, t.kind.to_string(), t.what.to_string(), t.passed, t.took.as_millis(), t.answers[0].lines.len()))
+            .collect::<Vec<_>>()
+    };
+    let kept =
+        [(1, "check".to_owned(), "GET /selftest".to_owned(), true, 1_200, 20), (2, "warm".to_owned(), "GET /".to_owned(), false, 1_200, 1)];
+    assert_eq!(said(&w), kept, "what is newest is kept whole, of what is older its end");
+    assert_eq!(w.run().tried[0].dropped, 280, "and it is said that something is missing");
+    w.crash();
+    assert_eq!(said(&w), kept, "it is on disk");
+    w.because(Action::Step, false).unwrap();
+    w.pass(1);
+    w.because(Action::Step, false).unwrap();
+    let life = serde_json::to_string(&w.life.run).unwrap();
+    assert!(life.len() < 16 << 10, "{} bytes", life.len());
+    // A run that is back keeps what was seen of it; the next one has its own.
+    w.back("v41").unwrap();
+    assert_eq!(said(&w), kept);
+    w.act(Action::Retry).unwrap();
+    assert!(w.run().tried.is_empty());
 }
 
 #[test]

@@ -6,9 +6,12 @@ use crate::model::{
     spec::{ServiceSpec, Strategy},
     step::{CheckSpec, Gates, Pause, StepSpec, WarmSpec},
 };
+use std::time::Duration;
 
 /// Most requests of one warm-up.
 const MOST_REQUESTS: u32 = 1_000_000;
+/// How long one check may take.
+const LONGEST_CHECK: Duration = Duration::from_secs(3_600);
 
 impl Check<'_> {
     pub(super) fn steps(&mut self, at: &str, service: &ServiceSpec) {
@@ -95,7 +98,12 @@ impl Check<'_> {
             (None, []) => self.say(path, "this check does nothing: give it a `command` or an `http` path"),
             (Some(_), [_, ..]) => self.say(path, "a check has a `command` or an `http` path, not both: write two steps"),
         }
-        self.span(&format!("{path}.check.timeout"), "timeout", check.timeout);
+        let at = format!("{path}.check.timeout");
+        self.span(&at, "timeout", check.timeout);
+        if check.timeout > LONGEST_CHECK {
+            let longest = humantime::format_duration(LONGEST_CHECK);
+            self.say(&at, &format!("the `timeout` of a check is at most {longest}: a check that hangs holds the plan for so long"));
+        }
     }
 
     fn warm_step(&mut self, path: &str, warm: &WarmSpec) {

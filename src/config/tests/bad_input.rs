@@ -125,6 +125,11 @@ fn a_service_that_is_wrong() {
             "c.toml:6:45: `interval` must be longer than 0s (1 more: cutover config check)",
         ),
         ("\" }", "\", failures = 0 }", "c.toml:6:45: `failures` is 0 and must be 1 to 100"),
+        (
+            "\" }",
+            "\", interval = \"10s\", successes = 4 }\ndeadline.ready = \"30s\"",
+            "c.toml:7:18: no instance can be ready in 30s: `readiness` alone needs 30s; make `deadline.ready` longer",
+        ),
     ] {
         assert_eq!(change(from, to), message, "{to}");
     }
@@ -340,6 +345,10 @@ fn checks_that_are_wrong() {
         ("check = { command = [\"\"] }", "c.toml:7:32: `command` is empty: write for example [\"./check\", \"--port\", \"{port}\"]"),
         ("check = { command = [\"./a\", \"\\u0000\"] }", "c.toml:7:40: an argument cannot contain a zero character"),
         ("check = { http = \"/\", timeout = \"0s\" }", "c.toml:7:44: `timeout` must be longer than 0s"),
+        (
+            "check = { http = \"/\", timeout = \"2h\" }",
+            "c.toml:7:44: the `timeout` of a check is at most 1h: a check that hangs holds the plan for so long",
+        ),
         ("check = { http = \"/\", on_fail = \"stop\" }", "c.toml:7:44: unknown value `stop`: expected one of hold, revert, advise"),
         ("warm = { requests = 0 }", "c.toml:7:32: `requests` is 0 and must be 1 to 1000000"),
         (

@@ -129,6 +129,10 @@ impl Engine {
         match changed.life.act(&order, &seen, &service.gates, now) {
             Ok(Acted { changed: did, notes }) => {
                 if starts {
+                    let taken = changed.life.run.as_ref().and_then(|r| self.preview_taken(&r.candidate.spec));
+                    if let Some(taken) = taken.filter(|_| did) {
+                        return Err(Box::new(Err(Refused::preflight(vec![taken]))));
+                    }
                     changed.slow_from = None;
                 }
                 note_all(changed, now, notes);
@@ -173,6 +177,10 @@ impl Engine {
         }
         let name = prepared.spec.name.clone();
         self.open_for(&prepared.spec).map_err(|e| Box::new(Err(Refused::preflight(vec![e.to_string().into()]))))?;
+        if let Some(taken) = self.preview_taken(&prepared.spec) {
+            self.opening = None;
+            return Err(Box::new(Err(Refused::preflight(vec![taken]))));
+        }
         // Of a service that is new here nothing can be seen yet.
         let seen = self.services.get(&name);
         let seen = seen.map(|s| turning::observed(s, &self.instances.status(), self.tasks.seen(&name), self.gone())).unwrap_or_default();

@@ -5,6 +5,7 @@ use crate::{
     conductor::life::{Deployed, Life},
     host::{availability::Found, state::ServiceState},
     model::{
+        back::How,
         digest::Digest,
         event::Level,
         ident::VersionId,
@@ -19,11 +20,21 @@ use std::{collections::BTreeSet, time::Duration};
 impl Engine {
     /// Looks at what may be needed when that is due.
     pub(super) fn look(&mut self, now: Time, uptime: Duration) {
-        if uptime >= self.look_at {
+        let returns = self.returns();
+        let found = self.availability.found();
+        // A version that the way back leads to from now on is not left for a minute without a look.
+        if uptime >= self.look_at || returns.iter().any(|to| !found.lacks.contains_key(&to.pool())) {
             self.look_at = uptime.saturating_add(self.look_every);
             let artifacts: BTreeSet<Digest> = self.state.services.values().flat_map(ServiceState::needed).collect();
-            self.availability.look(&self.depot, &self.instances, artifacts, now);
+            self.availability.look(&self.depot, &self.instances, artifacts, returns, now);
         }
+    }
+
+    /// Versions that would have to be started for the way back.
+    fn returns(&self) -> Vec<Deployed> {
+        let told = |service: &Service| service.told.as_ref().is_some_and(|r| matches!(r.back.how, How::Redeploy { .. }));
+        let of = self.services.iter().filter(|(_, service)| told(service));
+        of.filter_map(|(name, service)| way_back_to(service, &self.state.services.get(name)?.life).cloned()).collect()
     }
 
     /// Opens and closes what was found.
@@ -41,7 +52,10 @@ impl Engine {
 /// Why the version to go back to could not be started again.
 fn way_back(service: &Service, life: &Life, found: &Found) -> Option<Text> {
     let deployed = way_back_to(service, life)?;
-    let why = found.gone.get(&deployed.artifact)?;
+    let why = match (found.gone.get(&deployed.artifact), found.lacks.get(&deployed.pool())) {
+        (Some(why), _) => why.to_string(),
+        (None, lacks) => lacks.filter(|lacks| !lacks.is_empty())?.iter().map(Text::as_str).collect::<Vec<_>>().join("; "),
+    };
     Some(format!("{} could not be started again: {why}", deployed.label).into())
 }
 

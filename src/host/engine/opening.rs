@@ -3,8 +3,8 @@
 
 use super::{Engine, preview::Preview, service::Service};
 use crate::{
-    host::proxy::Proxy,
-    model::{event::Level, spec::ServiceSpec},
+    host::proxy::{self, Proxy},
+    model::{event::Level, spec::ServiceSpec, text::Text},
 };
 use std::{collections::BTreeMap, io, net::SocketAddr, sync::Arc};
 
@@ -64,6 +64,24 @@ impl Engine {
         Ok(())
     }
 
+    /// Whether the preview of a service can be listened for: by another program was asked before; here, by
+    /// another service of this host, whatever the file says now.
+    pub(super) fn preview_taken(&self, spec: &ServiceSpec) -> Option<Text> {
+        let listen = spec.preview_listen.filter(|listen| listen.port() != 0)?;
+        // One that is new here may have been opened for this very deploy.
+        let opening = self.opening.as_ref().filter(|(name, _)| *name == spec.name).map(|(_, s)| s);
+        let own = self.services.get(&spec.name).into_iter().chain(opening);
+        if own.filter_map(|s| s.preview.as_ref()?.proxy()).any(|proxy| proxy.local_addr() == listen) {
+            return None;
+        }
+        let why = std::net::TcpListener::bind(listen).err()?;
+        let holder = self.holder(listen.port()).filter(|_| why.kind() == io::ErrorKind::AddrInUse);
+        Some(match holder {
+            Some(holder) => format!("preview_listen: port {} is that of service `{holder}`: choose another one", listen.port()).into(),
+            None => format!("preview_listen: {}", proxy::not_listening(listen, &why)).into(),
+        })
+    }
+
     fn bind_first(&self, specs: &[ServiceSpec]) -> io::Result<Option<Service>> {
         let mut refused = None;
         for spec in specs {
@@ -86,6 +104,9 @@ impl Engine {
     }
 
     fn holder(&self, port: u16) -> Option<String> {
-        self.services.iter().find(|(_, s)| s.proxy.local_addr().port() == port).map(|(name, _)| name.clone())
+        let has = |s: &Service| {
+            [Some(&s.proxy), s.preview.as_ref().and_then(Preview::proxy)].into_iter().flatten().any(|p| p.local_addr().port() == port)
+        };
+        self.services.iter().find(|(_, s)| has(s)).map(|(name, _)| name.clone())
     }
 }

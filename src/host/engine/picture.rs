@@ -184,6 +184,7 @@ fn picture(
         present: Vec::new(),
         analyses: Vec::new(),
         experiments: Vec::new(),
+        tried: life.run.as_ref().map(|r| r.tried.clone()).unwrap_or_default(),
         owner: None,
         template: None,
         measured: Some(service.measured.as_ref().map_or_else(MeasuredBy::by_the_host, |m| m.backend().told())),
@@ -245,6 +246,7 @@ fn tracks(service: &Service, state: &ServiceState, wanted: &Wanted, lamp: &lamp:
             let mut track = Track {
                 role: *role,
                 slot: slot(life, wanted, &pool),
+                preview: previewed(service, wanted, pools, &pool),
                 version: version(deployed, about.as_ref()),
                 pools: pools.iter().filter(|p| p.id == pool).map(|p| pool_shown(service, p)).collect(),
                 share: Share {
@@ -270,6 +272,13 @@ fn signals(service: &Service, deployed: &Deployed, window: &Window, now: Time) -
         signals.extend(measured.signals(deployed.id.as_str(), now));
     }
     signals
+}
+
+/// Where somebody can look at a version that has no traffic, while one of its instances would answer.
+fn previewed(service: &Service, wanted: &Wanted, pools: &[PoolStatus], pool: &PoolId) -> Option<Text> {
+    let ready = wanted.preview.as_ref() == Some(pool) && pools.iter().any(|p| p.id == *pool && !p.ready.is_empty());
+    let listener = service.preview.as_ref().filter(|_| ready)?.proxy()?;
+    Some(listener.local_addr().to_string().into())
 }
 
 /// Where a version is attached, where the strategy attaches.

@@ -201,6 +201,11 @@ impl InstanceLog {
         self.hub.0.files.make(&self.who)
     }
 
+    /// Where that file is.
+    pub fn path(&self) -> PathBuf {
+        self.hub.0.files.path(&self.who)
+    }
+
     /// Takes a line of the service.
     pub fn push(&self, stream: LogStream, line: &[u8]) {
         self.add(stream, Text::from_bytes(line));

@@ -12,6 +12,7 @@ use super::{
 use crate::{
     host::preflight::PATH,
     model::{digest::Digest, text::Text},
+    watchdog::plain,
 };
 use nix::unistd::User;
 use rand::RngExt as _;
@@ -25,6 +26,9 @@ use std::{
     os::unix::fs::{DirBuilderExt as _, chown},
     path::PathBuf,
 };
+
+/// Ports that are tried for one instance.
+const TRIES: u32 = 200;
 
 /// One start, ready to go.
 pub struct Prepared {
@@ -51,7 +55,8 @@ pub struct Beside {
 /// Prepares one start, or says in one line why there can be none.
 pub fn prepare(inner: &Inner, plan: &PoolPlan, log: &InstanceLog, name: &str, beside: Option<&Beside>) -> Result<Prepared, Text> {
     let runtime = &plan.runtime;
-    log.make_file().map_err(|e| Text::from(format!("log file: {e}")))?;
+    // The reason first: where a line is cut, it is the place that is.
+    log.make_file().map_err(|e| Text::from(format!("{}: cannot make the log file {}", plain(&e), log.path().display())))?;
     if !plan.root.is_dir() {
         return Err(format!("artifact gone: {} is not there", plan.root.display()).into());
     }
@@ -62,7 +67,8 @@ pub fn prepare(inner: &Inner, plan: &PoolPlan, log: &InstanceLog, name: &str, be
     let key = format!("{}.{}", file_name(plan.service.as_str()), file_name(name));
     let dir = start::homes_dir(&inner.settings.run_dir).join(&key);
     let (home, tmp) = (dir.join("home"), dir.join("tmp"));
-    make_private(&dir, &[&home, &tmp], user.as_ref()).map_err(|e| Text::from(format!("HOME {}: {e}", home.display())))?;
+    make_private(&dir, &[&home, &tmp], user.as_ref())
+        .map_err(|e| Text::from(format!("{}: cannot make HOME {}", plain(&e), home.display())))?;
     let group = inner.cgroups.as_ref().map(|base| base.join(start::group_prefix(&inner.settings.host_id) + &key));
     let group = group.filter(|group| match cgroup::make(group) {
         Ok(()) => true,
@@ -74,7 +80,7 @@ pub fn prepare(inner: &Inner, plan: &PoolPlan, log: &InstanceLog, name: &str, be
 
     let port = match beside {
         Some(beside) => beside.port,
-        None => pick_port(inner).map_err(|e| Text::from(format!("no free port: {e}")))?,
+        None => pick_port(inner)?,
     };
     let command = beside.map_or(&runtime.command, |b| &b.command);
     // In this order, later ones win: our places, what is declared, secrets, and the port in any case.
@@ -154,19 +160,29 @@ fn make_private(dir: &PathBuf, own: &[&PathBuf], user: Option<&Identity>) -> io:
 
 /// A port that nobody listens on now and that no other instance was given. Somebody may take it
 /// before the service does: then the service ends, and its next start gets another.
-fn pick_port(inner: &Inner) -> io::Result<u16> {
+fn pick_port(inner: &Inner) -> Result<u16, Text> {
     let range = fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap_or_default();
-    let above = above(&range);
-    for attempt in 0..200 {
+    let bind = |port: u16| TcpListener::bind((Ipv4Addr::LOCALHOST, port))?.local_addr().map(|at| at.port());
+    pick(above(&range).as_ref(), bind, |port| inner.lock().ports.insert(port))
+}
+
+/// The first of some ports that can be had; `bind` is given 0 for any.
+fn pick(above: Option<&RangeInclusive<u16>>, bind: impl Fn(u16) -> io::Result<u16>, take: impl Fn(u16) -> bool) -> Result<u16, Text> {
+    let mut why = None;
+    for attempt in 0..TRIES {
         // At last wherever the system likes.
-        let wanted = above.clone().filter(|_| attempt < 100).map_or(0, |ports| rand::rng().random_range(ports));
-        let Ok(socket) = TcpListener::bind((Ipv4Addr::LOCALHOST, wanted)) else { continue };
-        let port = socket.local_addr()?.port();
-        if inner.lock().ports.insert(port) {
-            return Ok(port);
+        let wanted = above.filter(|_| attempt < TRIES / 2).map_or(0, |ports| rand::rng().random_range(ports.clone()));
+        match bind(wanted) {
+            Ok(port) if take(port) => return Ok(port),
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => {}
+            Err(error) => why = Some(error),
         }
     }
-    Err(io::Error::other("all that were tried are taken"))
+    Err(match why {
+        Some(error) => format!("no free port: {}", plain(&error)).into(),
+        None => format!("no free port: {TRIES} were tried and all are taken; end what holds them, or run fewer instances").into(),
+    })
 }
 
 /// The ports that outgoing connections never get by themselves: while a service is still loading,
@@ -180,7 +196,33 @@ fn above(range: &str) -> Option<RangeInclusive<u16>> {
 
 #[cfg(test)]
 mod tests {
-    use super::above;
+    use super::{TRIES, above, pick};
+    use std::{
+        cell::{Cell, RefCell},
+        collections::BTreeSet,
+        io,
+    };
+
+    #[test]
+    fn a_machine_without_a_free_port_says_so_in_one_line() {
+        let (tried, range) = (Cell::new(0), 61_000..=65_535);
+        let taken = |_: u16| -> io::Result<u16> {
+            tried.set(tried.get() + 1);
+            Err(io::ErrorKind::AddrInUse.into())
+        };
+        let said = pick(Some(&range), taken, |_| true).unwrap_err();
+        assert_eq!(said.as_str(), "no free port: 200 were tried and all are taken; end what holds them, or run fewer instances");
+        assert_eq!(tried.get(), TRIES);
+        let said = pick(None, |_| Err(io::Error::from_raw_os_error(24)), |_| true).unwrap_err();
+        assert_eq!(said.as_str(), "no free port: too many open files");
+        // What the range has not, the system may have; no port is given twice.
+        let (next, given) = (Cell::new(40_000), RefCell::new(BTreeSet::from([40_001])));
+        let any = |port: u16| -> io::Result<u16> {
+            if port == 0 { Ok(next.replace(next.get() + 1)) } else { Err(io::ErrorKind::AddrInUse.into()) }
+        };
+        let take = |port: u16| given.borrow_mut().insert(port);
+        assert_eq!([pick(Some(&range), any, take), pick(Some(&range), any, take)], [Ok(40_000), Ok(40_002)]);
+    }
 
     #[test]
     fn ports_are_not_those_of_outgoing_connections() {

@@ -2,7 +2,7 @@
 //! is told; it fails when the instances do not answer, or none of the answers is good.
 
 use super::{Outcome, Place, ask::Asker, count};
-use crate::model::{step::WarmSpec, text::Text};
+use crate::model::{step::WarmSpec, text::Text, tried::Answer};
 use std::{
     collections::BTreeMap,
     net::SocketAddr,
@@ -76,29 +76,23 @@ pub async fn attempt(warm: WarmSpec, place: Place) -> Outcome {
     }
     let count = lock(&counted);
     let took = Duration::from_millis(u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX));
-    let mut evidence = vec![
-        format!(
-            "GET {} on {} in {}: {}",
-            warm.path,
-            super::count(instances as usize, "instance"),
-            humantime::format_duration(took),
-            count.line()
-        )
-        .into(),
+    let path = warm.path.split('?').next().unwrap_or_default();
+    let on = super::count(instances as usize, "instance");
+    let mut lines: Vec<Text> = vec![
+        format!("GET {path} on {on} in {}: {}", humantime::format_duration(took), count.line()).into(),
         format!("slowest answer {} ms, last {} ms", count.slowest.as_millis(), count.last.as_millis()).into(),
     ];
-    evidence.extend(count.last_failure.clone().map(|why| Text::from(format!("last failure: {why}"))));
+    lines.extend(count.last_failure.clone().map(|why| Text::from(format!("last failure: {why}"))));
+    let answers = |passed| vec![Answer { instance: None, passed, result: count.line().into(), took, lines: lines.clone() }];
     if count.silent >= SILENT {
         let why = count.last_failure.clone().unwrap_or_default();
-        return Outcome::failed(
-            format!("{} in a row got no answer, the last: {why}", super::count(count.silent as usize, "request")),
-            evidence,
-        );
+        return Outcome::failed(format!("{} in a row got no answer, the last: {why}", requests(count.silent)), answers(false));
     }
     if count.good() == 0 {
-        return Outcome::failed(format!("none of {} was answered with 200 to 399: {}", requests(warm.requests), count.line()), evidence);
+        let why = format!("none of {} was answered with 200 to 399: {}", requests(warm.requests), count.line());
+        return Outcome::failed(why, answers(false));
     }
-    Outcome::done(format!("{}: {}", requests(warm.requests), count.line()), evidence)
+    Outcome::done(format!("{}: {}", requests(warm.requests), count.line()), answers(true))
 }
 
 fn requests(n: u32) -> String {

@@ -33,6 +33,7 @@ fn rollout(phase: Phase) -> Rollout {
         share: Share::default(),
         signals: BTreeMap::new(),
         about: None,
+        preview: None,
     };
     Rollout {
         key: Key { target: TargetId::new("t"), scope: vec![], service: Raw::new("web"), uid: None },
@@ -59,6 +60,7 @@ fn rollout(phase: Phase) -> Rollout {
         present: vec![],
         analyses: vec![],
         experiments: vec![],
+        tried: Vec::new(),
         owner: None,
         template: None,
         measured: None,

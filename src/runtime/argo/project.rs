@@ -69,6 +69,7 @@ pub fn project(store: &Store, name: &Name, now: Time, coverage: &Coverage) -> Op
         present: Vec::new(),
         analyses: analyses::analyses(&view),
         experiments: experiments::experiments(&view),
+        tried: Vec::new(),
         owner: owner::owner(meta),
         template: template(view.rollout),
         measured: None,

@@ -19,6 +19,8 @@ pub struct Track {
     role: String,
     /// Where it is attached: active, preview, an alias.
     slot: Option<String>,
+    /// The address where it is reached while it has no traffic; `null` while nothing is shown there.
+    preview: Option<String>,
     /// What runs there.
     version: Version,
     /// Its declared share, in percent.
@@ -145,6 +147,7 @@ impl From<&version::Track> for Track {
         Self {
             role: t.role.to_string(),
             slot: t.slot.as_ref().map(ToString::to_string),
+            preview: t.preview.as_ref().map(ToString::to_string),
             version: Version::from(&t.version),
             weight: percent(t.share.declared),
             programmed: percent(t.share.programmed),

@@ -60,6 +60,7 @@ fn track(view: &View<'_>, role: Role, of: Of<'_>, set: Option<&ReplicaSet>) -> T
         share: shares::share(view, of, set),
         signals: BTreeMap::new(),
         about: None,
+        preview: None,
     }
 }
 
@@ -212,6 +213,7 @@ fn experiment_track(view: &View<'_>, experiment: &Experiment, template: &Experim
         share: Share { declared: told, programmed: told, seen: None, basis: Text::default() },
         signals: BTreeMap::new(),
         about: None,
+        preview: None,
     }
 }
 

@@ -33,6 +33,9 @@ pub fn retry(r: &Rollout) -> Result<Draft, Refusal> {
     thawed(r)?;
     let left = r.candidate().map(|t| &t.version).or_else(|| r.proof.as_ref().map(|p| &p.left));
     let label = left.map_or_else(|| "the candidate".into(), |v| v.label.clone());
+    if left.and_then(|v| r.known(&v.id)).is_some_and(|known| !known.available) {
+        return Err(not_now(format!("the artifact of {label} is not in the store any more: deploy it from where it is")));
+    }
     let mut draft = Draft { title: format!("RETRY {label} from step 1"), ..Draft::default() };
     draft.note("fresh instances; no traffic before they are ready");
     nothing_in_between(r, &mut draft);

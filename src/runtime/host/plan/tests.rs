@@ -45,7 +45,7 @@ fn track(role: Role, label: &str, weight: Weight, ready: u32) -> Track {
     };
     let pool = Pool { desired: 4, ready, ..Pool::default() };
     let share = Share { declared: Some(weight.into()), programmed: Some(weight.into()), seen: None, basis: "requests".into() };
-    Track { role, slot: None, version, pools: vec![pool], share, signals: BTreeMap::new(), about: None }
+    Track { role, slot: None, preview: None, version, pools: vec![pool], share, signals: BTreeMap::new(), about: None }
 }
 
 /// v42 replaces v41: 5 %, gate, 33.33 %, gate, pause, 50 %, pause; it waits at step 3 with 33.33 %.
@@ -85,6 +85,7 @@ pub fn rollout() -> Rollout {
         present: Vec::new(),
         analyses: Vec::new(),
         experiments: Vec::new(),
+        tried: Vec::new(),
         owner: None,
         template: None,
         measured: None,
