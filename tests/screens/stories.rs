@@ -81,7 +81,7 @@ const ENDS: [(&str, &[&str]); 18] = [
     ("rolling", &["ROLLING"]),
     ("recreate", &["RECREATE"]),
     ("leak", &["exit code 137", "found  leak: v42 grew ", "stable flat"]),
-    ("sick-instance", &["found  sick: instance ", " % errors, its siblings 0."]),
+    ("sick-instance", &["found  sick: ", " of v42: ", " % errors, its siblings 0."]),
     ("never-ready", &["HELD", "0/2"]),
     ("delayed-crash", &["✗ COMPLETED: fails while it bakes", "rst exit code", "FAIL", "BACK   READY"]),
     ("flaky", &["v42"]),

@@ -129,7 +129,7 @@ impl Vitals {
             let pool = &status.id;
             let siblings = self.siblings.get(pool).into_iter().flat_map(Siblings::all_sick);
             let sick = siblings.map(|(id, sick)| {
-                let what = format!("instance {} of {}: {}", id.text(), deployed.label, sick.why());
+                let what = format!("{} of {}: {}", id.text(), deployed.label, sick.why());
                 (Subject::Sick(pool.clone(), id.clone()), what)
             });
             let mut here: Vec<(Subject, String)> = sick.collect();

@@ -18,6 +18,7 @@ command = ["cutover", "sample", "--port", "{port}", "--behaviour", "behaviour.to
 readiness = { path = "/healthz" }
 steps = [{ weight = 10 }, { pause = "20s" }, { gate = "all" }]
 bake = "10m"
+warmup = "40s"
 deadline = { ready = "30s" }
 
 [[service.gate]]
@@ -117,6 +118,7 @@ fn speed_is_for_what_takes_time() {
     let of = |s: &Scenario| crate::config::parse(&toml::to_string(&s.host).unwrap(), "host").unwrap().services.remove(0);
     let spec = of(&fast);
     assert_eq!((spec.bake, spec.deadline.ready), (Duration::from_secs(150), Duration::from_millis(7_500)));
+    assert_eq!(spec.warmup, Duration::from_secs(10));
     assert_eq!(spec.steps[1], toml::from_str::<toml::Table>("pause = \"5s\"").unwrap().try_into().unwrap());
     let part = &fast.parts["web"];
     assert_eq!(part.versions[1].behaves.errors, vec![[0.0, 1.0], [2.5, 5.0]]);
