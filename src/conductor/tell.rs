@@ -237,8 +237,10 @@ impl Run {
     fn behind(&self, sight: &Sight<'_>) -> bool {
         let starts = self.batch.as_ref().is_some_and(|b| !b.ready) || matches!(self.current(), Some(StepSpec::Scale(_)));
         let more = starts || self.instances_at(self.step) > sight.ready(self).0 && self.weight != self.planned();
-        let in_time = self.short.is_none_or(|since| sight.now < after(since, self.candidate.spec.deadline.ready));
-        !(more && in_time) && self.converged.is_some_and(|at| self.short.is_some_and(|s| s > at))
+        let late = self.short.is_some_and(|since| sight.now >= after(since, self.candidate.spec.deadline.ready));
+        // A step that asks for more may begin in the moment in which the last one converged.
+        let lost = self.converged.is_some_and(|at| self.short.is_some_and(|s| s > at));
+        if more { late && self.converged.is_some() } else { lost }
     }
 
     /// Whether every instance is replaced.

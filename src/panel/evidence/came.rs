@@ -26,7 +26,7 @@ pub(super) fn head(tried: &Tried, now: Time, look: &Look, area: Rect, buf: &mut 
     let (glyph, tone) = if tried.passed { (glyphs.pass, Tone::Good) } else { (glyphs.fail, Tone::Bad) };
     let name = if width >= 100 { 32 } else { 16 };
     let start = Row::new(*look).add(tone, format!("{glyph} {}", word(tried))).pad(8);
-    let start = start.name(Tone::Strong, &super::Of::Tried(tried).name(), name).pad(8 + name + 1);
+    let start = start.name(Tone::Strong, super::Of::Tried(tried).name(), name).pad(8 + name + 1);
     let room = width.saturating_sub(ago.width() + 1);
     let took = format!(" in {}", measured(tried.took));
     let result = room.saturating_sub(start.width() + took.len());
