@@ -4,6 +4,7 @@ mod access;
 mod away;
 mod counts;
 mod faults;
+mod parts;
 mod program;
 pub mod recorded;
 mod replaying;
