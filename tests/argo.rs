@@ -5,6 +5,7 @@ mod away;
 mod counts;
 mod faults;
 mod measured;
+mod parts;
 mod program;
 pub mod recorded;
 mod replaying;

@@ -101,6 +101,19 @@ async fn a_kind_that_may_not_be_seen_in_one_namespace_is_missing_there_only() {
 }
 
 #[tokio::test]
+async fn a_kind_whose_list_never_comes_holds_a_command_up_for_ten_seconds_and_is_named() {
+    let rig = Rig::new(cluster(1, 2), still());
+    rig.server.shared.faults.add(Rule::new(What::Stall).only("list", "pods"));
+    let began = tokio::time::Instant::now();
+    let rollouts = rig.runtime.rollouts().await.unwrap();
+    assert!(began.elapsed() < Duration::from_secs(14), "{:?}", began.elapsed());
+    let (line, found) = (rollouts[0].reason.as_ref().unwrap().as_str(), &rollouts[0].findings);
+    assert!(line.contains("replicasets") && !line.contains("pods"), "{line}");
+    assert!(found.len() == 1 && found[0].what.as_str().starts_with("pods are not seen: context shop ("), "{found:?}");
+    assert!(found[0].what.as_str().ends_with("has been silent for 10 s"), "{found:?}");
+}
+
+#[tokio::test]
 async fn a_namespace_that_may_not_be_seen_hides_no_other() {
     let namespaces = |s: &mut cutover::runtime::argo::connect::Settings| s.namespaces = vec![NAMESPACE.into(), "yard".into()];
     let rig = Rig::of(vec![cluster(1, 1), elsewhere("yard", "crane")], Options { namespaced: true, ..still() }, namespaces);
