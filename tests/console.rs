@@ -3,6 +3,7 @@
 
 mod demo;
 mod fleet;
+mod flood;
 mod idle;
 mod keys;
 mod looking;
@@ -10,6 +11,7 @@ mod picture;
 mod presence;
 mod record;
 mod story;
+mod together;
 mod verbs;
 
 use crate::support::{

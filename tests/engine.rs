@@ -20,4 +20,5 @@ pub mod rig;
 mod routing;
 mod secrets;
 mod streams;
+mod users;
 mod verbs;

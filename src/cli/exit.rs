@@ -46,10 +46,11 @@ impl Exit {
         Self::new(3, "unreachable", line)
     }
 
-    /// 4: refused.
+    /// 4: refused; 3 for want of a right.
     #[must_use]
     pub fn refused(refusal: &Refusal) -> Self {
-        Self::new(4, refusal.word(), refusal)
+        let code = if matches!(refusal, Refusal::Denied { .. }) { 3 } else { 4 };
+        Self::new(code, refusal.word(), refusal)
     }
 
     /// 4: refused here, before anything was asked.

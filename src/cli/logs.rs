@@ -115,6 +115,9 @@ fn write(line: &LogLine, output: Output, out: &mut impl Write) -> io::Result<()>
         serde_json::to_writer(&mut *out, line)?;
         return out.write_all(b"\n");
     }
+    if line.lost > 0 {
+        writeln!(out, "... {} lines are left out here: they came faster than they were read", line.lost)?;
+    }
     let stream = match line.stream {
         LogStream::Out => "out",
         LogStream::Err => "err",

@@ -94,7 +94,10 @@ async fn peers_only(State(api): State<Api>, ConnectInfo(peer): ConnectInfo<Peer>
         Right::Read if request.method().is_safe() || request.uri().path() == PRESENCE => next.run(request).await,
         Right::Read => Refused::refusal(403, Refusal::Denied { what: format!("{} may look and not act here", peer.named(None)).into() })
             .into_response(),
-        Right::Nothing => Refused::new(403, "this host is another user's").into_response(),
+        Right::Nothing => {
+            let why = format!("{} may not look or act here: [host] allow_users, allow_group and read_users say who may", peer.named(None));
+            Refused::new(403, why).into_response()
+        }
     }
 }
 

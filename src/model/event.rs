@@ -76,6 +76,14 @@ pub struct LogLine {
     pub stream: LogStream,
     /// The line.
     pub line: Text,
+    /// Lines before this one that whoever follows did not get: they came faster than they were read.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub lost: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
+const fn is_none(lost: &u64) -> bool {
+    *lost == 0
 }
 
 /// Where a log line came from.

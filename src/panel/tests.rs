@@ -33,7 +33,7 @@ fn request(seconds: u64, path: &str, status: Option<u16>) -> FailedRequest {
 
 fn log(seq: u64, role: Role, stream: LogStream, line: &str) -> LogLine {
     let (service, version, instance) = ("checkout".into(), "v42".into(), InstanceId::new("v42-0"));
-    LogLine { seq, at: at(seq), service, role, version, instance, stream, line: line.into() }
+    LogLine { seq, at: at(seq), service, role, version, instance, stream, line: line.into(), lost: 0 }
 }
 
 fn shared() -> Shared {

@@ -137,6 +137,7 @@ impl Mailbox {
         if inner.logs_of != stream {
             return;
         }
+        inner.logs_dropped += line.lost;
         if inner.logs.len() >= LOGS {
             inner.logs.pop_front();
             inner.logs_dropped += 1;
@@ -291,6 +292,7 @@ mod tests {
             instance: InstanceId::new("i"),
             stream: LogStream::Out,
             line: "x".into(),
+            lost: 0,
         };
         let stream = mailbox.follow_logs();
         for seq in 0..LOGS as u64 + 10 {
@@ -300,6 +302,10 @@ mod tests {
             Letter::Logs(lines, dropped) => assert_eq!((lines.len(), lines[0].seq, dropped), (1_024, 10, 10)),
             other => panic!("{other:?}"),
         }
+        // Also what was lost on the way here.
+        mailbox.follow_logs();
+        mailbox.log(stream + 1, LogLine { lost: 7, ..line(0) });
+        assert!(matches!(mailbox.take(0), Some(Letter::Logs(lines, 7)) if lines.len() == 1));
         mailbox.follow_logs();
         mailbox.log(stream, line(0));
         assert!(mailbox.take(0).is_none());

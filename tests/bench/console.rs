@@ -26,7 +26,7 @@ use cutover::model::{
 };
 use host::{CUTOVER, Host};
 use portable_pty::CommandBuilder;
-use pty::{Pty, wakeups};
+use pty::{Pty, resident, wakeups};
 use rustix::process::Pid;
 use std::{
     collections::BTreeMap,
@@ -55,6 +55,7 @@ fn main() {
     idle("canary, 300 requests/s", &host);
     keys("key to paint", &host);
     flooded(&host);
+    logs();
     ways_back(&host);
     drop(load.stdin.take());
     load.wait().unwrap();
@@ -133,13 +134,6 @@ fn cpu(pid: Pid) -> BTreeMap<PathBuf, f64> {
         Some((path, text.split_whitespace().next()?.parse().ok()?))
     });
     spent.collect()
-}
-
-/// Resident megabytes.
-fn resident(pid: Pid) -> f64 {
-    let rollup = fs::read_to_string(format!("/proc/{}/smaps_rollup", pid.as_raw_nonzero())).unwrap_or_default();
-    let kb = rollup.lines().find_map(|l| l.strip_prefix("Rss:")?.trim().strip_suffix(" kB")?.trim().parse::<f64>().ok());
-    kb.unwrap_or_default() / 1024.0
 }
 
 fn idle(what: &str, host: &Host) {
@@ -221,6 +215,36 @@ fn flood(mut stream: UnixStream, mut rollout: Rollout) -> std::io::Result<()> {
         }
         say(&Delta::Apply { rollout: Box::new(rollout.clone()) })?;
     }
+}
+
+/// A service that prints 10,000 lines a second, with the log panel open: each `f` to the title that says
+/// what it did, and what the console and the host hold in memory.
+fn logs() {
+    let printing = "import sys, threading, time\nfrom http.server import *\ndef flood():\n    n, began = 0, time.monotonic()\n    \
+        while True:\n        due = int((time.monotonic() - began) * 10_000)\n        \
+        sys.stdout.write(''.join(f'line {i} of a service that has a lot to say\\n' for i in range(n, due)))\n        \
+        sys.stdout.flush()\n        n = due\n        time.sleep(0.01)\n\
+        threading.Thread(target=flood, daemon=True).start()\n\
+        ThreadingHTTPServer(('127.0.0.1', int(sys.argv[1])), SimpleHTTPRequestHandler).serve_forever()\n";
+    let host = Host::start(
+        "[[service]]\nname = \"web\"\nlisten = \"127.0.0.1:0\"\ncommand = [\"python3\", \"serve.py\", \"{port}\"]\n\
+         readiness = { path = \"/serve.py\" }\nsteps = [{ weight = 50 }]\ndrain = \"1s\"\n",
+    );
+    host.ok(&["deploy", "web", &host.seal("v1", &[("serve.py", printing)])]);
+    host.ok(&["wait", "web", "--for", "completed", "--timeout", "60s"]);
+    let mut pty = console(&host.dir);
+    pty.shows("COMPLETED");
+    pty.keys("l");
+    pty.shows("that has a lot to say");
+    let mut took = Vec::new();
+    for n in 0..40_u64 {
+        wait(&mut pty, Duration::from_millis(160 + n * 37 % 90));
+        pty.keys("f");
+        took.push(pty.shows(if n % 2 == 0 { "stopped, f follows" } else { "logs · following" }));
+    }
+    print("key to paint, 10,000 log lines/s", took, "goal 2 ms, p95 8 ms, and up to a frame of 33 ms behind");
+    let (console, host) = (resident(pty.pid()), resident(Pid::from_child(host.child.as_ref().unwrap())));
+    println!("10,000 log lines/s: console {console:.1} MB resident (goal 40), host {host:.1} MB");
 }
 
 /// From the request's arrival to the last new request on the version that was left, as the host counts

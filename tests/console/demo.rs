@@ -4,8 +4,10 @@ use super::{Person, command};
 use crate::support::{host::marked, need, pty::Pty};
 use rustix::process::Signal;
 use std::{
+    collections::BTreeMap,
     fs,
     path::Path,
+    thread,
     time::{Duration, Instant},
 };
 
@@ -30,14 +32,86 @@ pub fn shows_within(pty: &mut Pty, text: &str, limit: Duration) -> Duration {
 /// What has the directory in its command line or environment, and what is in it.
 #[track_caller]
 fn nothing_left(dir: &Path, why: &str) {
+    nothing_left_within(dir, why, Duration::from_secs(5));
+}
+
+#[track_caller]
+fn nothing_left_within(dir: &Path, why: &str, limit: Duration) {
     let ended = Instant::now();
     let marker = dir.display().to_string();
-    while !marked(&marker).is_empty() {
-        assert!(ended.elapsed() < Duration::from_secs(5), "{why}: {:?} live on", marked(&marker));
+    let files = || fs::read_dir(dir).unwrap().flatten().map(|e| e.path()).collect::<Vec<_>>();
+    while !(marked(&marker).is_empty() && files().is_empty()) {
+        assert!(ended.elapsed() < limit, "{why}: {:?} live on, {:?} are left", marked(&marker), files());
         std::thread::sleep(Duration::from_millis(20));
     }
-    let left: Vec<_> = fs::read_dir(dir).unwrap().flatten().map(|e| e.path()).collect();
-    assert!(left.is_empty(), "{why}: {left:?}");
+}
+
+/// The sockets that listen for TCP on this machine, by inode: another one on the same port is another one.
+fn listening() -> BTreeMap<u64, String> {
+    let tables = ["/proc/net/tcp", "/proc/net/tcp6"].map(|table| fs::read_to_string(table).unwrap_or_default());
+    let socket = |line: &str| {
+        let cells: Vec<&str> = line.split_whitespace().collect();
+        (cells.get(3) == Some(&"0A")).then(|| Some((cells.get(9)?.parse().ok()?, (*cells.get(1)?).to_owned())))?
+    };
+    tables.iter().flat_map(|table| table.lines().filter_map(socket)).collect()
+}
+
+/// Those of them that something of this directory has open.
+fn ports(dir: &Path) -> BTreeMap<u64, String> {
+    let (all, marker) = (listening(), dir.display().to_string());
+    let files = marked(&marker).into_iter().filter_map(|pid| fs::read_dir(format!("/proc/{pid}/fd")).ok()).flatten().flatten();
+    let sockets = files.filter_map(|file| {
+        let link = fs::read_link(file.path()).ok()?;
+        link.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?.parse::<u64>().ok()
+    });
+    sockets.filter_map(|inode| Some((inode, all.get(&inode)?.clone()))).collect()
+}
+
+/// How a demo ends that nobody ends with `q`.
+fn ends(end: &str, prometheus: bool) {
+    let dir = tempfile::Builder::new().prefix("cutover-test-").tempdir().unwrap();
+    let args: &[&str] = if prometheus { &["--scenario", "errors", "--prometheus"] } else { &["--scenario", "errors"] };
+    let mut pty = demo(dir.path(), args, 80, 24);
+    shows_within(&mut pty, "CANARY step ", Duration::from_secs(60));
+    let had = ports(dir.path());
+    // The service's own, those of its instances, and with a Prometheus that and what it scrapes.
+    assert!(had.len() >= if prometheus { 5 } else { 3 }, "{end}: {had:?}");
+    let code = match end {
+        "term" => {
+            pty.signal(Signal::TERM);
+            Some(143)
+        }
+        "hup" => {
+            pty.signal(Signal::HUP);
+            Some(129)
+        }
+        "kill" => {
+            pty.signal(Signal::KILL);
+            None
+        }
+        "ctrl-c" => {
+            pty.presses("\x03");
+            Some(0)
+        }
+        "q" => {
+            pty.presses("q");
+            Some(0)
+        }
+        _ => {
+            pty.close("?");
+            Some(129)
+        }
+    };
+    let status = pty.ends();
+    assert!(code.is_none_or(|code| status.exit_code() == code), "{end}: {status:?}");
+    if !matches!(end, "closed" | "kill") {
+        pty.assert_restored();
+    }
+    // Who was killed could end nothing: what it started notices by itself.
+    nothing_left_within(dir.path(), end, Duration::from_secs(if end == "kill" { 30 } else { 5 }));
+    let open = listening();
+    let left: Vec<_> = had.iter().filter(|(inode, _)| open.contains_key(inode)).collect();
+    assert!(left.is_empty(), "{end}: ports {left:?}");
 }
 
 #[test]
@@ -83,31 +157,21 @@ fn q_leaves_nothing_behind() {
 
 #[test]
 fn nor_does_a_signal_or_a_window_that_is_closed() {
-    for end in ["term", "ctrl-c", "closed"] {
-        let dir = tempfile::Builder::new().prefix("cutover-test-").tempdir().unwrap();
-        let mut args = vec!["--scenario", "errors"];
-        // What it brings along goes with it.
-        args.extend(need("prometheus").then_some("--prometheus"));
-        let mut pty = demo(dir.path(), &args, 80, 24);
-        shows_within(&mut pty, "CANARY step ", Duration::from_secs(30));
-        let code = match end {
-            "term" => {
-                pty.signal(Signal::TERM);
-                143
-            }
-            "ctrl-c" => {
-                pty.presses("\x03");
-                0
-            }
-            _ => {
-                pty.close("?");
-                129
-            }
-        };
-        assert_eq!(pty.ends().exit_code(), code, "{end}");
-        if end != "closed" {
-            pty.assert_restored();
+    thread::scope(|scope| {
+        for end in ["term", "hup", "ctrl-c", "closed", "kill"] {
+            scope.spawn(move || ends(end, false));
         }
-        nothing_left(dir.path(), end);
+    });
+}
+
+#[test]
+fn nor_does_its_prometheus() {
+    if !need("prometheus") {
+        return;
     }
+    thread::scope(|scope| {
+        for end in ["q", "term", "closed", "kill"] {
+            scope.spawn(move || ends(end, true));
+        }
+    });
 }

@@ -1,277 +1,291 @@
-//! A whole life on a disk that forgets what was not synced, cut at every operation: what the next host
-//! finds still serves, and nothing moves by itself. Pure: no process is started.
+//! A whole life of each strategy on a disk that forgets what was not synced, cut at every operation of
+//! every write: what the next host finds still serves, nothing moves by itself, the way back works and
+//! so does going on. Pure: no process is started.
 
-use super::rig::clock;
-use chrono::DateTime;
+mod disk;
+mod machine;
+mod script;
+
 use cutover::{
-    conductor::{
-        NewRun, Ordered,
-        life::{Deployed, Life, Observed, PoolSeen, RunState},
-    },
-    host::{
-        slots::{FilePort, Slots},
-        state::HostState,
-    },
+    conductor::{Life, RunState, life::Cause},
+    host::state::HostState,
     model::{
-        action::{Action, Belief},
-        digest::Digest,
-        ident::{Key, Rev, RunId, TargetId},
+        action::Action,
+        ident::{RunId, VersionId},
         ratio::Weight,
-        spec::ServiceSpec,
-        text::Raw,
-        time::Time,
+        rollout::{Hold, Phase},
+        spec::Strategy,
     },
 };
-use std::{
-    io,
-    path::Path,
-    sync::{Arc, Mutex},
-};
+use disk::{Forgetful, open};
+use machine::{Machine, Says};
+use script::{at, live, look, moments, ordered};
+use std::collections::BTreeSet;
 
-const SIZE: usize = 64 << 10;
+/// Of the last write, so many eighths reached the disk.
+const TORN: [usize; 4] = [0, 3, 7, 8];
 
-#[derive(Clone, Default)]
-struct Forgetful {
-    disk: [Vec<u8>; 2],
-    memory: [Vec<u8>; 2],
-    /// Where and how much of it, since the last sync.
-    unsynced: Vec<(usize, usize, usize)>,
-    operations: usize,
-    cut: Option<usize>,
+/// A host that has just started on what it found.
+#[derive(Clone)]
+struct Restarted {
+    life: Life,
+    machine: Machine,
+    second: i64,
+    what: String,
 }
 
-struct Port(Arc<Mutex<Forgetful>>, usize);
-
-impl Forgetful {
-    fn blank() -> Self {
-        let files = || [vec![0; SIZE], vec![0; SIZE]];
-        Self { disk: files(), memory: files(), ..Self::default() }
+impl Restarted {
+    fn on(mut life: Life, what: &str) -> Self {
+        life.recover(at(1_000_000), &"a power cut".into());
+        Self { life, machine: Machine::default(), second: 1_000_000, what: what.to_owned() }
     }
 
-    fn operation(&mut self) -> io::Result<()> {
-        self.operations += 1;
-        if self.cut.is_some_and(|cut| self.operations >= cut) { Err(io::Error::other("no power")) } else { Ok(()) }
-    }
-
-    /// After the cut: of what was not synced, this share reached the disk.
-    fn found(&self, eighths: usize) -> Self {
-        let mut next = Self { operations: 0, cut: None, unsynced: Vec::new(), ..self.clone() };
-        for &(file, from, len) in &self.unsynced {
-            let reached = from..from + len * eighths / 8;
-            next.disk[file][reached.clone()].copy_from_slice(&self.memory[file][reached]);
+    fn look(&mut self) {
+        self.second += 1;
+        look(&mut self.life, &mut self.machine, at(self.second));
+        let (wanted, run) = (self.life.wanted(), self.life.run.as_ref());
+        let runs = |pool| wanted.pools.iter().any(|d| d.pool() == pool);
+        let what = &self.what;
+        assert!(wanted.weight == Weight::ZERO || wanted.candidate.clone().is_some_and(runs), "{what}: traffic to nobody");
+        let alone = run.is_some_and(|r| r.in_progress() && (r.alone() || r.returning.as_ref().is_some_and(|b| b.alone)));
+        if alone {
+            assert!(wanted.pools.len() <= 1, "{what}: two versions at once");
+        } else if let Some(stable) = &self.life.stable {
+            assert!(runs(stable.pool()) && wanted.stable == Some(stable.pool()), "{what}: {} is not wanted", stable.label);
         }
-        next.memory = next.disk.clone();
-        next
-    }
-}
-
-impl FilePort for Port {
-    fn read_all(&mut self) -> io::Result<Vec<u8>> {
-        Ok(self.0.lock().unwrap().memory[self.1].clone())
     }
 
-    fn write_at(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()> {
-        let mut disk = self.0.lock().unwrap();
-        let from = usize::try_from(offset).unwrap();
-        disk.memory[self.1][from..from + bytes.len()].copy_from_slice(bytes);
-        disk.unsynced.push((self.1, from, bytes.len()));
-        disk.operation()
-    }
-
-    fn sync(&mut self) -> io::Result<()> {
-        let mut disk = self.0.lock().unwrap();
-        disk.operation()?;
-        let (file, memory) = (self.1, disk.memory[self.1].clone());
-        disk.disk[file] = memory;
-        disk.unsynced.retain(|(other, ..)| *other != file);
-        Ok(())
-    }
-}
-
-fn open(disk: &Arc<Mutex<Forgetful>>) -> (Slots<HostState>, Option<HostState>) {
-    let ports: [Box<dyn FilePort>; 2] = [Box::new(Port(Arc::clone(disk), 0)), Box::new(Port(Arc::clone(disk), 1))];
-    let (slots, loaded) = Slots::with_ports(ports, SIZE, clock(), Path::new("/state")).unwrap();
-    (slots, loaded.state)
-}
-
-fn at(second: i64) -> Time {
-    DateTime::from_timestamp(1_790_000_000 + second, 0).unwrap()
-}
-
-fn spec() -> ServiceSpec {
-    serde_json::from_value(serde_json::json!({
-        "name": "web", "listen": "127.0.0.1:8080", "command": ["./serve"], "readiness": { "path": "/" },
-        "steps": [{ "weight": 10 }, { "pause": "manual" }, { "weight": 50 }, { "pause": "manual" }], "keep_warm": "10m",
-    }))
-    .unwrap()
-}
-
-fn deployed(label: &str) -> Deployed {
-    let (spec, artifact) = (spec(), Digest::of(label.as_bytes()));
-    let id = spec.runtime().version("web", &artifact);
-    Deployed { id, generation: 0, artifact, label: label.into(), revision: None, spec, at: at(0) }
-}
-
-/// A machine that is at once as wanted.
-fn obedient(life: &Life) -> Observed {
-    let wanted = life.wanted();
-    let pool = |d: &Deployed| PoolSeen { pool: d.pool(), desired: 1, ready: 1, trouble: None };
-    Observed { pools: wanted.pools.iter().map(pool).collect(), programmed: Some((wanted.candidate, wanted.weight)), ..Observed::default() }
-}
-
-/// What is done to the life, in order.
-enum Do {
-    Deploy(&'static str),
-    Act(Action),
-    Back,
-}
-
-fn script() -> Vec<Do> {
-    vec![
-        Do::Deploy("v1"),
-        Do::Deploy("v2"),
-        Do::Act(Action::Step),
-        Do::Back,
-        Do::Act(Action::Retry),
-        Do::Act(Action::Pause),
-        Do::Act(Action::Resume),
-        Do::Act(Action::Step),
-        Do::Act(Action::Promote),
-        Do::Deploy("v3"),
-        Do::Act(Action::SetWeight { weight: Weight::from_percent(3.0).unwrap() }),
-        Do::Back,
-        Do::Deploy("v4"),
-        Do::Act(Action::Promote),
-        Do::Back,
-    ]
-}
-
-fn ordered(life: &Life, action: Action, run: u64) -> Ordered {
-    let current = life.run.as_ref().unwrap();
-    let belief = Belief {
-        key: Key { target: TargetId::new("host"), scope: Vec::new(), service: Raw::new("web"), uid: None },
-        run: Some(current.id.clone()),
-        rev: Rev(life.rev),
-        at: (current.step < current.candidate.spec.steps.len() && current.state == RunState::Stepping).then_some(current.step),
-        stable: life.stable.as_ref().map(|s| s.id.clone()),
-        candidate: Some(current.candidate.id.clone()),
-    };
-    let fresh = RunId::new(run.to_string());
-    Ordered { action, belief, by: "ana".into(), reason: None, force: false, switch_only: false, fresh }
-}
-
-/// What one power cut leaves to be judged.
-struct Lived {
-    /// In effect when the power went.
-    effect: HostState,
-    /// On its way to the disk then.
-    next: Option<HostState>,
-}
-
-/// Writes before it lets take effect, as the engine does; the way back takes effect in any case.
-fn live(disk: &Arc<Mutex<Forgetful>>) -> Lived {
-    let (mut slots, found) = open(disk);
-    let mut effect = found.unwrap_or_default();
-    effect.services.entry("web".into()).or_default();
-    let mut second = 0;
-    for step in script() {
-        second += 1;
-        let mut next = effect.clone();
-        let state = next.services.get_mut("web").unwrap();
-        let back = matches!(step, Do::Back);
-        match step {
-            Do::Deploy(label) => {
-                let id = state.next_run();
-                let new = NewRun { id, candidate: deployed(label), by: "ana".into(), now: at(second) };
-                state.life.deploy(new).unwrap();
-            }
-            Do::Act(action) => {
-                let run = if action == Action::Retry { state.next_run().as_str().parse().unwrap() } else { 0 };
-                let (order, seen) = (ordered(&state.life, action, run), obedient(&state.life));
-                state.life.act(&order, &seen, &[], at(second)).unwrap_or_else(|e| panic!("{second}: {e}"));
-            }
-            Do::Back => {
-                let to = state.life.way_back(&Observed::default()).unwrap();
-                let (order, seen) = (ordered(&state.life, Action::Back { to }, 0), obedient(&state.life));
-                state.life.act(&order, &seen, &[], at(second)).unwrap();
+    /// Until nothing happens by itself any more.
+    fn rest(&mut self) {
+        let mut quiet = 0;
+        for _ in 0..200 {
+            let before = self.life.clone();
+            self.look();
+            quiet = if self.life == before { quiet + 1 } else { 0 };
+            if quiet > 6 {
+                return;
             }
         }
-        let mut anyway = back;
-        loop {
-            if slots.write(&next).is_err() {
-                if anyway {
-                    effect.clone_from(&next);
+        panic!("{}: never comes to rest: {:?}", self.what, self.life.run);
+    }
+
+    fn act(&mut self, action: Action) {
+        let (order, now) = (ordered(&self.life, action, RunId::new("fresh")), at(self.second));
+        let gates = self.machine.gates(&self.life, now);
+        let done = self.life.act(&order, &self.machine.seen(), &gates, now);
+        done.unwrap_or_else(|e| panic!("{}: {:?}: {e}: {:?}", self.what, order.action, self.life.run));
+    }
+
+    fn serving(&self) -> Option<VersionId> {
+        self.life.stable.as_ref().map(|s| s.id.clone())
+    }
+
+    /// The way back, whatever the state is; `None` where there is none.
+    fn back(mut self) {
+        let Some(to) = self.life.way_back(&self.machine.seen()) else {
+            assert!(self.life.past.is_empty() && self.life.run.as_ref().is_none_or(|r| r.from.is_none()), "{}: no way back", self.what);
+            return;
+        };
+        let run = self.life.run.as_ref().unwrap();
+        let there = matches!(run.state, RunState::Reverting { .. } | RunState::Reverted { .. }) && run.then.is_none();
+        if !there {
+            self.act(Action::Back { to: to.clone() });
+        }
+        // What follows needs no gate and passes a freeze.
+        self.machine.says = Says::Fail;
+        self.rest();
+        let run = self.life.run.as_ref().unwrap();
+        assert!(matches!(run.state, RunState::Reverted { .. }), "{}: {:?}", self.what, run.state);
+        assert_eq!(self.serving(), Some(to), "{}", self.what);
+        let (seen, stable) = (self.machine.seen(), self.life.stable.as_ref().unwrap());
+        let ready = seen.pools.iter().find(|p| p.pool == stable.pool()).map(|p| p.ready);
+        assert_eq!((ready, seen.programmed), (Some(stable.spec.instances), Some((None, Weight::ZERO))), "{}", self.what);
+    }
+
+    /// Going on, as a person who is asked each time, to the candidate's promotion.
+    fn go_on(mut self) {
+        self.machine.says = Says::Pass;
+        if self.life.frozen.is_some() {
+            self.act(Action::Thaw);
+        }
+        if self.life.run.as_ref().unwrap().manual.is_some() {
+            self.act(Action::Resume);
+        }
+        self.rest();
+        let candidate = self.life.run.as_ref().unwrap().candidate.id.clone();
+        for _ in 0..40 {
+            let run = self.life.run.as_ref().unwrap();
+            if matches!(run.state, RunState::Completed { .. }) {
+                assert_eq!(self.serving(), Some(candidate), "{}", self.what);
+                return;
+            }
+            let (restart, step) = (run.stopped.as_ref().is_some_and(|s| s.cause == Cause::Restart), run.step);
+            self.act(Action::Step);
+            let skipped = restart && self.life.run.as_ref().unwrap().step != step;
+            assert!(!skipped, "{}: going on after a restart skips nothing", self.what);
+            self.rest();
+        }
+        panic!("{}: never completed: {:?}", self.what, self.life.run);
+    }
+
+    /// What was moving is held exactly where it was, and says so.
+    fn held(&mut self, found: &Life) {
+        let what = self.what.clone();
+        let place = |life: &Life| life.run.as_ref().map(|r| (r.id.clone(), r.state.clone(), r.step, r.weight, r.instances()));
+        assert_eq!(place(&self.life), place(found), "{what}");
+        let told = self.life.view(&self.machine.seen(), &[], at(self.second));
+        assert_eq!((told.phase, told.at.map(|a| a.index)), (Phase::Held, Some(found.run.as_ref().unwrap().step)), "{what}");
+        let says = |hold: &Hold| match hold {
+            Hold::Stopped { reason, .. } => reason.as_str() == "a power cut",
+            Hold::Gate { .. } => found.run.as_ref().is_some_and(|r| r.stopped.is_some()),
+            _ => false,
+        };
+        assert!(told.holds.iter().any(says), "{what}: {:?}", told.holds);
+        assert_eq!(told.next.by.as_str(), "a person", "{what}: {}", told.next.what);
+        // Hours later, with all instances ready and every gate passing.
+        self.machine.says = Says::Pass;
+        for _ in 0..12 {
+            self.second += 1_000;
+            self.look();
+        }
+        assert_eq!(place(&self.life), place(found), "{what}: it moved by itself");
+        assert_eq!(self.life.wanted().weight, found.wanted().weight, "{what}");
+    }
+}
+
+/// What any host must make of what it finds.
+fn check(found: &Life, what: &str) {
+    let mut host = Restarted::on(found.clone(), what);
+    assert_eq!(host.life.stable, found.stable, "{what}");
+    // It dies again before anything has happened: the same once more.
+    let twice = Restarted::on(host.life.clone(), what).life;
+    assert_eq!((twice.wanted(), twice.run.map(|r| r.stopped)), (host.life.wanted(), host.life.run.clone().map(|r| r.stopped)), "{what}");
+    // Before a single instance runs again somebody may want back, and later.
+    host.clone().back();
+    let Some(run) = found.run.clone() else { return };
+    let away = run.alone() && run.weight == Weight::ZERO && run.stopped.is_none();
+    match &run.state {
+        RunState::Starting | RunState::Stepping if run.from.is_some() && !(away && run.manual.is_none()) => {
+            host.held(found);
+            host.clone().back();
+            host.go_on();
+        }
+        // Nothing serves: every moment of waiting is one without service, and nothing can be hurt.
+        RunState::Starting | RunState::Stepping => {
+            host.rest();
+            assert!(host.life.run.as_ref().is_some_and(|r| r.id == run.id), "{what}");
+            host.clone().back();
+            if run.from.is_some() {
+                host.go_on();
+            } else {
+                assert_eq!(host.serving(), Some(run.candidate.id), "{what}");
+            }
+        }
+        RunState::Reverting { .. } => {
+            let to = found.way_back(&host.machine.seen());
+            host.rest();
+            assert_eq!(host.serving(), to, "{what}: a way back goes on");
+            let now = host.life.run.as_ref().unwrap();
+            match &run.then {
+                Some(then) => assert_eq!((&now.id, &now.candidate.label), (&then.id, &then.candidate.label), "{what}"),
+                None => assert!(matches!(now.state, RunState::Reverted { .. }), "{what}: {:?}", now.state),
+            }
+            host.back();
+        }
+        RunState::Reverted { .. } | RunState::Completed { .. } => {
+            let served = |life: &Life| life.stable.as_ref().map(|s| life.record(&s.id)).map(|r| (r.proven, r.baked, r.left, r.taint));
+            let before = (host.life.wanted(), served(&host.life));
+            host.rest();
+            if found.warm.is_none() && run.then.is_none() {
+                assert_eq!((host.life.wanted(), served(&host.life)), before, "{what}: nothing is left to do");
+            }
+            host.back();
+        }
+        RunState::Failed { .. } => panic!("{what}: nothing fails here"),
+    }
+}
+
+/// Cuts every write of a strategy's life at each of its operations; the moments at which that was.
+fn cut(strategy: Strategy) -> BTreeSet<&'static str> {
+    let life = |state: &HostState| state.services["web"].life.clone();
+    let (mut seen, mut checked): (BTreeSet<&str>, Vec<Life>) = (BTreeSet::new(), Vec::new());
+    let writes = live(strategy);
+    let disk = Forgetful::blank(None);
+    let (mut slots, _) = open(&disk);
+    for write in writes {
+        let before = disk.lock().unwrap().clone();
+        let first = write.before.services["web"].runs == 0;
+        for operation in 1.. {
+            let cut = before.found(8, Some(operation));
+            let whole = open(&cut).0.write(&write.next).is_ok();
+            for eighths in TORN {
+                let what = format!("{}, cut at operation {operation}, {eighths}/8 of it on disk", write.what);
+                let found = open(&cut.lock().unwrap().found(eighths, None)).1;
+                let Some(found) = found.filter(|f| !f.services.is_empty()) else {
+                    assert!(first, "{what}: everything was lost");
+                    continue;
+                };
+                // Also of a way back, which took effect all the same: what was before it is held.
+                assert!(found == write.next || (!whole && found == write.before), "{what}: neither what was nor what was next");
+                let found = life(&found);
+                if !checked.contains(&found) {
+                    check(&found, &what);
+                    seen.extend(moments(&found));
+                    checked.push(found);
                 }
-                return Lived { effect, next: Some(next) };
             }
-            effect = next.clone();
-            let state = next.services.get_mut("web").unwrap();
-            let seen = obedient(&state.life);
-            state.life.advance(&seen, &[], at(second));
-            if next == effect {
+            if whole {
                 break;
             }
-            anyway = false;
         }
+        slots.write(&write.next).unwrap();
     }
-    Lived { effect, next: None }
+    println!("{}: {} states", strategy.word(), checked.len());
+    seen
 }
 
-fn check(lived: &Lived, found: Option<HostState>, what: &str) {
-    let before = &lived.effect.services["web"].life;
-    let Some(mut state) = found else {
-        assert!(before.run.is_none(), "{what}: everything was lost");
-        return;
-    };
-    let life = &mut state.services.get_mut("web").unwrap().life;
-    let on_its_way = lived.next.as_ref().map(|n| &n.services["web"].life);
-    // A way back that took effect before it was on disk may be forgotten: that is the price of not waiting.
-    let going_back = before.run.as_ref().is_some_and(|r| matches!(r.state, RunState::Reverting { .. }));
-    assert!(life == before || on_its_way == Some(life) || going_back, "{what}: neither what was in effect nor what was next");
-    life.recover(at(1_000), &"a power cut".into());
-    let wanted = life.wanted();
-    if let Some(stable) = &life.stable {
-        assert!(wanted.pools.iter().any(|p| p.pool() == stable.pool()), "{what}: stable is not wanted");
-        assert_eq!(wanted.stable, Some(stable.pool()));
-    }
-    // The version that served before serves again: as stable, as what is kept warm, or as the candidate.
-    if let Some(served) = &before.stable {
-        assert!(wanted.pools.iter().any(|p| p.id == served.id), "{what}: {} was lost", served.label);
-    }
-    let Some(run) = &life.run else { return };
-    if matches!(run.state, RunState::Starting | RunState::Stepping) && run.from.is_some() {
-        assert!(run.stopped.is_some(), "{what}: it must be held");
-        let weight = run.weight;
-        let mut later = life.clone();
-        for second in 0..100 {
-            let seen = obedient(&later);
-            later.advance(&seen, &[], at(2_000 + second * 1_000));
-        }
-        assert_eq!(later.wanted().weight, weight, "{what}: it moved by itself");
-        // And the way back is open.
-        let to = later.way_back(&Observed::default()).unwrap();
-        let (order, seen) = (ordered(&later, Action::Back { to }, 0), obedient(&later));
-        later.act(&order, &seen, &[], at(200_000)).unwrap();
-        assert_eq!(later.wanted().weight, Weight::ZERO);
-    } else if run.from.is_some() {
-        assert_eq!(wanted.weight, Weight::ZERO, "{what}: safely at stable");
-    }
+/// What every strategy goes through.
+const ALL: [&str; 13] = [
+    "first deploy",
+    "good",
+    "starting candidates",
+    "checking",
+    "waiting gate",
+    "manual pause",
+    "paused by hand",
+    "stopped by a gate",
+    "promoting",
+    "baking",
+    "failing while it bakes",
+    "replacing",
+    "undo",
+];
+
+#[track_caller]
+fn matrix(strategy: Strategy, own: &[&'static str]) {
+    let all: BTreeSet<&str> =
+        ALL.iter().chain(&["frozen", "re-deploy: starting", "re-deploy: switching", "re-deployed"]).chain(own).copied().collect();
+    assert_eq!(cut(strategy), all);
 }
 
 #[test]
-fn after_a_power_cut_at_any_moment_stable_serves_and_nothing_moves_by_itself() {
-    let whole = Arc::new(Mutex::new(Forgetful::blank()));
-    let lived = live(&whole);
-    assert!(lived.next.is_none());
-    assert!(matches!(lived.effect.services["web"].life.run.as_ref().unwrap().state, RunState::Reverted { .. }));
-    let operations = whole.lock().unwrap().operations;
-    assert!(operations > 60, "{operations}");
-    for cut in 1..=operations {
-        let disk = Arc::new(Mutex::new(Forgetful { cut: Some(cut), ..Forgetful::blank() }));
-        let lived = live(&disk);
-        for eighths in [0, 1, 4, 7, 8] {
-            let found = Arc::new(Mutex::new(disk.lock().unwrap().found(eighths)));
-            check(&lived, open(&found).1, &format!("cut at {cut}, {eighths}/8 of the last write"));
-        }
-    }
+fn a_canary_that_loses_its_host_at_any_moment() {
+    let own =
+        ["scaling", "warming", "mid-weight", "timed pause", "weight by hand", "switched, old warm", "reverting", "reverted", "old warm"];
+    matrix(Strategy::Canary, &own);
+}
+
+#[test]
+fn a_blue_green_switch_that_loses_its_host_at_any_moment() {
+    matrix(Strategy::BlueGreen, &["warming", "switched, old warm", "reverting", "reverted", "old warm"]);
+}
+
+#[test]
+fn a_rolling_replacement_that_loses_its_host_at_any_moment() {
+    matrix(Strategy::Rolling, &["a batch starts", "between batches", "reverting", "reverted"]);
+}
+
+#[test]
+fn a_recreation_that_loses_its_host_at_any_moment() {
+    matrix(Strategy::Recreate, &["warming", "ending the old", "re-deploy: ending the new"]);
 }

@@ -6,7 +6,10 @@ use crate::support::{
     host::{Host, marked},
     need,
 };
-use cutover::model::rollout::{Phase, Rollout};
+use cutover::{
+    journal::verify,
+    model::rollout::{Hold, Phase, Rollout},
+};
 use std::{
     process::{Child, Command, Stdio},
     sync::atomic::{AtomicUsize, Ordering},
@@ -52,10 +55,23 @@ enum Under {
     Warm,
     /// Back by a switch from a version that was promoted.
     SwitchedBack,
+    /// A deploy goes back first, to take the place of another.
+    Replacing,
+    /// An older version is deployed again.
+    Undoing,
 }
 
-const PHASES: [Under; 7] =
-    [Under::Starting, Under::Paused, Under::GoingBack, Under::Draining, Under::Promoting, Under::Warm, Under::SwitchedBack];
+const PHASES: [Under; 9] = [
+    Under::Starting,
+    Under::Paused,
+    Under::GoingBack,
+    Under::Draining,
+    Under::Promoting,
+    Under::Warm,
+    Under::SwitchedBack,
+    Under::Replacing,
+    Under::Undoing,
+];
 
 struct Rig {
     host: Host,
@@ -90,6 +106,9 @@ impl Rig {
     /// Brings the host there.
     fn reach(&mut self, under: Under, label: &str) {
         let host = &self.host;
+        if under == Under::Undoing {
+            return drop(host.ok(&["undo", "web", "--yes"]));
+        }
         host.ok(&["deploy", "web", &self.version(label, under == Under::Starting)]);
         if under == Under::Starting {
             std::thread::sleep(Duration::from_millis(300));
@@ -97,7 +116,8 @@ impl Rig {
         }
         host.until("held", |r| r.phase == Phase::Held);
         match under {
-            Under::Starting | Under::Paused => {}
+            Under::Starting | Under::Paused | Under::Undoing => {}
+            Under::Replacing => drop(host.ok(&["deploy", "web", &self.version(&format!("{label}-next"), false), "--replace"])),
             Under::GoingBack => drop(host.ok(&["revert", "web"])),
             Under::Draining => {
                 for _ in 0..4 {
@@ -132,6 +152,7 @@ impl Rig {
             let _ = open.wait();
         }
         self.host.run();
+        verify(&self.host.dir.join("journal.jsonl")).unwrap_or_else(|e| panic!("{what}: {e}"));
     }
 
     fn serves(&self, what: &str) -> String {
@@ -155,6 +176,8 @@ fn every_phase(strategy: &str, steps: &str) {
         let (what, fresh) = (format!("{strategy} {under:?}"), format!("v{}", round + 1));
         let before = label(&rig.host.rollout());
         rig.reach(under, &fresh);
+        let place = |r: &Rollout| (r.run.clone(), r.at.map(|a| a.index), r.candidate().and_then(|t| t.share.declared?.percent()));
+        let was = place(&rig.host.rollout());
         rig.kill(&what);
         let found = rig.host.rollout();
         assert_ne!(found.phase, Phase::Failed, "{what}");
@@ -165,8 +188,17 @@ fn every_phase(strategy: &str, steps: &str) {
             Under::Promoting => assert!(stable == fresh || stable == before, "{what}: {stable}"),
             _ => assert_eq!(stable, before, "{what}"),
         }
+        if under == Under::Paused {
+            // Also once all of it runs again.
+            let whole = |r: &Rollout| r.candidate().is_some_and(|t| t.pools.iter().all(|p| p.ready == p.desired));
+            let held = rig.host.until(&format!("{what}: the candidate runs again"), whole);
+            assert_eq!((place(&held), held.phase.clone()), (was, Phase::Held), "{what}");
+            let restart = |h: &Hold| matches!(h, Hold::Stopped { reason, .. } if reason.as_str().contains("restart"));
+            // Where nothing served meanwhile it has come to its pause again, as nobody would want to wait.
+            assert!(strategy == "recreate" || held.holds.iter().any(restart), "{what}: {:?}", held.holds);
+        }
         // Nothing went further by itself, and whoever is there can go back.
-        if matches!(found.phase, Phase::Held | Phase::Progressing) {
+        if matches!(found.phase, Phase::Held | Phase::Progressing) || under == Under::Replacing {
             rig.host.ok(&["revert", "web"]);
         }
         let back = rig.host.until(&format!("{what}: at rest"), |r| matches!(r.phase, Phase::Reverted | Phase::Completed));

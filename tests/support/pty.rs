@@ -213,3 +213,10 @@ pub fn wakeups(pid: Pid) -> u64 {
         .filter_map(|s| s.lines().find_map(|l| l.strip_prefix("voluntary_ctxt_switches:")?.trim().parse::<u64>().ok()))
         .sum()
 }
+
+/// Resident megabytes.
+pub fn resident(pid: Pid) -> f64 {
+    let rollup = std::fs::read_to_string(format!("/proc/{}/smaps_rollup", pid.as_raw_nonzero())).unwrap_or_default();
+    let kb = rollup.lines().find_map(|l| l.strip_prefix("Rss:")?.trim().strip_suffix(" kB")?.trim().parse::<f64>().ok());
+    kb.unwrap_or_default() / 1024.0
+}

@@ -2,9 +2,13 @@
 
 use super::{Api, Command, Peer, query};
 use crate::{
-    host::{commit::Refused, instances::LogFilter},
+    host::{
+        commit::Refused,
+        instances::{LogFilter, LogHub},
+    },
     model::{
         delta::Delta,
+        event::LogLine,
         ident::Role,
         text::{Raw, Text},
     },
@@ -84,42 +88,53 @@ pub async fn logs(State(api): State<Api>, query: Result<Query<LogQuery>, axum::e
         Ok(query) => query,
         Err(e) => return Refused::new(400, e.body_text()).into_response(),
     };
+    ndjson(api.cancel.clone(), |lines| tell(api.logs, asked, lines))
+}
+
+/// Sends what is there and what comes. What comes faster than it is read is left out, counted, and said
+/// with the next line.
+async fn tell(logs: LogHub, asked: LogQuery, lines: Lines) {
     let mut filter = LogFilter { service: asked.service.map(Into::into), role: asked.track, last: asked.last, ..LogFilter::default() };
-    ndjson(api.cancel.clone(), |lines| async move {
-        let mut live = api.logs.subscribe();
-        let mut after = asked.after;
-        loop {
-            // Also after a gap: what the ring still has is sent in order.
-            for line in api.logs.tail(&filter, after) {
-                after = line.seq;
-                if send(&lines, &line).await.is_err() {
-                    return;
-                }
-            }
-            if !asked.follow {
+    let mut live = logs.subscribe();
+    let mut after = asked.after;
+    // How many there were when we last knew all of them. What was there before we came is not lost.
+    let mut known = None;
+    loop {
+        // Also after a gap: what the ring still has is sent in order.
+        let (there, all) = logs.tail_of(&filter, after);
+        let mut lost = known.map_or(0, |known: u64| all.saturating_sub(known.saturating_add(there.len() as u64)));
+        let mut count = all;
+        for line in there {
+            after = line.seq;
+            if send(&lines, &LogLine { lost: std::mem::take(&mut lost), ..line }).await.is_err() {
                 return;
             }
-            // `last` limits what is there already, not what comes.
-            filter.last = None;
-            loop {
-                let next = tokio::select! {
-                    () = lines.closed() => return,
-                    next = live.recv() => next,
-                };
-                match next {
-                    Ok(line) if line.seq <= after || !filter.wants(&line) => {}
-                    Ok(line) => {
-                        after = line.seq;
-                        if send(&lines, &line).await.is_err() {
-                            return;
-                        }
+        }
+        if !asked.follow {
+            return;
+        }
+        // `last` limits what is there already, not what comes.
+        filter.last = None;
+        loop {
+            let next = tokio::select! {
+                () = lines.closed() => return,
+                next = live.recv() => next,
+            };
+            match next {
+                Ok(line) if line.seq <= after || !filter.wants(&line) => {}
+                Ok(line) => {
+                    after = line.seq;
+                    count += 1;
+                    if send(&lines, &line).await.is_err() {
+                        return;
                     }
-                    Err(RecvError::Lagged(_)) => break,
-                    Err(RecvError::Closed) => return,
                 }
+                Err(RecvError::Lagged(_)) => break,
+                Err(RecvError::Closed) => return,
             }
         }
-    })
+        known = Some(count);
+    }
 }
 
 async fn send<T: Serialize>(lines: &Lines, value: &T) -> Result<(), ()> {
@@ -139,4 +154,62 @@ where
     tokio::spawn(cancel.run_until_cancelled_owned(feed(lines)));
     let stream = futures::stream::unfold(receive, |mut receive| async move { receive.recv().await.map(|line| (line, receive)) });
     ([(header::CONTENT_TYPE, "application/x-ndjson")], Body::from_stream(stream)).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{AHEAD, LogHub, LogLine, LogQuery, tell};
+    use crate::{
+        clock::SystemClock,
+        conductor::life::PoolId,
+        model::{
+            event::LogStream,
+            ident::{InstanceId, VersionId},
+        },
+    };
+    use std::sync::Arc;
+    use tokio::sync::mpsc;
+
+    /// A reader that reads nothing while a flood comes, and what it has of it in the end.
+    #[tokio::test]
+    async fn what_comes_too_fast_for_a_reader_is_counted() {
+        let dir = tempfile::tempdir().unwrap();
+        let hub = LogHub::open(dir.path().to_owned(), Arc::new(SystemClock::start())).unwrap();
+        let log = |service: &str| {
+            let pool = PoolId { version: VersionId::new("abc"), generation: 1 };
+            hub.instance(pool, service.into(), "v1".into(), InstanceId::new(service))
+        };
+        let (web, other) = (log("web"), log("other"));
+        for n in 0..3_000 {
+            web.push(LogStream::Out, format!("before {n}").as_bytes());
+        }
+        let (lines, mut receive) = mpsc::channel(AHEAD);
+        let asked = LogQuery { service: Some("web".into()), track: None, after: 0, last: Some(2), follow: true };
+        let telling = tokio::spawn(tell(hub.clone(), asked, lines));
+        let mut got: Vec<LogLine> = Vec::new();
+        let mut next = async |got: &mut Vec<LogLine>| {
+            let line = receive.recv().await.unwrap().unwrap();
+            got.push(serde_json::from_slice(&line).unwrap());
+        };
+        for _ in 0..2 {
+            next(&mut got).await;
+        }
+        assert_eq!(got.iter().map(|l| l.lost).sum::<u64>(), 0, "what was there before is not lost");
+        // Twice, so that what was counted once is not counted again.
+        for flood in 1..=2_u64 {
+            for n in 0..20_000 {
+                web.push(LogStream::Out, format!("line {n}").as_bytes());
+                other.push(LogStream::Out, b"nobody asked for it");
+            }
+            web.push(LogStream::Out, format!("end {flood}").as_bytes());
+            while got.last().unwrap().line.as_str() != format!("end {flood}") {
+                next(&mut got).await;
+            }
+            let lost: u64 = got.iter().map(|l| l.lost).sum();
+            assert!(lost > 0, "the flood was too small");
+            assert_eq!(lost + got.len() as u64, 2 + flood * 20_001);
+            assert!(got.is_sorted_by_key(|l| l.seq));
+        }
+        telling.abort();
+    }
 }

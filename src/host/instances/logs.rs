@@ -54,6 +54,21 @@ struct State {
     /// The greatest number of an instance so far, by service.
     numbers: HashMap<String, u64>,
     roles: HashMap<PoolId, Role>,
+    /// Lines so far of each service, by the role of the version that printed them.
+    counts: HashMap<(Text, Role), u64>,
+}
+
+impl State {
+    fn tail(&self, filter: &LogFilter, after: u64) -> Vec<LogLine> {
+        let lines = self.rings.values().flat_map(|ring| {
+            let from = ring.lines.partition_point(|line| line.seq <= after);
+            ring.lines.range(from..)
+        });
+        let mut lines: Vec<LogLine> = lines.filter(|line| filter.wants(line)).cloned().collect();
+        lines.sort_unstable_by_key(|line| line.seq);
+        let surplus = filter.last.map_or(0, |last| lines.len().saturating_sub(last));
+        lines.split_off(surplus)
+    }
 }
 
 /// An instance of a service. Names of instances are unique within their service.
@@ -117,7 +132,7 @@ impl LogHub {
     ///
     /// # Errors
     /// When the directory cannot be read or no thread can be had.
-    pub(super) fn open(dir: PathBuf, clock: Arc<dyn Clock>) -> io::Result<Self> {
+    pub(in crate::host) fn open(dir: PathBuf, clock: Arc<dyn Clock>) -> io::Result<Self> {
         let kept = files::load(&dir, ENDED_KEPT, RING_BYTES as u64)?;
         let mut state = State { numbers: files::last_numbers(&dir)?, ..State::default() };
         for line in kept {
@@ -139,20 +154,22 @@ impl LogHub {
     /// Lines in memory with a number greater than `after`, in the order of their numbers.
     #[must_use]
     pub fn tail(&self, filter: &LogFilter, after: u64) -> Vec<LogLine> {
-        let mut lines: Vec<LogLine> = {
-            let state = self.lock();
-            let lines = state.rings.values().flat_map(|ring| {
-                let from = ring.lines.partition_point(|line| line.seq <= after);
-                ring.lines.range(from..)
-            });
-            lines.filter(|line| filter.wants(line)).cloned().collect()
-        };
-        lines.sort_unstable_by_key(|line| line.seq);
-        let surplus = filter.last.map_or(0, |last| lines.len().saturating_sub(last));
-        lines.split_off(surplus)
+        self.lock().tail(filter, after)
     }
 
-    /// Every line from now on. A reader that is more than 4,096 lines behind is told how many it lost.
+    /// [`LogHub::tail`], and how many lines of the filter's service and role there ever were: whoever asks
+    /// twice knows how many of them were never in an answer.
+    #[must_use]
+    pub fn tail_of(&self, filter: &LogFilter, after: u64) -> (Vec<LogLine>, u64) {
+        let state = self.lock();
+        let fits = |(service, role): &(Text, Role)| {
+            filter.service.as_ref().is_none_or(|s| s == service) && filter.role.as_ref().is_none_or(|r| r == role)
+        };
+        let all = state.counts.iter().filter(|(of, _)| fits(of)).map(|(_, lines)| lines).sum();
+        (state.tail(filter, after), all)
+    }
+
+    /// Every line from now on. A reader that is more than 4,096 lines behind is told that it lost some.
     #[must_use]
     pub fn subscribe(&self) -> broadcast::Receiver<LogLine> {
         self.0.live.subscribe()
@@ -177,7 +194,7 @@ impl LogHub {
     }
 
     /// The log of a new instance.
-    pub(super) fn instance(&self, pool: PoolId, service: Text, version: Text, instance: InstanceId) -> InstanceLog {
+    pub(in crate::host) fn instance(&self, pool: PoolId, service: Text, version: Text, instance: InstanceId) -> InstanceLog {
         let who = Who { service, instance };
         self.lock().rings.entry(who.clone()).or_default();
         InstanceLog { hub: self.clone(), pool, version, who }
@@ -221,6 +238,7 @@ impl InstanceLog {
         let mut state = self.hub.lock();
         state.seq += 1;
         let line = LogLine { seq: state.seq, stream, line, ..self.like(&state, at) };
+        *state.counts.entry((line.service.clone(), line.role)).or_default() += 1;
         self.hub.0.files.write(&self.who, &line);
         if self.hub.0.live.receiver_count() > 0 {
             let _ = self.hub.0.live.send(line.clone());
@@ -239,6 +257,7 @@ impl InstanceLog {
             instance: self.who.instance.clone(),
             stream: LogStream::Out,
             line: Text::default(),
+            lost: 0,
         }
     }
 

@@ -77,6 +77,7 @@ impl Runtime for Scripted {
                 instance: InstanceId::new("i"),
                 stream: LogStream::Out,
                 line: "x".into(),
+                lost: 0,
             })
         }))
     }
