@@ -6,6 +6,7 @@
 //! `CUTOVER_RECORDINGS=<directory>` has more recordings looked at, without golden lines.
 
 mod closed;
+mod full;
 mod golden;
 mod lost;
 mod order;
@@ -45,6 +46,12 @@ pub fn scenarios() -> Vec<PathBuf> {
     all
 }
 
+/// Recordings that have every field, as the server sent it.
+pub fn full() -> Vec<PathBuf> {
+    let has = |dir: &PathBuf| ["watch.full.jsonl.gz", "watch.full.jsonl"].iter().any(|name| dir.join(name).is_file());
+    scenarios().into_iter().filter(has).collect()
+}
+
 /// One change of one object.
 pub struct Change {
     /// Seconds since the start.
@@ -65,7 +72,12 @@ pub struct Play {
 impl Play {
     /// With everything of the first lists.
     pub fn new(dir: &Path) -> Self {
-        let recording = Recording::read_all(dir, false).unwrap().remove(0);
+        Self::of(dir, false)
+    }
+
+    /// `full` with the fields that only the server needs, where they were recorded.
+    pub fn of(dir: &Path, full: bool) -> Self {
+        let recording = Recording::read_all(dir, full).unwrap().remove(0);
         let mut this = Self { store: Store::default(), coverage: Coverage::default(), changes: Vec::new(), start: recording.start };
         let now = this.time(0.0);
         this.store.at(now);

@@ -8,7 +8,7 @@ use super::{
     kind::Kind,
     objects::{Manager, step::Step},
     project::{controller::Word, holds, images, shares, steps, tracks, view::View},
-    store::memory::Unanswered,
+    store::memory::{Open, Unanswered},
 };
 use crate::model::{
     rollout::{Finding, Phase},
@@ -50,10 +50,11 @@ fn finding(kind: &str, what: impl Into<Text>, since: Time) -> Finding {
 /// Writes that the controller has not answered, and what heals them.
 fn lost(view: &View<'_>, found: &mut Vec<Finding>) {
     let Some(memory) = view.memory else { return };
-    for (write, seen) in memory.open() {
-        let writer = view.writer(|m| wrote(m, write));
-        // Who opens a console later learns from the object when it was written.
-        let since = writer.and_then(|w| w.time).map_or(seen, |wrote| wrote.min(seen));
+    for (write, Open { seen, before }) in memory.open() {
+        // Who had written it last before this was there did not write this, whatever else they wrote.
+        let writer = view.writer(|m| wrote(m, write) && m.time >= before);
+        // Who opens a console later learns from the object when it was written, in whole seconds.
+        let since = writer.and_then(|w| w.time).filter(|wrote| Some(*wrote) > before).map_or(seen, |wrote| wrote.min(seen));
         if elapsed(view.now, since) < OVERLOOKED {
             continue;
         }
@@ -91,7 +92,7 @@ fn wrote(manager: &Manager, write: Unanswered) -> bool {
         Unanswered::Abort | Unanswered::Retry => status(&["f:abort"]),
         Unanswered::Full => status(&["f:promoteFull"]),
         Unanswered::Promote => status(&["f:currentStepIndex", "f:pauseConditions", "f:controllerPause"]),
-        Unanswered::Spec => manager.subresource.is_empty() && !manager.fields.spec.is_empty(),
+        Unanswered::Spec => matches!(&*manager.subresource, "" | "scale") && !manager.fields.spec.is_empty(),
         Unanswered::Workload => false,
     }
 }
