@@ -12,6 +12,7 @@ mod lost;
 mod order;
 mod ruined;
 mod summary;
+mod wire;
 mod words;
 
 use crate::replay::recording::Recording;
@@ -24,7 +25,14 @@ use cutover::{
         watch::{Name, Objects},
     },
 };
+use proptest::prelude::ProptestConfig;
 use std::path::{Path, PathBuf};
+
+/// So many cases of a property, or as many as `PROPTEST_CASES` says.
+pub fn cases(usual: u32) -> ProptestConfig {
+    let said = std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok());
+    ProptestConfig { cases: said.unwrap_or(usual), ..ProptestConfig::default() }
+}
 
 /// Every kind that is looked at.
 pub const KINDS: [Kind; 7] =
