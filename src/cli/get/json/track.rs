@@ -33,6 +33,8 @@ pub struct Track {
     instances: Instances,
     /// What is measured of it, by name.
     signals: BTreeMap<&'static str, Signal>,
+    /// What whoever made it says of it, by key: its artifact's annotations, why it was rolled out.
+    annotations: BTreeMap<String, String>,
 }
 
 /// Running copies of a version, all pools together.
@@ -140,6 +142,7 @@ impl From<&version::Track> for Track {
                 kept: fates().find_map(|f| if let Fate::Kept { why } = f { Some(why.to_string()) } else { None }),
             },
             signals: t.signals.iter().map(|(id, s)| (id.word(), Signal::from(s))).collect(),
+            annotations: t.about.iter().flat_map(|a| &a.annotations).map(|(key, said)| (key.to_string(), said.to_string())).collect(),
         }
     }
 }
