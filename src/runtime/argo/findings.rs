@@ -6,7 +6,7 @@
 
 use super::{
     kind::Kind,
-    objects::{Manager, step::Step},
+    objects::{Manager, rollout::PluginStatus, step::Step},
     project::{controller::Word, holds, images, shares, steps, tracks, view::View},
     store::memory::{Open, Unanswered},
 };
@@ -52,9 +52,9 @@ fn lost(view: &View<'_>, found: &mut Vec<Finding>) {
     let Some(memory) = view.memory else { return };
     for (write, Open { seen, before }) in memory.open() {
         // Who had written it last before this was there did not write this, whatever else they wrote.
-        let writer = view.writer(|m| wrote(m, write) && m.time >= before);
+        let writer = view.writer(|m| wrote(m, write) && (before.is_none() || m.time > before));
         // Who opens a console later learns from the object when it was written, in whole seconds.
-        let since = writer.and_then(|w| w.time).filter(|wrote| Some(*wrote) > before).map_or(seen, |wrote| wrote.min(seen));
+        let since = writer.and_then(|w| w.time).map_or(seen, |wrote| wrote.min(seen));
         if elapsed(view.now, since) < OVERLOOKED {
             continue;
         }
@@ -114,11 +114,7 @@ fn sick_pods(view: &View<'_>, found: &mut Vec<Finding>) {
 /// The router says something else than the phase, or complains.
 fn router(view: &View<'_>, found: &mut Vec<Finding>) {
     if view.controller.word == Word::Healthy && view.controller.is_current && !shares::router_agrees(view) {
-        found.push(finding(
-            "router",
-            "healthy, but the router still sends traffic to another version",
-            view.since(view.rollout.condition("Completed")),
-        ));
+        found.push(finding("router", shares::disagreement(view), view.since(view.rollout.condition("Completed"))));
     }
     let complaint =
         |reason: &str| matches!(reason, "TrafficRoutingError" | "WeightVerifyError" | "TargetGroupVerifyError" | "LoadBalancerNotFound");
@@ -224,6 +220,10 @@ fn cluster(view: &View<'_>, found: &mut Vec<Finding>) {
             since,
         ));
     }
+    if let Some((at, since)) = holds::times_out(view) {
+        let then = if rollout.spec.progress_deadline_abort { ", and is given up then" } else { "" };
+        found.push(finding("deadline", format!("no progress since {}Z: times out at {}Z{then}", clock(since), clock(at)), since));
+    }
     if let Some(wanted) = &rollout.spec.workload_ref
         && &*wanted.kind == "Deployment"
         && view.workload.is_none()
@@ -247,11 +247,21 @@ fn digests(view: &View<'_>, found: &mut Vec<Finding>) {
     }
 }
 
-/// Steps that mean nothing here.
+/// `03:12:09`.
+fn clock(at: Time) -> impl std::fmt::Display {
+    at.format("%H:%M:%S")
+}
+
+/// Steps that mean nothing here, and plugins that cannot do theirs.
 fn plan(view: &View<'_>, found: &mut Vec<Finding>) {
     let all = view.rollout.steps();
     let since = view.rollout.metadata.meta.created.unwrap_or(view.now);
     if let Some(index) = all.iter().position(|s| *s == Step::Empty) {
         found.push(finding("step", format!("step {} is empty: this cluster does not know it", index + 1), since));
+    }
+    let sick = |p: &&PluginStatus| matches!(&*p.phase, "Failed" | "Error") && !view.rollout.is_promoted();
+    for plugin in view.rollout.status.canary.step_plugin_statuses.iter().filter(sick) {
+        let step = plugin.index.map(|index| format!("step {}: ", index.saturating_add(1))).unwrap_or_default();
+        found.push(finding("step", format!("{step}plugin {}", steps::plugin_says(plugin)), plugin.started_at.unwrap_or(since)));
     }
 }
