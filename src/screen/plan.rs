@@ -20,7 +20,7 @@ pub(super) fn strip(scene: &Scene<'_>) -> Row {
         _ => {}
     }
     // 100 % follows by itself and is no step unless it was written as one.
-    if !rollout.steps.last().is_some_and(|s| s.spec == StepSpec::Weight(Weight::FULL)) {
+    if !rollout.steps.iter().any(|s| s.spec == StepSpec::Weight(Weight::FULL)) {
         labels.push(Weight::FULL.to_string());
     }
     let finished = rollout.phase == Phase::Completed;

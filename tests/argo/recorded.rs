@@ -6,11 +6,13 @@
 //! `CUTOVER_RECORDINGS=<directory>` has more recordings looked at, without golden lines.
 
 mod closed;
+mod full;
 mod golden;
 mod lost;
 mod order;
 mod ruined;
 mod summary;
+mod wire;
 mod words;
 
 use crate::replay::recording::Recording;
@@ -23,7 +25,14 @@ use cutover::{
         watch::{Name, Objects},
     },
 };
+use proptest::prelude::ProptestConfig;
 use std::path::{Path, PathBuf};
+
+/// So many cases of a property, or as many as `PROPTEST_CASES` says.
+pub fn cases(usual: u32) -> ProptestConfig {
+    let said = std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok());
+    ProptestConfig { cases: said.unwrap_or(usual), ..ProptestConfig::default() }
+}
 
 /// Every kind that is looked at.
 pub const KINDS: [Kind; 7] =
@@ -43,6 +52,12 @@ pub fn scenarios() -> Vec<PathBuf> {
     all.sort();
     assert!(!all.is_empty());
     all
+}
+
+/// Recordings that have every field, as the server sent it.
+pub fn full() -> Vec<PathBuf> {
+    let has = |dir: &PathBuf| ["watch.full.jsonl.gz", "watch.full.jsonl"].iter().any(|name| dir.join(name).is_file());
+    scenarios().into_iter().filter(has).collect()
 }
 
 /// One change of one object.
@@ -65,7 +80,12 @@ pub struct Play {
 impl Play {
     /// With everything of the first lists.
     pub fn new(dir: &Path) -> Self {
-        let recording = Recording::read_all(dir, false).unwrap().remove(0);
+        Self::of(dir, false)
+    }
+
+    /// `full` with the fields that only the server needs, where they were recorded.
+    pub fn of(dir: &Path, full: bool) -> Self {
+        let recording = Recording::read_all(dir, full).unwrap().remove(0);
         let mut this = Self { store: Store::default(), coverage: Coverage::default(), changes: Vec::new(), start: recording.start };
         let now = this.time(0.0);
         this.store.at(now);

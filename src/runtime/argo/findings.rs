@@ -6,9 +6,9 @@
 
 use super::{
     kind::Kind,
-    objects::{Manager, step::Step},
+    objects::{Manager, rollout::PluginStatus, step::Step},
     project::{controller::Word, holds, images, shares, steps, tracks, view::View},
-    store::memory::Unanswered,
+    store::memory::{Open, Unanswered},
 };
 use crate::model::{
     rollout::{Finding, Phase},
@@ -51,9 +51,10 @@ fn finding(kind: &str, what: impl Into<Text>, since: Time) -> Finding {
 /// Writes that the controller has not answered, and what heals them.
 fn lost(view: &View<'_>, found: &mut Vec<Finding>) {
     let Some(memory) = view.memory else { return };
-    for (write, seen) in memory.open() {
-        let writer = view.writer(|m| wrote(m, write));
-        // Who opens a console later learns from the object when it was written.
+    for (write, Open { seen, before }) in memory.open() {
+        // Who had written it last before this was there did not write this, whatever else they wrote.
+        let writer = view.writer(|m| wrote(m, write) && (before.is_none() || m.time > before));
+        // Who opens a console later learns from the object when it was written, in whole seconds.
         let since = writer.and_then(|w| w.time).map_or(seen, |wrote| wrote.min(seen));
         if elapsed(view.now, since) < OVERLOOKED {
             continue;
@@ -92,7 +93,7 @@ fn wrote(manager: &Manager, write: Unanswered) -> bool {
         Unanswered::Abort | Unanswered::Retry => status(&["f:abort"]),
         Unanswered::Full => status(&["f:promoteFull"]),
         Unanswered::Promote => status(&["f:currentStepIndex", "f:pauseConditions", "f:controllerPause"]),
-        Unanswered::Spec => manager.subresource.is_empty() && !manager.fields.spec.is_empty(),
+        Unanswered::Spec => matches!(&*manager.subresource, "" | "scale") && !manager.fields.spec.is_empty(),
         Unanswered::Workload => false,
     }
 }
@@ -116,7 +117,7 @@ fn router(view: &View<'_>, found: &mut Vec<Finding>) {
     // A service that sends it elsewhere is found by its name.
     let is_named = view.rollout.is_blue_green() && view.knows(Kind::Services);
     if view.controller.word == Word::Healthy && view.controller.is_current && !is_named && !shares::router_agrees(view) {
-        found.push(finding("router", shares::disagrees(view), view.since(view.rollout.condition("Completed"))));
+        found.push(finding("router", shares::disagreement(view), view.since(view.rollout.condition("Completed"))));
     }
     let complaint =
         |reason: &str| matches!(reason, "TrafficRoutingError" | "WeightVerifyError" | "TargetGroupVerifyError" | "LoadBalancerNotFound");
@@ -222,6 +223,10 @@ fn cluster(view: &View<'_>, found: &mut Vec<Finding>) {
             since,
         ));
     }
+    if let Some((at, since)) = holds::times_out(view) {
+        let then = if rollout.spec.progress_deadline_abort { ", and is given up then" } else { "" };
+        found.push(finding("deadline", format!("no progress since {}Z: times out at {}Z{then}", clock(since), clock(at)), since));
+    }
     if let Some(wanted) = &rollout.spec.workload_ref
         && view.workload.is_none()
         && Kind::of_workload(&wanted.kind).is_some_and(|kind| view.knows(kind))
@@ -275,11 +280,21 @@ fn digests(view: &View<'_>, found: &mut Vec<Finding>) {
     }
 }
 
-/// Steps that mean nothing here.
+/// `03:12:09`.
+fn clock(at: Time) -> impl std::fmt::Display {
+    at.format("%H:%M:%S")
+}
+
+/// Steps that mean nothing here, and plugins that cannot do theirs.
 fn plan(view: &View<'_>, found: &mut Vec<Finding>) {
     let all = view.rollout.steps();
     let since = view.rollout.metadata.meta.created.unwrap_or(view.now);
     if let Some(index) = all.iter().position(|s| *s == Step::Empty) {
         found.push(finding("step", format!("step {} is empty: this cluster does not know it", index + 1), since));
+    }
+    let sick = |p: &&PluginStatus| matches!(&*p.phase, "Failed" | "Error") && !view.rollout.is_promoted();
+    for plugin in view.rollout.status.canary.step_plugin_statuses.iter().filter(sick) {
+        let step = plugin.index.map(|index| format!("step {}: ", index.saturating_add(1))).unwrap_or_default();
+        found.push(finding("step", format!("{step}plugin {}", steps::plugin_says(plugin)), plugin.started_at.unwrap_or(since)));
     }
 }

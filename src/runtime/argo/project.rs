@@ -14,6 +14,7 @@ pub mod owner;
 pub mod pods;
 pub mod shares;
 pub mod steps;
+pub mod switch;
 #[cfg(test)]
 mod tests;
 pub mod tracks;

@@ -225,10 +225,9 @@ impl Store {
     /// Looks which writes the controller has not answered.
     fn remember(&mut self, name: &Name) {
         let Some(rollout) = self.rollout(name) else { return };
-        let open = memory::unanswered(rollout, self.workload(rollout));
-        let (uid, paused, now) = (rollout.metadata.meta.uid.clone(), rollout.spec.paused, self.now);
+        let (uid, glance) = (rollout.metadata.meta.uid.clone(), memory::Glance::of(rollout, self.workload(rollout)));
         if let Some(memory) = self.memories.get_mut(&uid) {
-            memory.hold(open, paused, now);
+            memory.hold(glance, self.now);
         }
     }
 

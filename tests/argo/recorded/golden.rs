@@ -11,7 +11,7 @@ fn every_state_of_every_recording_is_as_it_was_read() {
     for dir in scenarios().into_iter().filter(|dir| dir.starts_with(data())) {
         let name = dir.file_name().unwrap().to_string_lossy().into_owned();
         let golden = data().join(format!("golden/{name}.txt"));
-        let lines = lines(&dir);
+        let lines = lines(Play::new(&dir));
         if write {
             fs::write(&golden, lines).unwrap();
             continue;
@@ -29,8 +29,7 @@ fn every_state_of_every_recording_is_as_it_was_read() {
 }
 
 /// A line for each rollout whose state another one is than before, with when that was.
-fn lines(dir: &std::path::Path) -> String {
-    let mut play = Play::new(dir);
+pub fn lines(mut play: Play) -> String {
     let start = play.time(0.0);
     let (mut out, mut before) = (String::new(), BTreeMap::new());
     for at in 0..play.changes.len() {

@@ -7,8 +7,7 @@ use std::collections::BTreeSet;
 const LOOK: f64 = 0.5;
 
 /// Each write that was said to be lost: what, and since when in tenths of a second.
-fn lost(scenario: &str) -> BTreeSet<(String, i64)> {
-    let mut play = Play::new(&data().join(scenario));
+pub fn lost(mut play: Play) -> BTreeSet<(String, i64)> {
     let start = play.time(0.0);
     let mut all = BTreeSet::new();
     for at in 0..play.changes.len() {
@@ -34,7 +33,7 @@ fn every_lost_write_is_found_and_nothing_else() {
     let mut said = Vec::new();
     for dir in super::scenarios().into_iter().filter(|dir| dir.starts_with(data())) {
         let scenario = dir.file_name().unwrap().to_string_lossy().into_owned();
-        let lost = lost(&scenario);
+        let lost = lost(Play::new(&dir));
         if !lost.is_empty() {
             let kinds: BTreeSet<&str> = lost.iter().map(|(what, _)| what.as_str()).collect();
             said.push(format!("{scenario} {} {}", lost.len(), kinds.into_iter().collect::<Vec<_>>().join(",")));

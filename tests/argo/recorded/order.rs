@@ -1,7 +1,7 @@
 //! Changes that come late, twice or in another order, and lists in between: the picture is that of the
 //! newest state of every object.
 
-use super::{Change, KINDS, Play, data};
+use super::{Change, KINDS, Play, cases, data};
 use cutover::{model::rollout::Rollout, runtime::argo::store::Store};
 use proptest::prelude::*;
 
@@ -46,7 +46,7 @@ fn in_order(scenario: &str, upto: usize) -> Vec<Rollout> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 40, ..ProptestConfig::default() })]
+    #![proptest_config(cases(40))]
 
     #[test]
     fn any_order_with_duplicates_ends_in_the_same_picture(

@@ -1,6 +1,6 @@
 //! Bytes that are not what they should be: cut, with parts of other types, with words nobody knows.
 
-use super::{KINDS, Play, data, summary::summary};
+use super::{KINDS, Play, cases, data, summary::summary};
 use cutover::runtime::argo::{kind::Coverage, store::Store, watch::Name};
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -69,7 +69,7 @@ impl Closed for Store {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+    #![proptest_config(cases(24))]
 
     #[test]
     fn fields_of_any_other_type_are_survived(

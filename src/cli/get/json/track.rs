@@ -37,6 +37,8 @@ pub struct Track {
     memory_growth: Option<Growth>,
     /// What is measured of it, by name.
     signals: BTreeMap<&'static str, Signal>,
+    /// What whoever made it says of it, by key: its artifact's annotations, why it was rolled out.
+    annotations: BTreeMap<String, String>,
 }
 
 /// Running copies of a version, all pools together.
@@ -163,6 +165,7 @@ impl From<&version::Track> for Track {
             },
             memory_growth: t.growth().map(Growth::from),
             signals: t.signals.iter().map(|(id, s)| (id.word(), Signal::from(s))).collect(),
+            annotations: t.about.iter().flat_map(|a| &a.annotations).map(|(key, said)| (key.to_string(), said.to_string())).collect(),
         }
     }
 }

@@ -277,8 +277,16 @@ impl Marks {
     }
 
     fn means_something(key: &str) -> bool {
-        const OURS: [&str; 7] =
-            ["argo", "rollouts-pod-template-hash", "rollout-type", "step-index", "scale-down-deadline", "toolkit.fluxcd.io/", "helm.sh/"];
+        const OURS: [&str; 8] = [
+            "argo",
+            "rollouts-pod-template-hash",
+            "rollout-type",
+            "step-index",
+            "scale-down-deadline",
+            "toolkit.fluxcd.io/",
+            "helm.sh/",
+            "kubernetes.io/change-cause",
+        ];
         OURS.iter().any(|part| key.contains(part))
     }
 }

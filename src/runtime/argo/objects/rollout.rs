@@ -7,8 +7,8 @@ use super::{
 use crate::model::time::Time;
 use serde::Deserialize;
 
-pub use super::step::Step;
 use super::step::steps;
+pub use super::step::{Step, Templates};
 
 /// What is rolled out.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Deserialize)]
@@ -62,6 +62,12 @@ pub struct Spec {
     /// Which older versions are gone back to without the steps.
     #[serde(deserialize_with = "maybe")]
     pub rollback_window: Option<Window>,
+    /// How long it may go on without progress; 600 s if it does not say.
+    #[serde(deserialize_with = "whole")]
+    pub progress_deadline_seconds: Option<i64>,
+    /// Whether it is given up then; otherwise the controller only says so.
+    #[serde(deserialize_with = "flag")]
+    pub progress_deadline_abort: bool,
 }
 
 /// An object that has the pod template.
@@ -119,6 +125,9 @@ pub struct Canary {
     /// How long the pods of a candidate stay that was given up; 0 for ever.
     #[serde(deserialize_with = "whole")]
     pub abort_scale_down_delay_seconds: Option<i64>,
+    /// What is measured beside the steps.
+    #[serde(deserialize_with = "maybe")]
+    pub analysis: Option<Templates>,
 }
 
 /// The router.
@@ -161,6 +170,15 @@ pub struct BlueGreen {
     /// How long the pods of a candidate stay that was given up; 0 for ever.
     #[serde(deserialize_with = "whole")]
     pub abort_scale_down_delay_seconds: Option<i64>,
+    /// How many pods the candidate has before the switch; as many as there should be if it does not say.
+    #[serde(deserialize_with = "whole")]
+    pub preview_replica_count: Option<i64>,
+    /// What is measured before the switch.
+    #[serde(deserialize_with = "maybe")]
+    pub pre_promotion_analysis: Option<Templates>,
+    /// What is measured after it, before the promotion.
+    #[serde(deserialize_with = "maybe")]
+    pub post_promotion_analysis: Option<Templates>,
 }
 
 /// What the controller says.
@@ -272,6 +290,12 @@ pub struct PluginStatus {
     /// The step, from 0.
     #[serde(deserialize_with = "whole")]
     pub index: Option<i64>,
+    /// What it does: `Run`, `Terminate`, `Abort`.
+    #[serde(deserialize_with = "text")]
+    pub operation: Str,
+    /// How often it was called.
+    #[serde(deserialize_with = "count")]
+    pub executions: u32,
     /// Its state.
     #[serde(deserialize_with = "text")]
     pub phase: Str,
@@ -351,6 +375,9 @@ pub struct BlueGreenStatus {
     /// The analysis after it.
     #[serde(deserialize_with = "maybe")]
     pub post_promotion_analysis_run_status: Option<RunBrief>,
+    /// Whether what was to happen before the switch is over, and all pods are started.
+    #[serde(deserialize_with = "flag")]
+    pub scale_up_preview_check_point: bool,
 }
 
 impl Rollout {
@@ -382,6 +409,12 @@ impl Rollout {
         names.sort_unstable();
         names.dedup();
         names
+    }
+
+    /// What is asked for around the switch, if traffic is switched.
+    #[must_use]
+    pub fn blue_green(&self) -> Option<&BlueGreen> {
+        self.spec.strategy.blue_green.as_ref().filter(|_| self.is_blue_green())
     }
 
     /// The router, if there is one.

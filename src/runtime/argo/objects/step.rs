@@ -56,7 +56,7 @@ impl<'de> Visitor<'de> for StepVisitor {
                     None => Step::Other(key.into()),
                 },
                 "pause" => Step::Pause(map.next_value::<Of<Pause>>()?.0.duration),
-                "analysis" => Step::Analysis(map.next_value::<Of<Analysis>>()?.0.names()),
+                "analysis" => Step::Analysis(map.next_value::<Of<Templates>>()?.0.names()),
                 "experiment" => {
                     let Experiment { templates, duration } = map.next_value::<Of<Experiment>>()?.0;
                     Step::Experiment(templates.into_iter().map(|t| t.name).collect(), duration)
@@ -106,26 +106,32 @@ struct Pause {
     duration: Option<Str>,
 }
 
-#[derive(Default, Deserialize)]
+/// What is to be measured: in a step, beside all steps, or before and after a switch.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
-struct Analysis {
+pub struct Templates {
     #[serde(deserialize_with = "list")]
     templates: Vec<TemplateRef>,
     #[serde(deserialize_with = "text")]
     template_name: Str,
+    /// The step with which it begins, from 0, where it is beside all steps.
+    #[serde(deserialize_with = "whole")]
+    pub starting_step: Option<i64>,
 }
 
-#[derive(Default, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 struct TemplateRef {
     #[serde(deserialize_with = "text")]
     template_name: Str,
 }
 
-impl Analysis {
-    fn names(self) -> Vec<Str> {
-        let old = Some(self.template_name).filter(|n| !n.is_empty());
-        self.templates.into_iter().map(|t| t.template_name).chain(old).collect()
+impl Templates {
+    /// The templates' names.
+    #[must_use]
+    pub fn names(&self) -> Vec<Str> {
+        let old = Some(&self.template_name).filter(|n| !n.is_empty());
+        self.templates.iter().map(|t| &t.template_name).chain(old).cloned().collect()
     }
 }
 

@@ -25,10 +25,28 @@ const VALUES: usize = 20;
 /// The analysis runs of the current update, oldest first, and what still runs of another one.
 #[must_use]
 pub fn analyses(view: &View<'_>) -> Vec<Analysis> {
-    match &view.runs {
+    let mut all: Vec<Analysis> = match &view.runs {
         Some(runs) => runs.iter().filter(|run| belongs(view, run)).map(|run| analysis(run)).collect(),
         None => briefs(view),
-    }
+    };
+    all.extend(later(view));
+    all
+}
+
+/// What is measured beside the steps, and begins with a later one.
+fn later(view: &View<'_>) -> Option<Analysis> {
+    let rollout = view.rollout;
+    let planned = rollout.spec.strategy.canary.as_ref().filter(|_| !rollout.is_blue_green())?.analysis.as_ref()?;
+    let (at, begins) = (rollout.step()?, usize::try_from(planned.starting_step?).ok()?);
+    let coming = at < begins && view.is_updating() && !rollout.status.abort && !view.is_aborted();
+    coming.then(|| Analysis {
+        name: Text::clean(&planned.names().join(", ")),
+        place: "background".into(),
+        phase: "Pending".into(),
+        message: Some(format!("begins with step {} of {}", begins.saturating_add(1), rollout.steps().len()).into()),
+        started: None,
+        metrics: Vec::new(),
+    })
 }
 
 fn belongs(view: &View<'_>, run: &AnalysisRun) -> bool {

@@ -19,7 +19,9 @@ pub fn back(view: &View<'_>, phase: &Phase) -> WayBack {
     if status.current_pod_hash.is_empty() || status.stable_hash.is_empty() {
         return nowhere("nothing was promoted yet: there is no version to go back to");
     }
-    if matches!(phase, Phase::Reverting | Phase::Reverted) {
+    // Paused by hand, what was given up stays where it is, and nobody is back.
+    let stands = *phase == Phase::Reverting && view.rollout.spec.paused;
+    if matches!(phase, Phase::Reverting | Phase::Reverted) && !stands {
         let since = status.aborted_at.unwrap_or_else(|| view.since(view.rollout.because("RolloutAborted")));
         return WayBack { to: Some(stable(view)), how: How::Already { since }, checks: Vec::new(), measured: None };
     }

@@ -5,7 +5,7 @@ use crate::{
     model::{
         rollout::{Attention, Finding, Hold, Phase},
         text::Text,
-        time::Time,
+        time::{Time, after, elapsed},
     },
     runtime::argo::{objects::rollout::PauseCondition, project::controller::Word},
 };
@@ -74,7 +74,7 @@ fn backend(view: &View<'_>) -> Vec<Hold> {
     let mut holds = Vec::new();
     let status = &view.rollout.status;
     if view.controller.word == Word::Progressing && view.controller.is_current {
-        let unverified = status.canary.weights.as_ref().is_some_and(|w| w.verified == Some(false));
+        let unverified = view.rollout.routing().is_some() && status.canary.weights.as_ref().is_some_and(|w| w.verified == Some(false));
         if unverified {
             let since = view.memory.and_then(|m| m.entered()).unwrap_or(view.now);
             holds.push(Hold::Backend { since, reason: "the weight is not verified by the load balancer".into() });
@@ -90,6 +90,30 @@ fn backend(view: &View<'_>) -> Vec<Hold> {
     }
     holds
 }
+
+/// When an update that does not move is said to have timed out, and when it moved last; `None` before half of that
+/// time, and where the controller does not count it: while it waits, measures, runs an experiment or was given up.
+#[must_use]
+pub fn times_out(view: &View<'_>) -> Option<(Time, Time)> {
+    use crate::runtime::argo::objects::step::Step;
+    let rollout = view.rollout;
+    let progressing =
+        rollout.condition("Progressing").filter(|c| !matches!(&*c.reason, "NewReplicaSetAvailable" | "ProgressDeadlineExceeded"))?;
+    let waits = rollout.spec.paused || rollout.status.abort || !rollout.status.pause_conditions.is_empty();
+    let measures = matches!(rollout.current_step(), Some(Step::Pause(_) | Step::Analysis(_) | Step::Experiment(..)));
+    // Nor while pods of an older version are kept until a time that is set.
+    let kept = view.sets.iter().flatten().any(|set| set.spec.replicas > 0 && set.deadline().is_some_and(|at| at > view.now));
+    if view.controller.word != Word::Progressing || !view.controller.is_current || waits || measures || kept {
+        return None;
+    }
+    let deadline = rollout.spec.progress_deadline_seconds.and_then(|s| u64::try_from(s).ok()).filter(|s| *s > 0);
+    let span = Duration::from_secs(deadline.unwrap_or(DEADLINE));
+    let moved = progressing.updated?;
+    (elapsed(view.now, moved) >= span / 2).then(|| (after(moved, span), moved))
+}
+
+/// Seconds without progress that the controller bears where the spec does not say.
+const DEADLINE: u64 = 600;
 
 /// `2 of 3 pods: CrashLoopBackOff after exit 1`, and since when the first of them is so.
 #[must_use]
@@ -136,7 +160,7 @@ pub fn attention(view: &View<'_>, phase: &Phase, holds: &[Hold], findings: &[Fin
         return kind("failing", since);
     }
     let due = holds.iter().find_map(|h| match h {
-        Hold::Step { until: Some(until), .. } if crate::model::time::elapsed(view.now, *until) > DUE => Some(*until),
+        Hold::Step { until: Some(until), .. } if elapsed(view.now, *until) > DUE => Some(*until),
         _ => None,
     });
     if let Some(since) = due {

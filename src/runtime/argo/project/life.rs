@@ -22,7 +22,7 @@ pub fn phase(view: &View<'_>) -> (Phase, Option<Text>) {
         Word::Degraded if view.is_aborted() => (if is_back(view) { Phase::Reverted } else { Phase::Reverting }, said),
         Word::Degraded => (Phase::Failed, said),
         // It is promoted, and the router has not been told yet (recorded: 100 ms with 20 % on the new version).
-        Word::Healthy if !shares::router_agrees(view) => (Phase::Progressing, Some(shares::disagrees(view).into())),
+        Word::Healthy if !shares::router_agrees(view) => (Phase::Progressing, Some(shares::disagreement(view).into())),
         Word::Healthy if view.rollout.replicas() == 0 => (Phase::Completed, Some("scaled to 0".into())),
         Word::Healthy => (Phase::Completed, said),
         Word::Other(word) => (Phase::Unknown(word.clone()), said),
@@ -128,6 +128,9 @@ fn moving(view: &View<'_>, plan: &[Shown], holds: &[Hold]) -> Next {
     }
     let (rollout, status) = (view.rollout, &view.rollout.status);
     let ready = view.current.map(|s| (s.status.available_replicas, s.spec.replicas)).filter(|(ready, all)| ready < all);
+    if view.controller.word == Word::Healthy && !shares::router_agrees(view) {
+        return next_of("all traffic on stable", None, PLAN);
+    }
     if !view.is_updating() {
         let are = ready.map(|(ready, all)| format!(": {ready} of {all} are")).unwrap_or_default();
         return next_of(format!("all pods ready{are}"), None, PLAN);
@@ -143,6 +146,7 @@ fn moving(view: &View<'_>, plan: &[Shown], holds: &[Hold]) -> Next {
     let waits = match rollout.current_step() {
         Some(Step::Analysis(_)) => " when its analysis is successful".to_owned(),
         Some(Step::Experiment(..)) => " when its experiment is successful".to_owned(),
+        Some(Step::Plugin(_)) => steps::plugin(view).map_or_else(String::new, |said| format!(" when its plugin is done: {said}")),
         _ => pods.unwrap_or_default(),
     };
     let unknown = if view.knows(Kind::ReplicaSets) { waits } else { String::new() };

@@ -3,7 +3,7 @@
 use super::{controller::set_weight, view::View};
 use crate::{
     model::{ratio::Ratio, version::Share},
-    runtime::argo::objects::set::ReplicaSet,
+    runtime::argo::objects::{rollout::Weights, set::ReplicaSet},
 };
 
 /// Which version a share is of.
@@ -83,17 +83,7 @@ fn by_replicas(view: &View<'_>, set: Option<&ReplicaSet>) -> Option<Ratio> {
     Some(Ratio { parts: u64::from(set?.status.available_replicas), whole: all }).filter(|r| r.whole > 0)
 }
 
-/// What is said of a rollout that is healthy while [`router_agrees`] is false.
-#[must_use]
-pub const fn disagrees(view: &View<'_>) -> &'static str {
-    if view.rollout.is_blue_green() {
-        "healthy, but the active service still sends traffic to another version"
-    } else {
-        "healthy, but the router still sends traffic to another version"
-    }
-}
-
-/// Whether all traffic goes to stable, as far as the router was told; yes where there is none to ask.
+/// Whether all traffic goes to stable, as far as the router was told and was asked; yes where there is none to ask.
 #[must_use]
 pub fn router_agrees(view: &View<'_>) -> bool {
     let status = &view.rollout.status;
@@ -102,7 +92,24 @@ pub fn router_agrees(view: &View<'_>) -> bool {
         return active.is_empty() || active == &*status.stable_hash;
     }
     match (&status.canary.weights, view.rollout.routing()) {
-        (Some(weights), Some(_)) => weights.all().all(|d| d.weight == 0 || d.pod_template_hash == status.stable_hash),
+        (Some(weights), Some(_)) => {
+            weights.verified != Some(false) && weights.all().all(|d| d.weight == 0 || d.pod_template_hash == status.stable_hash)
+        }
         _ => true,
+    }
+}
+
+/// What is wrong where the router does not agree with a word that says that all is well.
+#[must_use]
+pub fn disagreement(view: &View<'_>) -> &'static str {
+    if view.rollout.is_blue_green() {
+        return "healthy, but the active service still sends traffic to another version";
+    }
+    let weights = view.rollout.status.canary.weights.as_ref().filter(|_| view.rollout.routing().is_some());
+    let elsewhere = |w: &Weights| w.all().any(|d| d.weight > 0 && d.pod_template_hash != view.rollout.status.stable_hash);
+    if weights.is_some_and(|w| !elsewhere(w)) {
+        "healthy, but the load balancer has not verified the weight"
+    } else {
+        "healthy, but the router still sends traffic to another version"
     }
 }

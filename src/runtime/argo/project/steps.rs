@@ -1,6 +1,6 @@
 //! The plan, and where in it a rollout is.
 
-use super::{experiments, view::View};
+use super::{experiments, switch, view::View};
 use crate::{
     model::{
         ratio::Weight,
@@ -8,13 +8,20 @@ use crate::{
         text::Text,
         time::{Time, after},
     },
-    runtime::argo::objects::{duration, rollout::PauseCondition, step::Step},
+    runtime::argo::objects::{
+        duration,
+        rollout::{PauseCondition, PluginStatus},
+        step::Step,
+    },
 };
 use std::time::Duration;
 
-/// The plan; empty for a switch.
+/// The plan.
 #[must_use]
 pub fn steps(view: &View<'_>) -> Vec<Shown> {
+    if view.rollout.is_blue_green() {
+        return switch::plan(view);
+    }
     view.rollout.steps().iter().map(|step| shown(step, view.rollout.whole())).collect()
 }
 
@@ -65,17 +72,21 @@ fn words(step: &Step) -> String {
 /// Where in the plan it is; `None` without one.
 #[must_use]
 pub fn at(view: &View<'_>) -> Option<StepAt> {
-    let index = view.rollout.step()?;
+    let index = view.rollout.step().or_else(|| switch::at(view))?;
     let step = view.rollout.steps().get(index);
     let pause = step_pause(view);
     let done = || view.rollout.is_promoted().then(|| view.since(view.rollout.condition("Completed")));
-    let since = pause.and_then(|p| p.start_time).or_else(|| view.memory.and_then(|m| m.entered()));
-    let since = since.or_else(|| if step.is_none() { done() } else { None });
+    // What is seen of a switch is when its update began, and when it moved last.
+    let moved = || view.rollout.condition("Progressing").filter(|_| view.rollout.is_blue_green() && index > 0).and_then(|c| c.updated);
+    let entered = || moved().or_else(|| view.memory.and_then(|m| m.entered()));
+    let since = pause.and_then(|p| p.start_time).or_else(entered);
+    let since = if view.rollout.is_blue_green() { done().or(since) } else { since.or_else(|| if step.is_none() { done() } else { None }) };
     let progressing = view.rollout.condition("Progressing");
     let since = since.unwrap_or_else(|| view.since(progressing)).min(view.now);
     let ends = match step {
         Some(Step::Pause(_)) => pause.and_then(|p| pause_ends(view, p)),
         Some(Step::Experiment(..)) => experiment_ends(view),
+        None => pause.and_then(|p| pause_ends(view, p)),
         _ => None,
     };
     Some(StepAt { index, since, ends })
@@ -84,7 +95,7 @@ pub fn at(view: &View<'_>) -> Option<StepAt> {
 /// The condition of a pause that the plan has here.
 #[must_use]
 pub fn step_pause<'a>(view: &View<'a>) -> Option<&'a PauseCondition> {
-    view.rollout.status.pause_conditions.iter().find(|p| &*p.reason == "CanaryPauseStep")
+    view.rollout.status.pause_conditions.iter().find(|p| matches!(&*p.reason, "CanaryPauseStep" | "BlueGreenPause"))
 }
 
 /// When a pause ends by itself, if it does.
@@ -115,4 +126,22 @@ pub fn auto_promotion(view: &View<'_>) -> Option<Duration> {
 fn experiment_ends(view: &View<'_>) -> Option<Time> {
     let name = &view.rollout.status.canary.current_experiment;
     experiments::ends(view.experiments.as_ref()?.iter().find(|e| e.metadata.name == *name)?)
+}
+
+/// What the plugin of the current step says of it; `None` where it is another step, or nothing was said.
+#[must_use]
+pub fn plugin(view: &View<'_>) -> Option<Text> {
+    let index = i64::try_from(view.rollout.step()?).ok();
+    let all = &view.rollout.status.canary.step_plugin_statuses;
+    // Of what it did to one step, the last.
+    all.iter().rev().find(|p| p.index == index && index.is_some()).map(plugin_says)
+}
+
+/// `Running, called 3 times: waiting for approval`.
+#[must_use]
+pub fn plugin_says(plugin: &PluginStatus) -> Text {
+    let what = if matches!(&*plugin.operation, "" | "Run") { String::new() } else { format!("{} ", plugin.operation) };
+    let times = if plugin.executions > 1 { format!(", called {} times", plugin.executions) } else { String::new() };
+    let why = if plugin.message.is_empty() { String::new() } else { format!(": {}", plugin.message) };
+    Text::clean(&format!("{what}{}{times}{why}", plugin.phase))
 }

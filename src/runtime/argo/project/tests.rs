@@ -1,5 +1,7 @@
 //! What no recording has: other controllers, routers and clusters.
 
+mod plans;
+
 use super::{project, view::View};
 use crate::{
     model::{
@@ -169,7 +171,10 @@ fn routers_count_in_their_own_units_and_by_the_hash_of_the_pods() {
     });
     let seen = cluster.look(0);
     assert_eq!((seen.phase, kinds(&cluster.look(0))), (Phase::Progressing, vec!["router"]));
-    cluster.put(|r| r["status"]["canary"]["weights"]["canary"]["podTemplateHash"] = json!("bbb"));
+    cluster.put(|r| {
+        r["status"]["canary"]["weights"]["canary"]["podTemplateHash"] = json!("bbb");
+        r["status"]["canary"]["weights"]["verified"] = Value::Null;
+    });
     assert_eq!(cluster.look(0).phase, Phase::Completed);
 }
 
@@ -260,6 +265,34 @@ fn a_write_that_nobody_answers_is_told_after_three_seconds_with_who_and_what_hea
         r["spec"]["paused"] = json!(false);
     });
     assert!(!kinds(&cluster.look(130)).contains(&"lost"));
+}
+
+/// Something else writes now what somebody else wrote an hour ago.
+#[test]
+fn what_was_written_long_before_is_not_taken_for_what_is_written_now() {
+    let wrote = |who: &str, subresource: &str, seconds: i64, fields: Value| json!({ "manager": who, "subresource": subresource, "time": written(seconds), "fieldsV1": fields });
+    let ana = wrote("ana", "", -3_600, json!({ "f:spec": { "f:template": {} } }));
+    let mut cluster = Cluster::new();
+    cluster.put(|r| r["metadata"]["managedFields"] = json!([ana]));
+    cluster.store.at(at(60));
+    // An autoscaler, whom a cluster before 1.22 does not name.
+    cluster.put(|r| r["metadata"]["generation"] = json!(4));
+    assert_eq!(kinds(&cluster.look(61)), Vec::<&str>::new());
+    let said = cluster.look(65).findings.remove(0);
+    assert!(said.what.as_str().starts_with("spec changed 5 s ago: not noticed"), "{}", said.what);
+    // And whom a newer one names.
+    let scaler = wrote("kube-controller-manager", "scale", 60, json!({ "f:spec": { "f:replicas": {} } }));
+    cluster.put(|r| r["metadata"]["managedFields"] = json!([ana, scaler]));
+    let said = cluster.look(65).findings.remove(0);
+    assert!(said.what.as_str().starts_with("spec changed 5 s ago by kube-controller-manager: not noticed"), "{}", said.what);
+    // Who looks for the first time believes the object.
+    let mut late = Cluster { store: Store::default(), ..Cluster::new() };
+    late.store.at(at(65));
+    late.put(|r| {
+        r["metadata"]["generation"] = json!(4);
+        r["metadata"]["managedFields"] = json!([ana, scaler]);
+    });
+    assert!(late.look(65).findings[0].what.as_str().starts_with("spec changed 5 s ago by kube-controller-manager"));
 }
 
 #[test]

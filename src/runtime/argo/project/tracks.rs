@@ -12,7 +12,7 @@ use crate::{
         ratio::Ratio,
         rollout::{Known, Standing},
         text::Text,
-        version::{Share, Track, Version},
+        version::{About, Share, Track, Version},
     },
     runtime::argo::objects::{
         PodSpec,
@@ -59,10 +59,22 @@ fn track(view: &View<'_>, role: Role, of: Of<'_>, set: Option<&ReplicaSet>) -> T
         pools: set.map(|set| pool(view, set)).or_else(|| counted(view, of)).into_iter().collect(),
         share: shares::share(view, of, set),
         signals: BTreeMap::new(),
-        about: None,
+        about: cause(view, hash, set),
         preview: None,
     }
 }
+
+/// Why a version was made, as whoever made it says. The controller copies it from the rollout, whose own is that of the
+/// version that is wanted.
+fn cause(view: &View<'_>, hash: &str, set: Option<&ReplicaSet>) -> Option<About> {
+    let rollout = view.rollout;
+    let wanted = || (hash == &*rollout.status.current_pod_hash && rollout.is_observed()).then_some(&rollout.metadata.meta);
+    let meta = set.map(|s| &s.metadata).or_else(wanted)?;
+    let said = meta.annotations.get(CAUSE).filter(|said| !said.is_empty())?;
+    Some(About { annotations: BTreeMap::from([(CAUSE.into(), Text::clean(said))]), ..About::default() })
+}
+
+const CAUSE: &str = "kubernetes.io/change-cause";
 
 /// The service that selects a version.
 fn slot(view: &View<'_>, hash: &str) -> Option<Text> {

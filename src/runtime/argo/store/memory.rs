@@ -42,11 +42,41 @@ impl Place {
     }
 }
 
+/// Since when a write is not answered.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Open {
+    /// When it was seen first.
+    pub seen: Time,
+    /// When somebody had written the object last before that: who wrote no later did not write this. `None` where
+    /// nothing was seen before.
+    pub before: Option<Time>,
+}
+
+/// What is to be remembered of a rollout as it is now.
+#[derive(Clone, Debug)]
+pub struct Glance {
+    open: Vec<Unanswered>,
+    paused: bool,
+    /// When somebody beside the controller wrote it last.
+    wrote: Option<Time>,
+}
+
+impl Glance {
+    /// Of this rollout.
+    #[must_use]
+    pub fn of(rollout: &Rollout, workload: Option<&Deployment>) -> Self {
+        let others = rollout.metadata.managers.iter().filter(|m| !m.is_controller());
+        Self { open: unanswered(rollout, workload), paused: rollout.spec.paused, wrote: others.filter_map(|m| m.time).max() }
+    }
+}
+
 /// What was seen of a rollout.
 #[derive(Clone, Debug, Default)]
 pub struct Memory {
-    /// Since when each of them is open.
-    open: BTreeMap<Unanswered, Time>,
+    /// What is open.
+    open: BTreeMap<Unanswered, Open>,
+    /// When somebody beside the controller wrote the object last, as it was seen last.
+    wrote: Option<Time>,
     /// When its place was seen to change last.
     entered: Option<Time>,
     /// Since when it has been seen paused by a person.
@@ -80,9 +110,11 @@ impl Memory {
     }
 
     /// Takes note of what is open now.
-    pub fn hold(&mut self, open: impl IntoIterator<Item = Unanswered>, paused: bool, at: Time) {
-        self.open = open.into_iter().map(|write| (write, self.open.get(&write).copied().unwrap_or(at))).collect();
-        match (paused, self.paused) {
+    pub fn hold(&mut self, now: Glance, at: Time) {
+        let new = Open { seen: at, before: self.wrote };
+        self.open = now.open.into_iter().map(|write| (write, self.open.get(&write).copied().unwrap_or(new))).collect();
+        self.wrote = self.wrote.max(now.wrote);
+        match (now.paused, self.paused) {
             (true, None) => (self.paused, self.begun) = (Some(at), self.known),
             (false, Some(_)) => self.paused = None,
             _ => {}
@@ -91,8 +123,8 @@ impl Memory {
     }
 
     /// Writes that are not answered, each since when.
-    pub fn open(&self) -> impl Iterator<Item = (Unanswered, Time)> {
-        self.open.iter().map(|(write, since)| (*write, *since))
+    pub fn open(&self) -> impl Iterator<Item = (Unanswered, Open)> {
+        self.open.iter().map(|(write, open)| (*write, *open))
     }
 
     /// When the current step was entered, if that was seen.
