@@ -11,6 +11,7 @@ mod presence;
 mod record;
 mod story;
 mod verbs;
+mod walk;
 
 use crate::support::{
     host::{CUTOVER, Host},
