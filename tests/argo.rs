@@ -8,3 +8,4 @@ pub mod recorded;
 mod replaying;
 mod rig;
 mod tls;
+mod walk;
