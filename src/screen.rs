@@ -196,7 +196,7 @@ fn parts(scene: &Scene<'_>, area: Rect) -> Vec<Part> {
                 signal(45, SignalId::P99),
             ]);
         }
-        parts.extend(scene.others.iter().map(|track| row(15, tracks::other(scene, track))));
+        parts.extend(tracks::others(scene).into_iter().map(|r| row(15, r)));
     }
     parts.extend(last::frozen(scene).map(|r| row(85, r)));
     parts.push(row(35, plan::strip(scene)));

@@ -11,3 +11,4 @@ pub mod recorded;
 mod replaying;
 mod rig;
 mod tls;
+mod walk;

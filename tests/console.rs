@@ -13,6 +13,7 @@ mod record;
 mod story;
 mod together;
 mod verbs;
+mod walk;
 
 use crate::support::{
     host::{CUTOVER, Host},

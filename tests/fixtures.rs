@@ -400,6 +400,7 @@ fn instance(id: &str, state: InstanceState, reason: &str, seconds: i64) -> Insta
         id: InstanceId::new(id),
         state,
         since: ago(seconds),
+        created: None,
         pid: Some(4_711),
         port: Some(40_001),
         restarts: 1,

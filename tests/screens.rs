@@ -4,6 +4,7 @@ mod argo;
 mod fleet;
 mod panels;
 mod stories;
+mod whole;
 
 use crate::fixtures::{self as fx, ago, empty, key, now, state};
 use cutover::{
@@ -54,7 +55,12 @@ fn hints(state: &State, width: u16) -> Vec<Hint> {
 fn paint(state: &State, width: u16, height: u16) -> Buffer {
     let hints = hints(state, width);
     let help: Vec<(String, String)> = (1..=30).map(|i| (format!("k{i}"), format!("what key {i} does"))).collect();
-    let row = |label: &str, key: &str, off: Option<&str>| ActionRow { label: label.into(), key: key.into(), off: off.map(Into::into) };
+    let row = |label: &str, key: &str, off: Option<&str>| ActionRow {
+        label: label.into(),
+        doc: "what it does",
+        key: key.into(),
+        off: off.map(Into::into),
+    };
     let actions = [
         row("back to v41", "R", None),
         row("pause", "p", None),

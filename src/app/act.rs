@@ -27,7 +27,7 @@ impl State {
             if self.chose_first(command) {
                 return;
             }
-            let action = action_of(command, None).unwrap_or(Action::Pause);
+            let action = action_of(command, None).unwrap_or_else(|| without_version(command));
             let why = self.nothing_known();
             self.overlay = Overlay::Refused { action, refusal: Refusal::NotNow { why } };
             return;
@@ -41,7 +41,7 @@ impl State {
         if takes_words(command) {
             self.overlay = match self.off(command, &rollout, planner) {
                 Some(refusal) => {
-                    let action = action_of(command, Some(&rollout)).unwrap_or(Action::Pause);
+                    let action = action_of(command, Some(&rollout)).unwrap_or_else(|| without_version(command));
                     Overlay::Refused { action, refusal }
                 }
                 None => Overlay::Palette(Palette { text: format!("{command} "), ..Palette::default() }),
@@ -55,8 +55,13 @@ impl State {
 
     /// Why a command is off as things are, whatever words may follow it.
     fn off(&self, command: &str, rollout: &Rollout, planner: &dyn Planner) -> Option<Refusal> {
+        // That nothing may be sent is the reason, whatever else there is.
+        if command != "revert" && self.is_read_only(&rollout.key) {
+            return Some(Refusal::ReadOnly);
+        }
         match self.action_now(command, rollout, planner) {
             Some(action) => self.refused(&rollout.key, &action, rollout, planner).map(|(_, refusal)| refusal),
+            None if command == "taint" => Some(Refusal::NotNow { why: "nothing was deployed here yet".into() }),
             None => Some(Refusal::NotNow { why: "no other version is remembered that could be deployed".into() }),
         }
     }
@@ -204,7 +209,16 @@ fn older(rollout: &Rollout) -> Option<&Known> {
     could().find(|k| k.standing == Standing::Good).or_else(|| could().next())
 }
 
-/// The action of a command on this rollout.
+/// What a command is called whose version is not known.
+fn without_version(command: &str) -> Action {
+    match command {
+        "undo" => Action::Undo { to: VersionId::new("") },
+        "taint" => Action::Taint { version: VersionId::new("") },
+        _ => Action::Pause,
+    }
+}
+
+/// The action of a command on this rollout; `None` where there is no version that it could be about.
 fn action_of(command: &str, rollout: Option<&Rollout>) -> Option<Action> {
     Some(match command {
         "step" => Action::Step,
@@ -217,8 +231,8 @@ fn action_of(command: &str, rollout: Option<&Rollout>) -> Option<Action> {
         "freeze" => Action::Freeze { until: None },
         "thaw" => Action::Thaw,
         "taint" => {
-            let track = rollout.and_then(|r| r.candidate().or_else(|| r.stable()));
-            Action::Taint { version: track.map_or_else(|| VersionId::new(""), |t| t.version.id.clone()) }
+            let track = rollout.and_then(|r| r.candidate().or_else(|| r.stable()))?;
+            Action::Taint { version: track.version.id.clone() }
         }
         "revert" => {
             let back = rollout.and_then(|r| r.back.to.as_ref().or_else(|| r.track(Role::Stable).map(|t| &t.version)));
@@ -231,11 +245,7 @@ fn action_of(command: &str, rollout: Option<&Rollout>) -> Option<Action> {
 /// What a command would do, in few words.
 fn label(command: &str, rollout: Option<&Rollout>) -> Text {
     let Some(back) = rollout.map(|r| &r.back).filter(|_| command == "revert") else {
-        return if command == "revert" {
-            "back".into()
-        } else {
-            commands::named(command).filter(|c| c.keys.is_empty()).map_or(command, |c| c.doc).into()
-        };
+        return if command == "revert" { "back".into() } else { command.into() };
     };
     match (&back.how, &back.to) {
         (How::Already { .. }, Some(to)) => format!("already back on {}", to.label).into(),

@@ -204,6 +204,7 @@ impl State {
                     self.shared.open = Some(only.clone());
                     self.view = View::Rollout;
                     self.desk.opened_itself = Some(self.shared.uptime);
+                    self.first_panel();
                 }
                 (View::Rollout, Some(open), _, Some(_)) if self.desk.opened_itself.is_some() && !self.desk.gone.contains_key(open) => {
                     self.shared.open = None;

@@ -56,6 +56,8 @@ pub struct Desk {
     pub(super) asked: BTreeMap<ActionId, Time>,
     /// Whether the rollout was opened from the fleet, where closing it leads back to.
     pub(super) entered: bool,
+    /// Whether a panel was ever given the keyboard: from then on the open one is the person's choice.
+    pub(super) chose_panel: bool,
     /// Whether a key was pressed: from then on nothing opens by itself.
     pub(super) touched: bool,
     /// When a rollout was opened by itself.

@@ -158,7 +158,12 @@ fn short(refusal: &Refusal) -> Text {
 /// The rows of the list of actions, after the first, which is no action.
 #[must_use]
 pub fn actions(state: &State) -> Vec<ActionRow> {
-    let row = |o: &Offer| ActionRow { label: o.label.to_string(), key: o.key.clone(), off: o.off.as_ref().map(|r| r.to_string().into()) };
+    let row = |o: &Offer| ActionRow {
+        label: o.label.to_string(),
+        doc: commands::named(o.command).filter(|c| c.name != "revert").map_or("", |c| c.doc),
+        key: o.key.clone(),
+        off: o.off.as_ref().map(|r| r.to_string().into()),
+    };
     state.offers().iter().map(row).collect()
 }
 

@@ -317,6 +317,7 @@ impl State {
         self.view = View::Rollout;
         self.desk.entered = true;
         self.fleet.shown.clear();
+        self.first_panel();
         self.tell_panels();
     }
 

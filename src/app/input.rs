@@ -183,8 +183,12 @@ impl State {
     fn run_in_rollout(&mut self, command: &'static str, press: Press, planner: &dyn Planner) {
         match command {
             "open" => self.overlay = Overlay::Actions(0),
-            "next-panel" => self.focus = Focus::Panel,
+            "next-panel" => {
+                self.focus = Focus::Panel;
+                self.desk.chose_panel = true;
+            }
             "previous-panel" => {
+                self.desk.chose_panel = true;
                 self.panel = self.panels.len().saturating_sub(1);
                 self.focus = Focus::Panel;
             }
@@ -285,7 +289,17 @@ impl State {
     fn open_panel(&mut self, id: &str) {
         if let Some(at) = self.panels.iter().position(|p| p.id() == id) {
             (self.panel, self.focus) = (at, Focus::Panel);
+            self.desk.chose_panel = true;
         }
+    }
+
+    /// The panel that a rollout opens with until somebody chooses one: where no requests are measured, none that
+    /// failed can be listed, and what its pods do says most.
+    pub(super) fn first_panel(&mut self) {
+        let Some(w) = self.shared.watched().filter(|_| !self.desk.chose_panel) else { return };
+        let measured = w.rollout.key.scope.is_empty() || w.rollout.tracks.iter().any(|t| !t.signals.is_empty());
+        let id = if measured { "failed" } else { "instances" };
+        self.panel = self.panels.iter().position(|p| p.id() == id).unwrap_or(self.panel);
     }
 
     /// Whether a filter takes every key as text.

@@ -221,7 +221,9 @@ impl State {
             return Ok(());
         }
         let all = names(self);
-        let Some((name, _)) = all.iter().find(|(name, _)| *name == verb) else {
+        // Where nothing may be sent the verbs that act are not offered; who writes one is told why.
+        let hidden = || commands::acting().find(|c| c.name == verb).map(|c| c.name);
+        let Some(name) = all.iter().map(|(name, _)| *name).find(|name| *name == verb).or_else(hidden) else {
             let starts: Vec<&str> = all.iter().map(|(name, _)| *name).filter(|name| name.starts_with(verb)).collect();
             let acts = |name: &str| commands::named(name).is_some_and(|c| c.acts);
             return match starts.as_slice() {
@@ -255,6 +257,11 @@ impl State {
             self.act(name, Some(press.key), planner);
             return Ok(());
         };
+        // No words make it possible there: they are not asked for.
+        if self.is_read_only(&rollout.key) {
+            self.act(name, Some(press.key), planner);
+            return Ok(());
+        }
         match self.order(name, rest, &rollout)? {
             Some((action, reason)) => self.ask(action, reason, &rollout, Some(press.key), planner),
             None => self.act(name, Some(press.key), planner),

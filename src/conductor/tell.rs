@@ -146,8 +146,10 @@ impl Life {
 impl Life {
     fn next_frozen(&self) -> Next {
         let Some(freeze) = &self.frozen else { return next("nothing", None, NOBODY) };
-        let by = if freeze.until.is_some() { PLAN } else { PERSON };
-        next(format!("frozen {}: nothing moves forward", freeze_text(freeze)), freeze.until, by)
+        match freeze.until {
+            Some(until) => next(format!("the freeze by {} ends: nothing moves forward before", freeze.by), Some(until), PLAN),
+            None => next(format!("frozen by {} until somebody thaws it: nothing moves forward", freeze.by), None, PERSON),
+        }
     }
 
     /// What a way back still waits for.

@@ -230,6 +230,7 @@ impl Instances {
                 id: id.clone(),
                 state: InstanceState::Starting,
                 since: self.0.clock.now(),
+                created: None,
                 pid: None,
                 port: None,
                 restarts: 0,

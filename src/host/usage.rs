@@ -236,6 +236,7 @@ mod tests {
             id: InstanceId::new("web-1"),
             state: InstanceState::Ready,
             since: Time::UNIX_EPOCH,
+            created: None,
             pid: Some(pid),
             port: None,
             restarts: 0,

@@ -258,7 +258,7 @@ pub enum Refusal {
         why: Text,
     },
     /// The line is stopped.
-    #[error("frozen: {why}")]
+    #[error("frozen {why}")]
     Frozen {
         /// Why and until when.
         why: Text,

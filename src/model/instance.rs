@@ -57,6 +57,9 @@ pub struct Instance {
     pub state: InstanceState,
     /// Since when it is in that state.
     pub since: Time,
+    /// When it came to be, where the runtime keeps that.
+    #[serde(default)]
+    pub created: Option<Time>,
     /// Its process, while there is one.
     #[serde(default)]
     pub pid: Option<u32>,

@@ -67,7 +67,7 @@ fn lines(shared: &Shared) -> Vec<Line> {
             all.push(Line { mark: Mark { version: version.clone(), label: label.to_owned(), nth }, text, tone, head });
         };
         let role = if track.role == Role::Candidate { Tone::Candidate } else { Tone::Stable };
-        let slot = track.slot.as_ref().map(|s| format!(", {s}")).unwrap_or_default();
+        let slot = track.slot.as_ref().map(|s| format!(" ({s})")).unwrap_or_default();
         say(true, &format!("{}{slot}", track.role), track.version.label.to_string(), role);
         about(track, known, rows::unseen(shared, "pods"), shared.there_now(), &mut say);
         if let Some(template) = w.rollout.template.as_ref().filter(|_| newest == Some(&track.version.id)) {
@@ -213,13 +213,13 @@ impl Panel for Artifact {
         for (n, line) in lines.iter().enumerate().skip(first).take(height) {
             let label = if line.head { line.mark.label.clone() } else { format!("  {}", line.mark.label) };
             let label_style = look.style(if line.head { line.tone } else { Tone::Dim });
-            let label = text::cut_end(&look.plain(&label), LABEL, look).into_owned();
+            // A heading takes the room it needs; nothing stands below it.
+            let wide = if line.head { LABEL.max(text::width(&label)).min(room) } else { LABEL };
+            let label = text::cut_end(&look.plain(&label), wide, look).into_owned();
             // The beginning of a digest and its end tell it apart.
-            let text = text::cut_middle(&look.plain(&line.text), room, look).into_owned();
-            let cells = [
-                Cell::left(&label, LABEL, label_style),
-                Cell::left(&text, 0, look.style(if line.head { Tone::Strong } else { line.tone })),
-            ];
+            let text = text::cut_middle(&look.plain(&line.text), (room + LABEL).saturating_sub(wide), look).into_owned();
+            let cells =
+                [Cell::left(&label, wide, label_style), Cell::left(&text, 0, look.style(if line.head { Tone::Strong } else { line.tone }))];
             rows::row(buf, rows::line(area, n - first), &cells, self.mark.is_some() && n == at, look);
         }
     }

@@ -7,10 +7,7 @@ use super::{
 use crate::{
     app::state::{Command, Input, Shared},
     model::event::{Event, Level},
-    ui::{
-        look::{Look, Tone},
-        text,
-    },
+    ui::look::{Look, Tone},
 };
 use ratatui::{buffer::Buffer, layout::Rect};
 
@@ -106,15 +103,9 @@ impl Panel for Events {
         }
         let at = self.at(&rows);
         // The marked line has all of its text below the others: what a check printed is evidence.
-        let width = usize::from(area.width);
-        let whole = rows.get(at).filter(|_| self.mark.is_some()).map(|e| look.plain(e.what.as_str()).into_owned());
-        let whole =
-            whole.filter(|what| text::width(what) > width.saturating_sub(BEFORE)).map(|what| text::wrap(&what, width)).unwrap_or_default();
-        let below = whole.len().min(usize::from(area.height) / 2);
-        let height = usize::from(area.height) - below;
-        for (n, line) in whole.iter().take(below).enumerate() {
-            rows::row(buf, rows::line(area, height + n), &[Cell::left(line, 0, look.style(Tone::Strong))], false, look);
-        }
+        let whole = rows.get(at).filter(|_| self.mark.is_some()).map_or("", |e| e.what.as_str());
+        let area = rows::whole(buf, area, look, whole, usize::from(area.width).saturating_sub(BEFORE));
+        let height = usize::from(area.height);
         let first = rows::first_line(at, rows.len(), height, true);
         for (n, e) in rows.iter().enumerate().skip(first).take(height) {
             let (sign, tone) = glyph(e.level, look.ascii);

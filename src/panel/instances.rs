@@ -1,8 +1,10 @@
 //! Every running copy of both versions. Owns where one is.
 
+mod columns;
+
+use self::columns::{Column, What, cell, columns};
 use super::{
     Panel,
-    failed::track,
     rows::{self, Cell},
 };
 use crate::{
@@ -76,7 +78,9 @@ fn grew(usage: &Usage) -> Option<String> {
 }
 
 /// What is to be said of an instance: that it is the sick one, why it is not ready, what it uses.
-fn said(instance: &Instance, cells: bool) -> String {
+/// What has a column of its own is left out.
+fn said(instance: &Instance, columns: &[Column]) -> String {
+    let shown = |what| columns.iter().any(|c| c.what == what);
     let mut words: Vec<String> = Vec::new();
     words.extend(instance.sick.as_ref().map(|why| format!("SICK: {why}")));
     words.extend(instance.reason.as_ref().map(ToString::to_string));
@@ -90,20 +94,14 @@ fn said(instance: &Instance, cells: bool) -> String {
             let plural = if failed == 1 { "" } else { "s" };
             words.push(format!("{failed} probe{plural} failed"));
         }
-        if !cells {
+        if !shown(What::Memory) {
             let (cpu, fds) = (usage.cpu.map(|cpu| format!("cpu {cpu:.2}")), usage.descriptors.map(|n| format!("{n} fds")));
             let known: Vec<String> = [cpu, memory(usage), fds].into_iter().flatten().collect();
             words.extend((!known.is_empty()).then(|| known.join(", ")));
         }
     }
-    words.extend(instance.node.as_ref().map(|node| format!("on {node}")));
+    words.extend(instance.node.as_ref().filter(|_| !shown(What::Node)).map(|node| format!("on {node}")));
     words.join("; ")
-}
-
-/// Without the port (the seventh) where room is short: the reason is what is looked for.
-fn kept(wide: bool, used: bool, cells: [Cell<'_>; 12]) -> Vec<Cell<'_>> {
-    let shown = |n: usize| (wide || n != 6) && (used || !(8..=10).contains(&n));
-    cells.into_iter().enumerate().filter(|(n, _)| shown(*n)).map(|(_, cell)| cell).collect()
 }
 
 impl Panel for Instances {
@@ -116,7 +114,8 @@ impl Panel for Instances {
         let restarts: u32 = all(shared).map(|(_, i)| i.restarts).fold(0, u32::saturating_add);
         let mut sick = all(shared).filter_map(|(_, i)| Some((i.id.text(), i.sick.as_ref()?)));
         let sick = sick.next().map(|(id, why)| format!(" · SICK {id}: {why}")).unwrap_or_default();
-        format!("instances · {ready} of {} ready · {restarts} restarts{sick}", all(shared).count())
+        let plural = if restarts == 1 { "" } else { "s" };
+        format!("instances · {ready} of {} ready · {restarts} restart{plural}{sick}", all(shared).count())
     }
 
     fn commands(&self) -> &'static [Command] {
@@ -148,68 +147,19 @@ impl Panel for Instances {
         if len == 0 || height == 0 {
             return rows::empty(buf, area, look, rows::unseen(shared, "pods").unwrap_or("no instance runs"));
         }
-        let (plain, dim) = (look.style(Tone::Plain), look.style(Tone::Dim));
-        let wide = area.width >= 100;
-        // Usage has columns of its own where there is room; else it stands with the reason.
-        let used = area.width >= 118 && all(shared).any(|(_, i)| i.usage.is_some());
-        let (id_width, restarts_head) = if wide { (20, "restarts") } else { (12, "rst") };
-        let head = kept(
-            wide,
-            used,
-            [
-                Cell::left("track", 9, dim),
-                Cell::left("instance", id_width, dim),
-                Cell::left("state", 11, dim),
-                Cell::right("since", 6, dim),
-                Cell::right(restarts_head, restarts_head.len(), dim),
-                Cell::right("pid", 7, dim),
-                Cell::right("port", 5, dim),
-                Cell::right("open", 4, dim),
-                Cell::right("cpu", 5, dim),
-                Cell::left("memory", 20, dim),
-                Cell::right("fds", 5, dim),
-                Cell::left("reason", 0, dim),
-            ],
-        );
+        let columns = columns(all(shared), area.width);
+        let head: Vec<Cell<'_>> = columns.iter().map(|c| c.made(c.head, look.style(Tone::Dim))).collect();
         rows::row(buf, rows::line(area, 0), &head, false, look);
-        let (at, room) = (self.at(shared), height - 1);
+        // All that there is to say of the marked one stands below the others.
+        let at = self.at(shared);
+        let whole = all(shared).nth(at).filter(|_| self.mark.is_some()).map(|(_, i)| said(i, &columns)).unwrap_or_default();
+        let before: usize = columns.iter().filter(|c| c.what != What::Said).map(|c| c.width + 1).sum();
+        let area = rows::whole(buf, area, look, &whole, usize::from(area.width).saturating_sub(before));
+        let room = usize::from(area.height).saturating_sub(1);
         let first = rows::first_line(at, len, room, false);
-        for (n, (t, i)) in all(shared).enumerate().skip(first).take(room) {
-            let (sign, tone) = glyph(i.state, look.ascii);
-            let (word, style) = track(Some(t.role), look);
-            let number = |n: Option<u64>| n.map_or_else(|| "-".to_owned(), |n| n.to_string());
-            // Pods of one version begin alike, and end otherwise.
-            let id = crate::ui::text::cut_middle(&look.plain(i.id.text().as_str()), id_width, look).into_owned();
-            let (id, state) = (id, format!("{sign} {}", i.state.word()));
-            let since = span(elapsed(shared.there_now(), i.since));
-            let (restarts, open) = (i.restarts.to_string(), i.in_flight.to_string());
-            let (pid, port) = (number(i.pid.map(u64::from)), number(i.port.map(u64::from)));
-            let usage = i.usage.as_ref();
-            let none = || look.glyphs().unknown.to_owned();
-            let (cpu, mem) =
-                (usage.and_then(|u| u.cpu).map_or_else(none, |cpu| format!("{cpu:.2}")), usage.and_then(memory).unwrap_or_else(none));
-            let fds = usage.and_then(|u| u.descriptors).map_or_else(none, |n| n.to_string());
-            let said = said(i, used);
-            let said = look.plain(&said);
-            let said_tone = if i.sick.is_some() { Tone::Bad } else { Tone::Plain };
-            let cells = kept(
-                wide,
-                used,
-                [
-                    Cell::left(&word, 9, style),
-                    Cell::left(&id, id_width, plain),
-                    Cell::left(&state, 11, look.style(tone)),
-                    Cell::right(&since, 6, plain),
-                    Cell::right(&restarts, restarts_head.len(), if i.restarts > 0 { look.style(Tone::Warn) } else { dim }),
-                    Cell::right(&pid, 7, dim),
-                    Cell::right(&port, 5, dim),
-                    Cell::right(&open, 4, plain),
-                    Cell::right(&cpu, 5, plain),
-                    Cell::left(&mem, 20, plain),
-                    Cell::right(&fds, 5, plain),
-                    Cell::left(&said, 0, look.style(said_tone)),
-                ],
-            );
+        for (n, one) in all(shared).enumerate().skip(first).take(room) {
+            let texts: Vec<_> = columns.iter().map(|c| (c, cell(shared, look, &columns, *c, one))).collect();
+            let cells: Vec<Cell<'_>> = texts.iter().map(|(c, (text, style))| c.made(text, *style)).collect();
             rows::row(buf, rows::line(area, n - first + 1), &cells, self.mark.is_some() && n == at, look);
         }
     }

@@ -4,7 +4,10 @@
 use crate::{
     app::state::{Code, Input, Shared},
     model::{rollout::Finding, time::Time},
-    ui::look::{Look, Tone},
+    ui::{
+        look::{Look, Tone},
+        text::wrap,
+    },
 };
 use ratatui::{buffer::Buffer, layout::Rect, style::Style};
 use unicode_segmentation::UnicodeSegmentation;
@@ -160,6 +163,22 @@ pub fn unseen<'a>(shared: &'a Shared, kind: &str) -> Option<&'a str> {
     let findings = &shared.watched()?.rollout.findings;
     let about = |f: &&Finding| f.kind.as_str() == "access" && f.what.as_str().strip_prefix(kind).is_some_and(|r| r.starts_with(" are not"));
     findings.iter().find(about).map(|f| f.what.as_str())
+}
+
+/// Draws a text at the bottom of an area, wrapped and in at most half of it, if it is wider than the `room` it has in
+/// its row; gives back what is left for the rows.
+pub fn whole(buf: &mut Buffer, area: Rect, look: &Look, text: &str, room: usize) -> Rect {
+    let text = look.plain(text);
+    if text.width() <= room {
+        return area;
+    }
+    let lines = wrap(&text, usize::from(area.width));
+    let below = u16::try_from(lines.len()).unwrap_or(u16::MAX).min(area.height / 2);
+    let rest = Rect { height: area.height - below, ..area };
+    for (n, text) in lines.iter().take(usize::from(below)).enumerate() {
+        row(buf, line(area, usize::from(rest.height) + n), &[Cell::left(text, 0, look.style(Tone::Strong))], false, look);
+    }
+    rest
 }
 
 /// Draws one dim line: why there is nothing to see.

@@ -122,10 +122,16 @@ impl Panel for Versions {
             Cell::left("", 0, dim),
         ];
         rows::row(buf, rows::line(area, 0), &head, false, look);
-        let (at, room) = (self.at(all), height - 1);
+        // What there is to say of the marked one stands in full below the others.
+        let at = self.at(all);
+        let of_version = |k: &Known| shared.watched().and_then(|w| w.rollout.tracks.iter().find(|t| t.version.id == k.version.id));
+        let whole = all.get(at).filter(|_| self.mark.is_some()).map(|k| notes(k, of_version(k))).unwrap_or_default();
+        let before: usize = [label, now, digits, 15, 7, 8].iter().map(|width| width + 1).sum();
+        let area = rows::whole(buf, area, look, &whole, usize::from(area.width).saturating_sub(before));
+        let room = usize::from(area.height).saturating_sub(1);
         let first = rows::first_line(at, all.len(), room, false);
         for (n, k) in all.iter().enumerate().skip(first).take(room) {
-            let track = shared.watched().and_then(|w| w.rollout.tracks.iter().find(|t| t.version.id == k.version.id));
+            let track = of_version(k);
             let (role, tone) = match track.map(|t| t.role) {
                 Some(Role::Stable) => ("stable".to_owned(), Tone::Stable),
                 Some(Role::Candidate) => ("candidate".to_owned(), Tone::Candidate),

@@ -47,7 +47,9 @@ impl Columns {
         let (name, how, step, weight, gates) = match width {
             160.. => (48, 10, 5, 8, 5),
             120.. => (36, 10, 5, 8, 5),
-            79.. => (23, 6, 5, 7, 5),
+            100.. => (28, 6, 5, 7, 5),
+            // What holds it says more than the strategy.
+            79.. => (23, 0, 5, 7, 5),
             60.. => (18, 0, 5, 7, 5),
             50.. => (18, 0, 0, 7, 0),
             _ => (16, 0, 0, 0, 0),
@@ -280,6 +282,21 @@ fn last(state: &State, width: usize) -> Row {
             let room = width.saturating_sub(row.width());
             row.join(state::row(state, w, room))
         }
-        (None, None) => row,
+        // Before anything is chosen: the first row in full, if it needs somebody.
+        (None, None) => match most_urgent(state) {
+            Some(w) => {
+                let row = row.add(Tone::Dim, "first: ").name(Tone::Strong, w.rollout.key.service.text().as_str(), 32).plain(" ");
+                let room = width.saturating_sub(row.width());
+                row.join(state::row(state, w, room))
+            }
+            None => row,
+        },
     }
+}
+
+/// The rollout of the first row, if it waits for somebody.
+fn most_urgent(state: &State) -> Option<&Watched> {
+    let key = state.fleet.rows().first()?;
+    let urgent = state.fleet.rank(key).is_some_and(|rank| rank.how <= Urgent::Stuck);
+    state.shared.rollouts.get(&**key).filter(|_| urgent)
 }

@@ -97,7 +97,10 @@ fn text(scene: &Scene<'_>, line: Line, track: Option<&Track>, side: Side) -> Row
 fn beside(scene: &Scene<'_>, line: Line, max: usize) -> Row {
     match line {
         Line::Labels => previewed(scene, max),
-        Line::Digests => status::started(scene, max.saturating_sub(18)).unwrap_or_else(|| scene.row()),
+        Line::Digests => {
+            let forms = [status::started(scene, max), status::by(scene, max.saturating_sub(10))];
+            Row::fit(scene.look, max, forms.into_iter().flatten())
+        }
         Line::Traffic => traffic(scene),
         Line::Ready => {
             match [scene.right, scene.left].into_iter().flatten().map(|t| (t, health::trouble(scene, t, max))).find(|(_, r)| !r.is_empty())

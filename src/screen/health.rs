@@ -93,7 +93,12 @@ pub(super) fn samples(scene: &Scene<'_>, track: &Track) -> Row {
 
 /// `1188/1200`.
 pub(super) fn ready(scene: &Scene<'_>, track: &Track) -> Row {
-    let Some(Instances { desired, ready, .. }) = instances(track) else { return scene.row().add(Tone::Dim, figure::UNKNOWN) };
+    ready_of(scene, instances(track))
+}
+
+/// The same of instances that were counted.
+pub(super) fn ready_of(scene: &Scene<'_>, counted: Option<Instances>) -> Row {
+    let Some(Instances { desired, ready, .. }) = counted else { return scene.row().add(Tone::Dim, figure::UNKNOWN) };
     let tone = match ready {
         0 if desired > 0 => Tone::Bad,
         ready if ready < desired => Tone::Warn,

@@ -6,6 +6,7 @@ use crate::{
     model::{
         gate::{Arm, GateState, Verdict},
         ident::Role,
+        instance::Pool,
         ratio::Ratio,
         rollout::{Phase, Rollout},
         spec::Strategy,
@@ -196,14 +197,20 @@ pub(super) struct Instances {
     pub restarts: u32,
 }
 
+impl Instances {
+    pub const fn plus(self, other: Self) -> Self {
+        Self {
+            desired: self.desired.saturating_add(other.desired),
+            ready: self.ready.saturating_add(other.ready),
+            restarts: self.restarts.saturating_add(other.restarts),
+        }
+    }
+}
+
 /// `None` if nothing is known of them.
 pub(super) fn instances(track: &Track) -> Option<Instances> {
-    let add = |sum: Instances, pool: &crate::model::instance::Pool| Instances {
-        desired: sum.desired.saturating_add(pool.desired),
-        ready: sum.ready.saturating_add(pool.ready),
-        restarts: sum.restarts.saturating_add(pool.restarts),
-    };
-    (!track.pools.is_empty()).then(|| track.pools.iter().fold(Instances { desired: 0, ready: 0, restarts: 0 }, add))
+    let of = |pool: &Pool| Instances { desired: pool.desired, ready: pool.ready, restarts: pool.restarts };
+    track.pools.iter().map(of).reduce(Instances::plus)
 }
 
 /// A share with two decimals: `66.67 %`; `–` if it is not known.

@@ -70,8 +70,9 @@ fn place(scene: &Scene<'_>, long: bool) -> Row {
             if stopped || !long {
                 return row;
             }
-            let weight = scene.right.and_then(|t| t.share.declared);
-            row.plain(format!(" at {} for {}", share_short(weight), short(scene.age(at.since))))
+            // After its promotion it is stable, and what stands beside it is the version before.
+            let weight = rollout.candidate().map(|t| format!(" at {}", share_short(t.share.declared))).unwrap_or_default();
+            row.plain(format!("{weight} for {}", short(scene.age(at.since))))
         }
     }
 }
@@ -170,9 +171,14 @@ pub(super) fn run(scene: &Scene<'_>) -> Option<Row> {
     })
 }
 
-/// `started by ana 02:41Z`.
+/// `started by ana 02:41Z`, the name in at most `max` columns.
 pub(super) fn started(scene: &Scene<'_>, max: usize) -> Option<Row> {
+    Some(scene.row().add(Tone::Dim, "started ").join(by(scene, max)?))
+}
+
+/// `by ana 02:41Z`, where there is less room.
+pub(super) fn by(scene: &Scene<'_>, max: usize) -> Option<Row> {
     let started = scene.rollout.started.as_ref()?;
     let at = figure::since(scene.now, started.at);
-    Some(scene.row().add(Tone::Dim, "started by ").name(Tone::Plain, started.by.as_str(), max).add(Tone::Dim, format!(" {at}")))
+    Some(scene.row().add(Tone::Dim, "by ").name(Tone::Plain, started.by.as_str(), max).add(Tone::Dim, format!(" {at}")))
 }

@@ -31,8 +31,10 @@ impl Hint {
 /// One row of the actions.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ActionRow {
-    /// What it does.
+    /// What it is called now.
     pub label: String,
+    /// What it does, in a sentence; empty where the label says it all.
+    pub doc: &'static str,
     /// Its key.
     pub key: String,
     /// Why it is off, if it is.

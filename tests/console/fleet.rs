@@ -7,7 +7,8 @@ use crate::support::{
 };
 use std::fs;
 
-fn service(name: &str) -> String {
+/// The sample service as a canary that waits for a person at a quarter and at half of the traffic.
+pub fn service(name: &str) -> String {
     format!(
         r#"
 [[service]]

@@ -15,6 +15,9 @@ fn the_picture_of_the_readme_is_taken_when_asked_for() {
     shows_within(&mut pty, "FAIL errors", Duration::from_secs(120));
     // Long enough for the curves to show it.
     pty.waits(Duration::from_secs(25));
+    // The notice of the start goes with the first key.
+    pty.presses("r");
+    pty.shows(" last ");
     fs::write(place, svg(pty.parser.screen(), "The console on a canary whose errors rise")).unwrap();
     pty.presses("q");
     assert_eq!(pty.ends().exit_code(), 0);

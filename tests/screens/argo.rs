@@ -48,7 +48,6 @@ fn console(dir: &Path, t: f64, open: &str, panel: &str) -> State {
     let (target, now) = (TargetId::new("prod"), play.time(t));
     let mut state = empty();
     state.panels = panel::all();
-    state.panel = state.panels.iter().position(|p| p.id() == panel).unwrap();
     state.targets.insert(target.clone(), Place { read_only: true, ..Place::default() });
     let tell = |state: &mut State, msg: Msg| drop(update(state, msg, now, state.shared.uptime, &Nobody));
     tell(&mut state, Msg::Link(target.clone(), Link::Live { since: play.time(0.0) }));
@@ -69,6 +68,7 @@ fn console(dir: &Path, t: f64, open: &str, panel: &str) -> State {
     assert!(key.is_some(), "{}: no {open} at {t}", dir.display());
     state.shared.open = key;
     state.view = View::Rollout;
+    state.panel = state.panels.iter().position(|p| p.id() == panel).unwrap();
     tell(&mut state, Msg::Frame);
     state
 }

@@ -18,7 +18,7 @@ use cutover::{
         ident::{ActionId, TargetId},
         instance::{Instance, Usage},
         ratio::Weight,
-        rollout::{Freeze, Hold, Presence, Rollout, Standing},
+        rollout::{Finding, Freeze, Hold, Presence, Rollout, Standing},
         spec::{OnFail, Strategy},
         step::{CheckSpec, Step, StepSpec, WarmSpec},
         version::About,
@@ -118,6 +118,51 @@ fn a_coloured_target_is_coloured_in_its_rollout_too() {
     let buf = paint(&state, 80, 24);
     assert_eq!(buf[(1, 0)].fg, ratatui::style::Color::Red);
     assert!(rows(&buf)[0].contains("read-only live"), "{}", rows(&buf)[0]);
+}
+
+/// Before a key is pressed the first row says it in full, and what was found of a rollout stands in its row.
+#[test]
+fn who_waits_and_what_was_found_stands_in_the_fleet() {
+    let found = |r: &mut Rollout, kind: &str, what: &str| {
+        r.findings.push(Finding { kind: kind.into(), what: what.into(), since: ago(12) });
+    };
+    let mut all = seven();
+    found(&mut all[2], "lost", "promote sent 12 s ago by ana: not noticed by the controller; any other change heals it");
+    found(&mut all[5], "drift", "images-1 runs another digest");
+    let text = |state: &State, width| rows(&paint(state, width, 24)).join("\n");
+    let state = fleet(&all);
+    let narrow = rows(&paint(&state, 80, 24));
+    assert!(narrow[22].starts_with(" first: cart ~ waiting for you since 02:14Z (58m): paused by ben"), "{}", narrow[22]);
+    let line = |width, name: &str| text(&state, width).lines().find(|l| l.contains(name)).unwrap().to_owned();
+    assert!(line(120, "prod/search").contains("STUCK 3m: promote sent 12 s ago by ana: not"), "{}", line(120, "prod/search"));
+    assert!(line(160, "prod/search").contains("promote sent 12 s ago by ana: not noticed by the controller"));
+    assert!(line(80, "prod/images").contains("found drift"), "{}", line(80, "prod/images"));
+    assert!(line(120, "prod/images").contains("found drift: images-1 runs another digest"), "{}", line(120, "prod/images"));
+    // Where nobody is needed, nobody is called.
+    let calm = fleet(&[all[6].clone()]);
+    assert!(!text(&calm, 80).contains("first:"), "{}", text(&calm, 80));
+}
+
+/// Who else writes a rollout would write it back: the header names it, shorter where there is less room.
+#[test]
+fn what_manages_a_rollout_from_git_is_named() {
+    let head = |owner: &str, service: &str, width| {
+        let mut state = changed(|r| r.owner = Some(owner.into()));
+        let (_, mut watched) = state.shared.rollouts.pop_first().unwrap();
+        watched.rollout.key = key("prod", &["shop"], service);
+        let key = watched.rollout.key.clone();
+        state.shared.open = Some(key.clone());
+        state.shared.rollouts.insert(key, watched);
+        rows(&paint(&state, width, 36)).swap_remove(0)
+    };
+    assert!(head("Argo CD application shop", "web", 120).starts_with(" prod/shop/web  by Argo CD application shop "));
+    assert!(head("Argo CD application shop", "web", 80).starts_with(" prod/shop/web  by Argo CD application shop "));
+    let long = "checkout-orchestration-service-api-2";
+    assert!(head("Argo CD application shop", long, 80).contains("  by Argo CD  "), "{}", head("Argo CD application shop", long, 80));
+    assert!(head("Flux Kustomization apps/shop", "web", 80).contains("  by Flux Kustomization apps/shop "));
+    // The name and whether it may be believed go before.
+    let narrow = head("Argo CD application shop", long, 60);
+    assert!(narrow.contains("live 03:12:09Z") && !narrow.contains("Argo"), "{narrow}");
 }
 
 #[test]

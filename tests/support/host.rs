@@ -136,17 +136,29 @@ impl Host {
 
     /// The one rollout as a console sees it.
     pub fn rollout(&self) -> Rollout {
+        self.rollouts().pop().unwrap()
+    }
+
+    /// All of them.
+    fn rollouts(&self) -> Vec<Rollout> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let client = self.client();
-        let mut all = runtime.block_on(client.rollouts()).unwrap();
-        all.pop().unwrap()
+        runtime.block_on(self.client().rollouts()).unwrap()
     }
 
     /// Waits until the rollout is as asked for.
     pub fn until(&self, what: &str, is: impl Fn(&Rollout) -> bool) -> Rollout {
+        self.wait_for(|| self.rollout(), what, is)
+    }
+
+    /// Waits until the rollout of a service is as asked for.
+    pub fn until_of(&self, service: &str, what: &str, is: impl Fn(&Rollout) -> bool) -> Rollout {
+        self.wait_for(|| self.rollouts().into_iter().find(|r| r.key.service.as_str() == service).unwrap(), what, is)
+    }
+
+    fn wait_for(&self, rollout: impl Fn() -> Rollout, what: &str, is: impl Fn(&Rollout) -> bool) -> Rollout {
         let end = Instant::now() + PATIENCE;
         loop {
-            let rollout = self.rollout();
+            let rollout = rollout();
             if is(&rollout) {
                 return rollout;
             }

@@ -54,6 +54,7 @@ fn track(role: Role, label: &str, bp: u16) -> Track {
         id: crate::model::ident::InstanceId::new(format!("{label}-{n}")),
         state: InstanceState::Ready,
         since: t0(),
+        created: None,
         pid: Some(100 + n),
         port: Some(9_000),
         restarts: 0,

@@ -14,18 +14,18 @@ fn frozen(minutes: i64) -> World {
 #[test]
 fn nothing_moves_forward_until_it_ends_by_itself() {
     let mut w = frozen(20);
-    let why = "frozen: frozen: by ben 03:10 until 03:30: seen it before";
+    let why = "frozen: frozen by ben 03:10 until 03:30: seen it before";
     w.pass(60);
     w.gates(&pass());
     assert_eq!(w.place(), ("stepping", 2, 5.0), "the pause is over and nothing follows");
     for action in [Action::Step, Action::SkipGate, Action::Promote, Action::SetWeight { weight: percent(6.0) }] {
         assert_eq!(w.because(action, true), Err(why.into()));
     }
-    assert_eq!(w.replace("v43").unwrap_err().to_string(), "frozen: by ben 03:10 until 03:30: seen it before");
+    assert_eq!(w.replace("v43").unwrap_err().to_string(), "frozen by ben 03:10 until 03:30: seen it before");
     let view = w.view();
     assert!(matches!(view.holds.as_slice(), [Hold::Freeze { until: Some(_), .. }]), "{:?}", view.holds);
     assert_eq!((view.phase, view.attention.unwrap().kind.as_str()), (Phase::Held, "waiting"));
-    assert_eq!(w.next(), "frozen by ben 03:10 until 03:30: seen it before: nothing moves forward in 1140 s [plan]");
+    assert_eq!(w.next(), "the freeze by ben ends: nothing moves forward before in 1140 s [plan]");
     w.act(Action::Pause).unwrap();
     w.act(Action::Resume).unwrap();
     w.weight(1.0).unwrap();
@@ -43,9 +43,9 @@ fn the_way_back_and_the_brakes_are_never_frozen() {
     let mut w = frozen(20);
     w.back("v41").unwrap();
     assert_eq!(w.place().0, "reverted");
-    let why = "frozen: frozen: by ben 03:10 until 03:30: seen it before";
+    let why = "frozen: frozen by ben 03:10 until 03:30: seen it before";
     assert_eq!(w.act(Action::Retry), Err(why.into()));
-    assert_eq!(w.deploy("v43").unwrap_err().to_string(), "frozen: by ben 03:10 until 03:30: seen it before");
+    assert_eq!(w.deploy("v43").unwrap_err().to_string(), "frozen by ben 03:10 until 03:30: seen it before");
     w.act(Action::Thaw).unwrap();
     assert_eq!(w.act(Action::Thaw), Err("already_so: nothing is frozen".into()));
     w.act(Action::Retry).unwrap();
@@ -73,7 +73,7 @@ fn a_freeze_is_for_everybody_to_read() {
     let past = Action::Freeze { until: Some(w.now) };
     assert_eq!(w.because(past, false), Err("not_now: the end of the freeze has passed already".into()));
     w.because(Action::Freeze { until: None }, false).unwrap();
-    assert_eq!(w.next(), "frozen by ben 03:10, until somebody thaws it: seen it before: nothing moves forward [a person]");
+    assert_eq!(w.next(), "frozen by ben until somebody thaws it: nothing moves forward [a person]");
     // On however old a picture, also before anything was deployed.
     let mut w = World::new(PLAN);
     w.because(Action::Freeze { until: None }, false).unwrap();

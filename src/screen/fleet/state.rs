@@ -92,10 +92,19 @@ pub(super) fn row(state: &State, watched: &Watched, max: usize) -> Row {
     let brief = age.as_ref().map_or_else(|| format!("{sign}{}", word(false)), |age| format!("{sign}{} {age}", word(false)));
     let with = |row: Row| if what.is_empty() { row } else { row.plain(": ").plain(&what) };
     let acts = urgent <= Urgent::Stale;
-    let mut forms = vec![with(frozen(true).add(tone, &long)), with(frozen(true).add(tone, &mid))];
-    if !acts {
-        forms.remove(0);
+    // On a line of its own since when goes before all of the reason.
+    let alone = (max >= 60 && acts && since.is_some() && !what.is_empty()).then(|| {
+        let start = frozen(false).add(tone, &long).plain(": ");
+        let room = max.saturating_sub(start.width());
+        let what = look.plain(&what).into_owned();
+        start.plain(text::cut_end(&what, room, &look))
+    });
+    let mut forms = Vec::new();
+    if acts {
+        forms.push(with(frozen(true).add(tone, &long)));
     }
+    forms.extend(alone);
+    forms.push(with(frozen(true).add(tone, &mid)));
     forms.push(with(frozen(false).add(tone, &brief)));
     let cut = frozen(false).add(tone, &brief);
     let room = max.saturating_sub(cut.width() + 2);
@@ -119,6 +128,8 @@ fn frozen(now: Time, end: Option<Time>, long: bool) -> String {
 fn what(r: &Rollout, urgent: Urgent, now: Time) -> String {
     let reason = || r.reason.as_ref().map(ToString::to_string).unwrap_or_default();
     match urgent {
+        // What was stopped goes on only when it is thawed.
+        Urgent::Waiting if r.frozen.is_some() => r.frozen.as_ref().map(|f| format!("{} ({})", f.reason, f.by)).unwrap_or_default(),
         Urgent::Waiting => r.holds.iter().filter_map(person).next().unwrap_or_else(|| r.next.what.to_string()),
         Urgent::Failing => {
             let failed = r.gates.iter().find(|g| matches!(g.verdict, Verdict::Fail { .. }));
@@ -167,7 +178,7 @@ fn finding(r: &Rollout) -> Option<String> {
 fn person(hold: &Hold) -> Option<String> {
     match hold {
         Hold::Manual { by, .. } => Some(format!("paused by {by}")),
-        Hold::Step { until: None, .. } => Some("pause until a person steps".into()),
+        Hold::Step { until: None, .. } => Some("at a pause".into()),
         Hold::Stopped { reason, .. } => Some(format!("held after {reason}")),
         Hold::Inconclusive { reason, .. } => Some(format!("inconclusive, {reason}")),
         _ => None,

@@ -44,33 +44,50 @@ pub(super) fn help(state: &State, bar: &str, of: &[(String, String)], first: usi
     Sheet { bar: bar.into(), lines, keep: 1 }
 }
 
-/// Every action; where it is off, why. The first row is none.
+/// Every action with what it does; where it is off, why. The first row is none. Reasons are never cut where there
+/// are lines for them: the chosen one's has them first.
 pub(super) fn actions(state: &State, extras: &Extras<'_>, chosen: usize, width: usize, rows: usize) -> Sheet {
+    let shown = rows.saturating_sub(1).max(1);
+    let whole = action_lines(state, extras, chosen, width, |_| true);
+    let fits = whole.iter().map(Vec::len).sum::<usize>() <= shown;
+    let items = if fits { whole } else { action_lines(state, extras, chosen, width, |i| i == chosen) };
+    // The chosen row stays in view.
+    let end: usize = items.iter().take(chosen + 1).map(Vec::len).sum();
+    let lines: Vec<Row> = items.into_iter().flatten().collect();
+    let skip = end.saturating_sub(shown).min(lines.len().saturating_sub(shown));
+    let mut lines: Vec<Row> = lines.into_iter().skip(skip).take(shown).collect();
+    lines.push(Row::new(state.look).plain(" ").add(Tone::Dim, "enter opens its preview; esc closes"));
+    Sheet { bar: "ACTIONS".into(), lines, keep: 1 }
+}
+
+/// The lines of each action, after the row that is none; what does not wrap is cut.
+fn action_lines(state: &State, extras: &Extras<'_>, chosen: usize, width: usize, wraps: impl Fn(usize) -> bool) -> Vec<Vec<Row>> {
     let row = |i: usize| {
         let mark = if i == chosen { state.look.glyphs().here } else { " " };
         let tone = if i == chosen { Tone::Strong } else { Tone::Plain };
         (Row::new(state.look).plain(" ").add(Tone::Strong, mark).plain(" "), tone)
     };
-    let labels = extras.actions.iter().map(|a| text::width(&a.label)).max().unwrap_or(0).min(width / 2);
+    let labels = extras.actions.iter().map(|a| text::width(&a.label)).max().unwrap_or(0).min(width / 3);
     let keys = extras.actions.iter().map(|a| text::width(&a.key)).max().unwrap_or(0).min(12);
+    let said = 3 + keys + 2 + labels + 2;
+    let room = (width + 1).saturating_sub(said).max(1);
     let (first, tone) = row(0);
-    let mut lines = vec![first.add(tone, "do nothing")];
+    let mut items = vec![vec![first.add(tone, "do nothing")]];
     for (i, action) in extras.actions.iter().enumerate() {
         let (line, tone) = row(i + 1);
-        let tone = if action.off.is_some() { Tone::Dim } else { tone };
-        let line = line.name(Tone::Strong, &action.key, keys).pad(3 + keys + 2).name(tone, &action.label, labels);
-        let line = match &action.off {
-            Some(why) => line.pad(3 + keys + 2 + labels + 2).add(Tone::Warn, format!("off: {why}")),
-            None => line,
+        let (tone, said_tone, what) = match &action.off {
+            Some(why) => (Tone::Dim, Tone::Warn, format!("off: {why}")),
+            None => (tone, Tone::Dim, action.doc.to_owned()),
         };
-        lines.push(line.cut(width + 1));
+        let start = line.name(Tone::Strong, &action.key, keys).pad(3 + keys + 2).name(tone, &action.label, labels).pad(said);
+        let what = state.look.plain(&what);
+        let pieces = if wraps(i + 1) { text::wrap(&what, room) } else { vec![text::cut_end(&what, room, &state.look).into_owned()] };
+        let mut pieces = pieces.into_iter();
+        let first = start.add(said_tone, pieces.next().unwrap_or_default()).cut(width + 1);
+        let more = pieces.map(|piece| Row::new(state.look).pad(said).add(said_tone, piece).cut(width + 1));
+        items.push(std::iter::once(first).chain(more).collect());
     }
-    // The chosen row stays in view.
-    let shown = rows.saturating_sub(1).max(1);
-    let skip = (chosen + 1).saturating_sub(shown).min(lines.len().saturating_sub(shown));
-    let mut lines: Vec<Row> = lines.into_iter().skip(skip).take(shown).collect();
-    lines.push(Row::new(state.look).plain(" ").add(Tone::Dim, "enter opens its preview; esc closes"));
-    Sheet { bar: "ACTIONS".into(), lines, keep: 1 }
+    items
 }
 
 /// `; its clock is 3 min ahead of ours`, where that is so: times on the screen are the target's.

@@ -22,6 +22,7 @@ pub fn instance(pod: &Pod, usual: &BTreeMap<Box<str>, Digest>, now: Time) -> Ins
         id: InstanceId::new(&*pod.metadata.name),
         state,
         since: since.or(pod.metadata.created).unwrap_or(now),
+        created: pod.metadata.created,
         pid: None,
         port: None,
         restarts: restarts(pod),

@@ -117,7 +117,11 @@ pub fn promote(r: &Rollout, ask: &Ask) -> Result<Draft, Refusal> {
         let label = &stable.version.label;
         match r.strategy {
             Strategy::Canary | Strategy::BlueGreen => {
-                draft.note(format!("{} of {label} stay warm for the way back", count(desired as usize, "instance")));
+                draft.note(format!(
+                    "{} of {label} {} warm for the way back",
+                    count(desired as usize, "instance"),
+                    if desired == 1 { "stays" } else { "stay" }
+                ));
             }
             Strategy::Rolling => {
                 draft.note("the remaining instances are replaced batch by batch");

@@ -136,7 +136,7 @@ fn a_freeze_stops_what_moves_forward_and_nothing_else() {
         r.frozen = Some(freeze());
         r.versions = versions();
     };
-    let why = "frozen: frozen: by ana 02:14 until 06:00: peak hour";
+    let why = "frozen: frozen by ana 02:14 until 06:00: peak hour";
     for action in [Action::Step, Action::SkipGate, Action::Promote, Action::SetWeight { weight: w(5000) }] {
         assert_eq!(said(action.clone(), stopped), why, "{action:?}");
     }
@@ -248,7 +248,7 @@ fn a_check_that_has_not_passed_is_left_with_a_reason_only() {
             held("failing")(r);
             r.frozen = Some(freeze());
         }),
-        "frozen: frozen: by ana 02:14 until 06:00: peak hour"
+        "frozen: frozen by ana 02:14 until 06:00: peak hour"
     );
     let late = |r: &mut Rollout| {
         r.phase = Phase::Held;
