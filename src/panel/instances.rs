@@ -13,7 +13,6 @@ use crate::{
         figure::{self, Figure},
         ident::InstanceId,
         instance::{Instance, InstanceState, Usage, size},
-        time::{elapsed, span},
         version::Track,
     },
     ui::look::{Look, Tone},

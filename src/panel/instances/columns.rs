@@ -135,8 +135,6 @@ pub(super) fn cell(shared: &Shared, look: &Look, columns: &[Column], column: Col
             (digest(i).unwrap_or_else(none), look.style(if differs { Tone::Bad } else { Tone::Dim }))
         }
         What::Node => (i.node.as_ref().map_or_else(none, |node| look.plain(node.as_str()).into_owned()), plain),
-        What::Said => {
-            (look.plain(&said(i, columns)).into_owned(), look.style(if i.sick.is_some() { Tone::Bad } else { Tone::Plain }))
-        }
+        What::Said => (look.plain(&said(i, columns)).into_owned(), look.style(if i.sick.is_some() { Tone::Bad } else { Tone::Plain })),
     }
 }

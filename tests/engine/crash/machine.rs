@@ -61,7 +61,7 @@ impl Machine {
                 Some(known) => known.state = TaskState::Done("worked".into()),
                 None => {
                     let state = TaskState::Running("1 of 2".into());
-                    self.tasks.push(TaskSeen { run: task.run.clone(), step: task.step, since: task.since, state, evidence: vec![] });
+                    self.tasks.push(TaskSeen { run: task.run.clone(), step: task.step, since: task.since, state, took: Duration::ZERO, answers: vec![] });
                 }
             }
         }

@@ -64,7 +64,7 @@ pub struct Glance {
 impl Glance {
     /// Of this rollout.
     #[must_use]
-    pub fn of(rollout: &Rollout, workload: Option<&Deployment>) -> Self {
+    pub fn of(rollout: &Rollout, workload: Option<&Workload>) -> Self {
         let others = rollout.metadata.managers.iter().filter(|m| !m.is_controller());
         Self { open: unanswered(rollout, workload), paused: rollout.spec.paused, wrote: others.filter_map(|m| m.time).max() }
     }
