@@ -217,8 +217,11 @@ pub fn figures(state: &State) -> Vec<(String, String)> {
     who
 }
 
+/// Names, and what they are.
+type Lines = Vec<(String, String)>;
+
 /// Who measures the rollout; and below everything else, what is asked.
-fn measured_by(measured: &MeasuredBy) -> (Vec<(String, String)>, Vec<(String, String)>) {
+fn measured_by(measured: &MeasuredBy) -> (Lines, Lines) {
     let line = |name: &str, text: &Text| (name.to_owned(), text.to_string());
     let heading = |text: &str| (String::new(), text.to_owned());
     let who = vec![heading("Measured by"), line("signals", &measured.signals), line("gates", &measured.gates)];
