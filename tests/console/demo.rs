@@ -1,7 +1,7 @@
 //! The demo in a terminal: it opens, and however it ends, nothing of it is left.
 
 use super::{Person, command};
-use crate::support::{host::marked, need, pty::Pty};
+use crate::support::{host::marked, pty::Pty};
 use rustix::process::Signal;
 use std::{
     fs,
@@ -85,10 +85,7 @@ fn q_leaves_nothing_behind() {
 fn nor_does_a_signal_or_a_window_that_is_closed() {
     for end in ["term", "ctrl-c", "closed"] {
         let dir = tempfile::Builder::new().prefix("cutover-test-").tempdir().unwrap();
-        let mut args = vec!["--scenario", "errors"];
-        // What it brings along goes with it.
-        args.extend(need("prometheus").then_some("--prometheus"));
-        let mut pty = demo(dir.path(), &args, 80, 24);
+        let mut pty = demo(dir.path(), &["--scenario", "errors"], 80, 24);
         shows_within(&mut pty, "CANARY step ", Duration::from_secs(30));
         let code = match end {
             "term" => {
