@@ -69,9 +69,12 @@ impl Health {
     }
 
     fn span(&self, shared: &Shared) -> Span {
-        let run = shared.watched().map(|w| &w.rollout).filter(|r| r.candidate().is_some());
+        let now = shared.there_now();
+        let recent = |at: Time| elapsed(now, at) <= YOUNG;
         let known = |r: &Rollout| r.started.iter().map(|s| s.at).chain(r.marks.iter().map(|m| m.at)).min();
-        let is_young = run.and_then(known).is_some_and(|began| elapsed(shared.there_now(), began) <= YOUNG);
+        let seconds = |w: &Watched| w.history.values().any(|h| h.of(Span::Minutes).back().is_some_and(|p| recent(p.at)));
+        let run = shared.watched().filter(|w| w.rollout.candidate().is_some() && seconds(w));
+        let is_young = run.and_then(|w| known(&w.rollout)).is_some_and(recent);
         self.span.unwrap_or(if is_young { Span::Minutes } else { Span::default() })
     }
 

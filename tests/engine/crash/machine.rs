@@ -13,7 +13,7 @@ use cutover::{
         time::Time,
     },
 };
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 /// What every gate says.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -61,7 +61,14 @@ impl Machine {
                 Some(known) => known.state = TaskState::Done("worked".into()),
                 None => {
                     let state = TaskState::Running("1 of 2".into());
-                    self.tasks.push(TaskSeen { run: task.run.clone(), step: task.step, since: task.since, state, took: Duration::ZERO, answers: vec![] });
+                    self.tasks.push(TaskSeen {
+                        run: task.run.clone(),
+                        step: task.step,
+                        since: task.since,
+                        state,
+                        took: Duration::ZERO,
+                        answers: vec![],
+                    });
                 }
             }
         }
