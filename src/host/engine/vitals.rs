@@ -208,13 +208,48 @@ impl Subject {
 
 #[cfg(test)]
 mod tests {
-    use super::Memory;
-    use crate::model::instance::Usage;
+    use super::{LEAK, Memory, Vitals};
+    use crate::{
+        conductor::life::{Deployed, Life, Run, RunState},
+        host::instances::PoolStatus,
+        judge::siblings::Seen,
+        model::{
+            digest::Digest,
+            ident::{GateId, InstanceId, VersionId},
+            instance::Usage,
+            ratio::Weight,
+            spec::ServiceSpec,
+            time::{Time, after},
+        },
+    };
+    use serde_json::json;
     use std::time::Duration;
 
     fn used(memory: u64, slope: f64) -> Option<Usage> {
         let over = Some(Duration::from_secs(3 * 3_600 + 600));
         Some(Usage { memory: Some(memory), memory_slope: Some(slope), memory_over: over, ..Usage::default() })
+    }
+
+    fn at(second: u64) -> Time {
+        after(Time::UNIX_EPOCH, Duration::from_secs(second))
+    }
+
+    fn version(label: &str) -> (Deployed, PoolStatus) {
+        let spec: ServiceSpec =
+            toml::from_str("name = \"web\"\nlisten = \"127.0.0.1:0\"\ncommand = [\"./serve\"]\nreadiness = { path = \"/\" }").unwrap();
+        let (id, artifact) = (VersionId::new(label), Digest::of(label.as_bytes()));
+        let deployed = Deployed { id, generation: 1, artifact, label: label.into(), revision: None, spec, at: at(0) };
+        let status = PoolStatus {
+            id: deployed.pool(),
+            service: "web".into(),
+            desired: 2,
+            instances: Vec::new(),
+            ready: Vec::new(),
+            leaving: Vec::new(),
+            trouble: None,
+            secrets: None,
+        };
+        (deployed, status)
     }
 
     #[test]
@@ -233,5 +268,76 @@ mod tests {
         // Growth of less than a tenth is measured, shown, and no leak.
         memory.seen(&[used(900_000_000, 10_000_000.0)]);
         assert_eq!((memory.leak, memory.growth.unwrap().text().as_str()), (None, "31 MB in 3 h 10 m"));
+    }
+
+    #[test]
+    fn a_sick_instance_is_told_once_when_it_begins_and_once_when_it_is_over() {
+        let (deployed, status) = version("v42");
+        let (pool, running) = (status.id.clone(), [(&deployed, &status)]);
+        let (mut vitals, life) = (Vitals::default(), Life::default());
+        let mut said = Vec::new();
+        let mut look = |vitals: &mut Vitals, second: u64, restarts: u32| {
+            let seen = |n: u64, restarts, errors| Seen {
+                instance: InstanceId::new(format!("v42-{n}")),
+                restarts,
+                warm: true,
+                requests: second * 50,
+                errors,
+                slow: 0,
+            };
+            vitals.compare(&pool, vec![seen(1, 0, 0), seen(2, restarts, second * 9), seen(3, 0, 0)], Duration::from_secs(second));
+            said.extend(vitals.tell(&running, &life, at(second)).into_iter().map(|(_, what)| what.to_string()));
+        };
+        (0..60).for_each(|second| look(&mut vitals, second, 0));
+        let found = vitals.findings();
+        assert_eq!(
+            (found.len(), found[0].kind.as_str(), found[0].what.as_str()),
+            (1, "sick", "v42-2 of v42: 18 % errors, its siblings 0 %")
+        );
+        assert_eq!(vitals.sick(&status.id, &InstanceId::new("v42-2")).unwrap().as_str(), "18 % errors, its siblings 0 %");
+        assert_eq!(vitals.sick(&status.id, &InstanceId::new("v42-1")), None);
+        let since = found[0].since;
+        // Its process was started again: another one, of which nothing is known.
+        look(&mut vitals, 60, 1);
+        assert!(vitals.findings().is_empty());
+        let over = format!("sick: over after {} s: v42-2 of v42: 18 % errors, its siblings 0 %", (at(60) - since).num_seconds());
+        assert_eq!(said, ["sick: v42-2 of v42: 18 % errors, its siblings 0 %".to_owned(), over]);
+    }
+
+    #[test]
+    fn a_leak_is_told_beside_the_other_version_and_is_a_gate_only_while_it_bakes() {
+        let ((old, was), (new, is)) = (version("v41"), version("v42"));
+        let running = [(&old, &was), (&new, &is)];
+        let mut vitals = Vitals::default();
+        let mut life = Life { stable: Some(old.clone()), ..Life::default() };
+        vitals.memory.entry(is.id.clone()).or_default().seen(&[used(900_000_000, 161_700_000.0)]);
+        let said = vitals.tell(&running, &life, at(5));
+        assert_eq!(said[0].1.as_str(), "leak: v42 grew 512 MB in 3 h 10 m, stable not known yet");
+        vitals.memory.entry(was.id.clone()).or_default().seen(&[used(90_000_000, 0.0)]);
+        assert!(vitals.tell(&running, &life, at(6)).is_empty());
+        assert_eq!(vitals.findings()[0].what.as_str(), "v42 grew 512 MB in 3 h 10 m, stable flat");
+        assert_eq!(vitals.gate(&life, at(6)), None);
+        // It is promoted, and bakes.
+        let run = json!({
+            "id": "r2", "candidate": new, "from": old.id, "started": { "by": "ana", "at": at(0) }, "state": RunState::Completed { at: at(7) },
+            "step": 0, "step_since": at(7), "weight": Weight::FULL, "converged": null,
+        });
+        let run: Run = serde_json::from_value(run).unwrap();
+        life = Life { stable: Some(new.clone()), run: Some(run), ..Life::default() };
+        let gate = vitals.gate(&life, at(8)).unwrap();
+        assert_eq!((gate.verdict.word(), gate.verdict.reason().as_str(), gate.since), ("FAIL", "memory grew 512 MB in 3 h 10 m", at(5)));
+        life.run.as_mut().unwrap().bad.push(GateId::new(LEAK));
+        // A process that ended for it has healed nothing; one that is known to be flat has.
+        let memory = |vitals: &mut Vitals, now| vitals.memory.entry(is.id.clone()).or_default().seen(&[now]);
+        memory(&mut vitals, None);
+        assert_eq!(vitals.gate(&life, at(9)).unwrap().verdict.word(), "FAIL");
+        memory(&mut vitals, used(90_000_000, 0.0));
+        assert_eq!(vitals.gate(&life, at(10)).unwrap().verdict.word(), "pass");
+        assert_eq!(vitals.tell(&running, &life, at(10))[0].1.as_str(), "leak: over after 5 s: v42 grew 512 MB in 3 h 10 m, stable flat");
+        life.run.as_mut().unwrap().bad.clear();
+        assert_eq!(vitals.gate(&life, at(11)), None);
+        // After a start of the host nothing is known of what had failed.
+        life.run.as_mut().unwrap().bad.push(GateId::new(LEAK));
+        assert_eq!(Vitals::default().gate(&life, at(12)).unwrap().verdict.word(), "WAIT");
     }
 }
