@@ -197,6 +197,11 @@ fn every_phase(strategy: &str, steps: &str) {
             // Where nothing served meanwhile it has come to its pause again, as nobody would want to wait.
             assert!(strategy == "recreate" || held.holds.iter().any(restart), "{what}: {:?}", held.holds);
         }
+        if under == Under::Replacing {
+            // It was ordered as one: what was to follow the way back does.
+            let next = |r: &Rollout| r.candidate().is_some_and(|t| t.version.label.as_str().ends_with("-next"));
+            rig.host.until(&format!("{what}: the next one waits"), |r| r.phase == Phase::Held && next(r));
+        }
         // Nothing went further by itself, and whoever is there can go back.
         if matches!(found.phase, Phase::Held | Phase::Progressing) || under == Under::Replacing {
             rig.host.ok(&["revert", "web"]);
