@@ -128,8 +128,15 @@ fn from_the_fleet_through_a_freeze_a_promotion_an_undo_and_a_taint() {
     pty.presses("R");
     pty.shows("back: not now");
     pty.shows("v2 was tainted by");
+    // What is innermost is closed first: the refusal, the panel, the rollout, the filter, the console.
     pty.presses("\x03");
+    pty.shows("to the rollout");
     pty.presses("\x03");
+    pty.shows("enter actions");
+    pty.presses("\x03");
+    pty.shows("1 of 2");
+    pty.presses("\x03");
+    pty.until("the filter is gone", |p| p.screen().contains("test/mail"));
     quits(&mut pty);
 }
 

@@ -135,7 +135,7 @@ fn who_waits_and_what_was_found_stands_in_the_fleet() {
     assert!(narrow[22].starts_with(" first: cart ~ waiting for you since 02:14Z (58m): paused by ben"), "{}", narrow[22]);
     let line = |width, name: &str| text(&state, width).lines().find(|l| l.contains(name)).unwrap().to_owned();
     assert!(line(120, "prod/search").contains("STUCK 3m: promote sent 12 s ago by ana: not"), "{}", line(120, "prod/search"));
-    assert!(line(160, "prod/search").contains("promote sent 12 s ago by ana: not noticed by the controller"));
+    assert!(line(200, "prod/search").contains("promote sent 12 s ago by ana: not noticed by the controller"));
     assert!(line(80, "prod/images").contains("found drift"), "{}", line(80, "prod/images"));
     assert!(line(120, "prod/images").contains("found drift: images-1 runs another digest"), "{}", line(120, "prod/images"));
     // Where nobody is needed, nobody is called.

@@ -78,6 +78,12 @@ fn read_only_acts_on_nothing() {
     }
     console.keys("s");
     assert_eq!(refused(&console), "this target is read-only");
+    // Verbs without a key are not offered; who writes one is told why, whatever words follow.
+    for line in ["u n d o", "u n d o space v 4 1", "f r e e z e space x", "t h a w", "t a i n t", "w e i g h t space 3 0"] {
+        console.keys(&format!("+300ms esc +300ms : {line} +300ms enter"));
+        assert_eq!(refused(&console), "this target is read-only", "{line}");
+        assert!(console.sent().is_empty());
+    }
     // The way back is shown, with everything that would be done, and nothing sends it.
     for confirms in ["R", "enter", "x"] {
         console.keys("+300ms esc +300ms R");
