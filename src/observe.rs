@@ -127,7 +127,7 @@ impl<R: Runtime, M: Metrics + Clone> Observed<R, M> {
             if let Ok(fired) = fired {
                 judged.take_alerts(&fired, &self.board, self.clock.now());
             }
-            judged.judge(&self.how, self.clock.now());
+            judged.judge(&self.how, true, self.clock.now());
             judged.decorate(rollout, self.clock.now())
         });
         join_all(judged).await

@@ -194,8 +194,9 @@ impl Judged {
         }
     }
 
-    /// Feeds the judge with what is over, and asks it.
-    pub fn judge(&mut self, how: &How, now: Time) {
+    /// Feeds the judge with what is over, and asks it: for all evidence in words, or for what a line in a list
+    /// of rollouts says.
+    pub fn judge(&mut self, how: &How, in_words: bool, now: Time) {
         let (Some(compared), Some(feed)) = (&self.compared, &mut self.feed) else { return };
         for (id, interval) in feed.intervals() {
             let Some(gate) = how.gates.iter().find(|g| g.name == id) else { continue };
@@ -213,7 +214,8 @@ impl Judged {
             let (sensors, queries) = feed.look(gate, now);
             Look { sensors, queries, alerts: Vec::new() }
         };
-        self.gates = self.ledger.judge(&how.gates, look, &self.gates, now);
+        let said = if in_words { self.ledger.judge(&how.gates, look, now) } else { self.ledger.decide(&how.gates, look, now) };
+        self.gates = said.to_vec();
     }
 
     /// What was measured of each version since the last time, second by second.
