@@ -29,6 +29,8 @@ pub struct Track {
     seen: Option<f64>,
     /// What was counted: `requests`, `replicas`, `connections`.
     basis: String,
+    /// Whether clients stay on the version they were dealt to: then `seen` may be off and nobody is to blame.
+    sticky: bool,
     /// Its running copies.
     instances: Instances,
     /// What is measured of it, by name.
@@ -104,8 +106,10 @@ struct Usage {
 /// One series now.
 #[derive(Serialize, JsonSchema)]
 struct Signal {
-    /// `null` unless it is fresh or stale.
+    /// `null` unless it is fresh or stale, and where only `at_least` is known.
     value: Option<f64>,
+    /// Instead of a value: a quantile in the last bucket of a histogram is known to be no less than this.
+    at_least: Option<f64>,
     /// Of its value.
     #[schemars(extend("enum" = ["per_second", "ratio", "ms", "count", "cores", "bytes"]))]
     unit: &'static str,
@@ -131,6 +135,7 @@ impl From<&version::Track> for Track {
             programmed: percent(t.share.programmed),
             seen: percent(t.share.seen),
             basis: t.share.basis.to_string(),
+            sticky: t.share.sticky,
             instances: Instances {
                 desired: sum(|p| p.desired),
                 ready: sum(|p| p.ready),
@@ -191,6 +196,7 @@ impl From<&signal::Signal> for Signal {
         };
         Self {
             value: sample.and_then(signal::Sample::value),
+            at_least: sample.and_then(signal::Sample::at_least),
             unit,
             samples: sample.map_or(0, signal::Sample::samples),
             age_ms: age,

@@ -30,7 +30,7 @@ impl<'a> Of<'a> {
 pub fn share(view: &View<'_>, of: Of<'_>, set: Option<&ReplicaSet>) -> Share {
     if view.rollout.is_blue_green() {
         let attached = attached(view, of.hash());
-        return Share { declared: attached, programmed: attached, seen: None, basis: "".into() };
+        return Share { declared: attached, programmed: attached, seen: None, ..Share::default() };
     }
     let routed = view.rollout.routing().is_some();
     let seen = if routed { None } else { by_replicas(view, set) };
@@ -38,6 +38,7 @@ pub fn share(view: &View<'_>, of: Of<'_>, set: Option<&ReplicaSet>) -> Share {
         declared: declared(view, of),
         programmed: programmed(view, of),
         basis: if seen.is_some() { "replicas".into() } else { "".into() },
+        sticky: false,
         seen,
     }
 }
