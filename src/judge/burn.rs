@@ -196,7 +196,7 @@ mod tests {
     fn what_burnt_before_a_gap_is_as_old_as_it_is() {
         let mut w = Windows::default();
         (0..60).for_each(|_| w.add(0.0, 60.0, Count::new(10.0, 100.0)));
-        assert_eq!(w.alerts(0.999), ["page 1h/5m", "page 6h/30m"]);
+        assert_eq!(w.alerts(0.999).len(), 4, "an hour at 100 times the budget's rate");
         w.add(1_800.0, 60.0, Count::new(0.0, 100.0));
         let (hour, known) = w.last(3_600.0);
         assert!((known - 3_600.0).abs() < 61.0 && (hour.of - 3_000.0).abs() < 201.0, "{hour:?} {known}");
