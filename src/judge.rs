@@ -34,11 +34,11 @@ pub mod peers;
 pub mod power;
 pub mod quantile;
 pub mod run;
+mod said;
 mod say;
 pub mod sequential;
 pub mod siblings;
 pub mod split;
-mod told;
 mod words;
 
 pub use ledger::{Ledger, Look, SPLIT};

@@ -142,7 +142,7 @@ impl<R: Runtime, M: Metrics + Clone> Observed<R, M> {
             if let Ok(fired) = fired {
                 judged.take_alerts(&fired, &self.board, self.clock.now());
             }
-            judged.judge(self.clock.now());
+            judged.judge(true, self.clock.now());
             judged.decorate(rollout, &self.told, self.clock.now())
         });
         join_all(judged).await

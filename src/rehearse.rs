@@ -151,7 +151,6 @@ impl Stage<'_> {
     fn follow(&self, ledger: &mut Ledger, run: &Run<'_>, ended: BTreeMap<Time, Vec<(GateId, Interval)>>) -> BTreeMap<GateId, Said> {
         let id = RunId::new("run");
         let mut said: BTreeMap<GateId, Said> = self.gates.iter().map(|g| (g.name.clone(), Said::default())).collect();
-        let mut states: Vec<GateState> = Vec::new();
         let mut step: Option<Time> = None;
         for (end, intervals) in ended {
             // A share that began when this interval ended is the next one's.
@@ -167,13 +166,11 @@ impl Stage<'_> {
                     ledger.feed(gate, interval);
                 }
             }
-            let next = ledger.judge(self.gates, |_| fresh(), &states, end);
-            for state in next.iter().filter(|s| measured.contains(&s.id)) {
+            for state in ledger.judge(self.gates, |_| fresh(), end).iter().filter(|s| measured.contains(&s.id)) {
                 if let Some(said) = said.get_mut(&state.id) {
                     said.hear(state, end, now);
                 }
             }
-            states = next;
         }
         said
     }

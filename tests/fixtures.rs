@@ -103,6 +103,7 @@ pub fn track(role: Role, version: Version, weight: Weight, ready: u32, desired: 
             programmed: Some(weight.into()),
             seen: Some(weight.into()),
             basis: "requests".into(),
+            sticky: false,
         },
         signals: signals(traffic),
         about: None,
@@ -372,6 +373,7 @@ pub fn starting() -> (Rollout, Pasts) {
         programmed: Some(Weight::ZERO.into()),
         seen: Some(Weight::ZERO.into()),
         basis: "requests".into(),
+        sticky: false,
     };
     canary.pools[0].ready = 1;
     canary.pools[0].restarts = 1;
@@ -384,6 +386,7 @@ pub fn starting() -> (Rollout, Pasts) {
         programmed: Some(Weight::FULL.into()),
         seen: Some(Weight::FULL.into()),
         basis: "requests".into(),
+        sticky: false,
     };
     pasts.remove(&r.tracks[1].version.id);
     r.gates[0].verdict = wait("candidate traffic", None);
@@ -459,12 +462,14 @@ fn reverted() -> (Rollout, Pasts) {
         programmed: Some(Weight::FULL.into()),
         seen: Some(Ratio { parts: 9_997, whole: 10_000 }),
         basis: "requests".into(),
+        sticky: false,
     };
     r.tracks[1].share = Share {
         declared: Some(Weight::ZERO.into()),
         programmed: Some(Weight::ZERO.into()),
         seen: Some(Ratio { parts: 3, whole: 10_000 }),
         basis: "requests".into(),
+        sticky: false,
     };
     r.gates.iter_mut().for_each(|g| g.verdict = pass("no traffic to judge"));
     r.next = Next { what: "nothing by itself; t retries v42".into(), at: None, by: "a person".into() };

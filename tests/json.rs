@@ -173,6 +173,7 @@ fn evidence(at: Time) -> Evidence {
             stable: None,
             blast: Some(0.7),
             alerts: vec!["page 1h/5m".into()],
+            stable_alerts: vec!["page 6h/30m".into()],
             spent: Some(0.2),
             budget: 1.0,
         }),
@@ -208,8 +209,8 @@ fn evidence_is_told_as_it_is() {
     let all = document(&[crowded()]);
     let told = &all["rollouts"][0]["gates"][0]["evidence"];
     for (pointer, value) in [
-        ("/candidate", json!({ "hits": 0.0, "of": 0.0, "value": null })),
-        ("/run_candidate", json!({ "hits": null, "of": 1_204.0, "value": 25.0 })),
+        ("/candidate", json!({ "hits": 0.0, "of": 0.0, "value": null, "at_least": null })),
+        ("/run_candidate", json!({ "hits": null, "of": 1_204.0, "value": 25.0, "at_least": null })),
         ("/between", json!([0.1, 2.5])),
         ("/lines", json!({ "fail": 100.0, "change": 10_000.0, "worse": 20.0, "pass": 20.0 })),
         ("/eta_ms", 40_000.into()),

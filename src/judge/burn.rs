@@ -95,9 +95,15 @@ impl Default for Windows {
 }
 
 impl Windows {
-    /// Takes in an interval.
-    pub fn add(&mut self, secs: f64, count: Count) {
-        self.rings.iter_mut().for_each(|ring| ring.add(secs, count));
+    /// Takes in an interval of so many seconds, after a gap in which nothing was counted.
+    pub fn add(&mut self, gap: f64, secs: f64, count: Count) {
+        for ring in &mut self.rings {
+            // Less than an interval is jitter. A time without requests burns nothing.
+            if gap > secs {
+                ring.add(gap.min(ring.span), Count::default());
+            }
+            ring.add(secs, count);
+        }
     }
 
     /// What was counted in the last so many seconds, and how many of them are known.
@@ -174,7 +180,7 @@ mod tests {
     #[test]
     fn windows_alert_when_both_burn_and_the_short_one_ends_it() {
         let mut w = Windows::default();
-        let minutes = |w: &mut Windows, n: u32, ratio: f64| (0..n * 6).for_each(|_| w.add(10.0, Count::new(ratio * 100.0, 100.0)));
+        let minutes = |w: &mut Windows, n: u32, ratio: f64| (0..n * 6).for_each(|_| w.add(0.0, 10.0, Count::new(ratio * 100.0, 100.0)));
         minutes(&mut w, 60, 0.0);
         assert!(w.alerts(0.999).is_empty());
         // 10 % failing fires the first pair 8.64 minutes later.
@@ -187,10 +193,23 @@ mod tests {
     }
 
     #[test]
+    fn what_burnt_before_a_gap_is_as_old_as_it_is() {
+        let mut w = Windows::default();
+        (0..60).for_each(|_| w.add(0.0, 60.0, Count::new(10.0, 100.0)));
+        assert_eq!(w.alerts(0.999).len(), 4, "an hour at 100 times the budget's rate");
+        w.add(1_800.0, 60.0, Count::new(0.0, 100.0));
+        let (hour, known) = w.last(3_600.0);
+        assert!((known - 3_600.0).abs() < 61.0 && (hour.of - 3_000.0).abs() < 201.0, "{hour:?} {known}");
+        assert!(!w.alerts(0.999).contains(&"page 1h/5m"), "nothing failed in the last five minutes");
+        w.add(1e9, 60.0, Count::new(0.0, 100.0));
+        assert!(w.alerts(0.999).is_empty() && w.rings.iter().all(|r| r.cells.len() < 80));
+    }
+
+    #[test]
     fn three_days_take_no_more_room_than_three_hours() {
         let mut w = Windows::default();
         for _ in 0..40_000 {
-            w.add(10.0, Count::new(0.0, 100.0));
+            w.add(0.0, 10.0, Count::new(0.0, 100.0));
         }
         let cells: Vec<usize> = w.rings.iter().map(|r| r.cells.len()).collect();
         assert_eq!(cells, [61, 37, 73]);

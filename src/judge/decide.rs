@@ -109,9 +109,17 @@ pub struct Reach {
     pub change: f64,
 }
 
-impl Reach {
-    fn crosses(self, lines: &Lines) -> bool {
-        self.run >= lines.fail.ln() || self.change >= lines.change.ln()
+impl Decision {
+    /// Whether nothing can be said.
+    #[must_use]
+    pub const fn is_blind(self) -> bool {
+        matches!(self, Self::Blind(_) | Self::Refused | Self::Silent)
+    }
+
+    /// Whether the gate fails.
+    #[must_use]
+    pub const fn fails(self) -> bool {
+        matches!(self, Self::Worse | Self::Changed | Self::Both | Self::Limit | Self::Budget | Self::Slower)
     }
 }
 
@@ -146,8 +154,7 @@ impl GateRun {
     /// The decision, with the odds it rests on.
     #[must_use]
     pub fn decide(&self, gate: &GateSpec, lines: &Lines, sensors: &[Sensor]) -> (Decision, Odds) {
-        let odds = self.odds();
-        (self.blind(sensors).unwrap_or_else(|| self.decision(gate, lines, &odds)), odds)
+        (self.blind(sensors).unwrap_or_else(|| self.decision(gate, lines)), self.odds())
     }
 
     /// Why nothing can be said, whatever was counted; `None` where something can.
@@ -160,23 +167,24 @@ impl GateRun {
         lacks.map(|place| Decision::Blind(Some(place))).or(self.refused.then_some(Decision::Refused)).or(unheard)
     }
 
-    /// What is decided by what was counted.
-    pub(super) fn decision(&self, gate: &GateSpec, lines: &Lines, odds: &Odds) -> Decision {
+    /// What is decided by what was counted. It needs none of [`Self::odds`], which cost more than it does.
+    pub(super) fn decision(&self, gate: &GateSpec, lines: &Lines) -> Decision {
         if gate.signal.quantile().is_some() {
             return self.quantile_decision(gate);
         }
-        let (worse, changed) = (odds.run >= lines.fail.ln(), odds.change >= lines.change.ln());
+        let (fail, change, pass) = (lines.fail.ln(), lines.change.ln(), lines.pass.ln());
+        let (worse, changed) = (self.odds.reaches(fail), self.change.reaches(change));
         // What crosses a line has more errors than its share: see the room `odds`.
-        if worse && odds.safe_run < lines.pass.ln() {
+        if worse && self.ln_safe < pass {
             return Decision::Worse;
         }
+        let suspect = self.odds.reaches(lines.worse.ln());
         // Hours in which it was within `r_max` say nothing of the minutes in which it became worse.
-        let little = odds.run >= lines.worse.ln() && odds.safe_run >= lines.pass.ln();
-        if changed && self.change.ln_beyond(lines.pass.ln(), little) >= lines.change.ln() {
+        if changed && self.change.ln_beyond(pass, suspect && self.ln_safe >= pass) >= change {
             return Decision::Changed;
         }
-        if odds.over.crosses(lines) {
-            return if odds.stable_over.crosses(lines) { Decision::Both } else { Decision::Limit };
+        if self.over.crosses(fail, change) {
+            return if self.stable_over.crosses(fail, change) { Decision::Both } else { Decision::Limit };
         }
         if self.spent(gate).is_some_and(|spent| spent >= gate.budget / 100.0) {
             return Decision::Budget;
@@ -184,12 +192,12 @@ impl GateRun {
         if worse || changed {
             return Decision::Within;
         }
-        if odds.run >= lines.worse.ln() {
+        if suspect {
             return Decision::Suspect;
         }
-        if odds.safe >= lines.pass.ln() {
+        if self.step.ln_safe >= pass {
             Decision::Safe
-        } else if super::run::per_one(gate).is_some() && odds.under >= lines.pass.ln() {
+        } else if super::run::per_one(gate).is_some() && self.step.under.ln_odds() >= pass {
             Decision::Under
         } else {
             Decision::Open

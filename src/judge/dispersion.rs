@@ -68,8 +68,7 @@ struct Sums {
     /// Of y^2 / n and how many, of the intervals that the cells are made of.
     fine: f64,
     parts: f64,
-    chi: f64,
-    df: f64,
+    between: Between,
     /// How often cells were taken away again: what rounding leaves must not add up.
     taken: u32,
 }
@@ -91,8 +90,7 @@ impl Sums {
             self.cells += sign;
             self.fine += sign * cell.fine();
             self.parts += sign * cell.parts.max(1.0);
-            self.chi += sign * cell.chi;
-            self.df += sign * cell.df;
+            self.between.put(&cell.between, sign);
         }
     }
 }
@@ -111,11 +109,28 @@ struct Cell {
     /// How many those are; 0 stands for one.
     #[serde(rename = "k", default, skip_serializing_if = "is_zero")]
     parts: f64,
-    /// Pearson's statistic between instances.
-    #[serde(rename = "x", default, skip_serializing_if = "is_zero")]
+    /// What instances say beside each other.
+    #[serde(rename = "b", default, skip_serializing_if = "Between::is_nothing")]
+    between: Between,
+}
+
+/// Pearson's statistic between the instances of an interval, summed over intervals, each with the weight
+/// of its errors: the dispersion is what they differ by altogether, divided by what chance would have them
+/// differ by altogether. A mean of each interval's own dispersion takes a burst of ten for no more than
+/// ten single errors, and with bursts of geometric size sees half of the dispersion there is.
+#[derive(Clone, Copy, PartialEq, Debug, Default, Serialize, Deserialize)]
+struct Between {
+    /// Errors times Pearson's statistic.
+    #[serde(rename = "x")]
     chi: f64,
-    /// And its degrees of freedom.
-    #[serde(rename = "f", default, skip_serializing_if = "is_zero")]
+    /// Errors times degrees of freedom: what chance gives, exactly, for errors that are independent.
+    #[serde(rename = "e")]
+    expected: f64,
+    /// Half the variance that chance gives the first.
+    #[serde(rename = "v")]
+    spread: f64,
+    /// Degrees of freedom.
+    #[serde(rename = "f")]
     df: f64,
 }
 
@@ -144,9 +159,15 @@ impl Phi {
 }
 
 impl Dispersion {
-    /// Lets the time pass in which nothing was counted, up to the beginning of what is added next.
+    /// Seconds in which nothing was counted, up to the beginning of what is added next.
+    #[must_use]
+    pub fn gap(&self, start: Time) -> f64 {
+        self.to.map_or(0.0, |to| elapsed(start, to).as_secs_f64())
+    }
+
+    /// Lets that time pass.
     pub fn rest_until(&mut self, start: Time) {
-        let gap = self.to.map_or(0.0, |to| elapsed(start, to).as_secs_f64());
+        let gap = self.gap(start);
         // Less than an interval is jitter. An empty cell counts as time and as nothing else.
         if self.grain > 0.0 && gap > self.grain {
             self.add(gap.min(HOUR), Count::default(), &[]);
@@ -160,8 +181,7 @@ impl Dispersion {
 
     /// Takes in an interval of stable's; `instances` are its parts where they can be told apart.
     pub fn add(&mut self, secs: f64, count: Count, instances: &[Count]) {
-        let (chi, df) = between(instances);
-        let new = Cell { secs, count, chi, df, ..Cell::default() };
+        let new = Cell { secs, count, between: Between::of(instances), ..Cell::default() };
         if self.grain <= 0.0 {
             self.grain = secs.min(HOUR);
         }
@@ -203,14 +223,14 @@ impl Dispersion {
     /// The dispersion as it is known now.
     #[must_use]
     pub fn phi(&self) -> Phi {
-        let Sums { count: all, squares, cells, fine, parts, chi, df, .. } = self.sums.unwrap_or_else(|| Sums::of(&self.cells));
+        let Sums { count: all, squares, cells, fine, parts, between, .. } = self.sums.unwrap_or_else(|| Sums::of(&self.cells));
         if all.hits < ENOUGH {
             return Phi::default();
         }
         // The sum of (y - n p)^2 / (n p) over cells, with p = all hits / all requests.
-        let over_time = |squares: f64, n: f64| judged(squares * all.of / all.hits - all.hits, n - 1.0);
+        let over_time = |squares: f64, n: f64| judged((squares * all.of / all.hits - all.hits) / (n - 1.0), n - 1.0);
         let alone = if cells < 2.0 { UNKNOWN } else { over_time(squares, cells).max(over_time(fine, parts)) };
-        Phi { pair: if df >= COMPARISONS { judged(chi, df) } else { alone }, alone }
+        Phi { pair: between.phi().unwrap_or(alone), alone }
     }
 
     /// Forgets everything: another version is stable now.
@@ -234,28 +254,52 @@ impl Cell {
         (self.squares, self.parts) = (self.fine() + other.fine(), parts(self) + parts(&other));
         self.secs += other.secs;
         self.count += other.count;
-        self.chi += other.chi;
-        self.df += other.df;
+        self.between.put(&other.between, 1.0);
     }
 }
 
-/// Pearson's statistic between the instances of one interval, and its degrees of freedom. Without any
-/// error there is nothing to compare.
-fn between(instances: &[Count]) -> (f64, f64) {
-    let mut all = Count::default();
-    let mut n = 0.0;
-    for count in instances.iter().filter(|c| c.of > 0.0) {
-        all += *count;
-        n += 1.0;
+impl Between {
+    /// Of one interval. Without any error there is nothing to compare.
+    fn of(instances: &[Count]) -> Self {
+        let counted = || instances.iter().filter(|c| c.of > 0.0);
+        let (mut all, mut n) = (Count::default(), 0.0);
+        for count in counted() {
+            all += *count;
+            n += 1.0;
+        }
+        let Some(p) = all.ratio().filter(|p| *p > 0.0 && n >= 2.0) else { return Self::default() };
+        let chi: f64 = counted().map(|c| (c.hits - c.of * p).powi(2) / (c.of * p)).sum();
+        let parts: f64 = counted().map(|c| all.of / c.of).sum();
+        // Of so many errors that are dealt out by chance (Haldane 1937): one alone, among instances of one
+        // size, cannot vary.
+        let variance = 2.0 * (n - 1.0) * (1.0 - 1.0 / all.hits) + (parts - n * n) / all.hits;
+        Self { chi: all.hits * chi, expected: all.hits * (n - 1.0), spread: all.hits * all.hits * variance.max(0.0) / 2.0, df: n - 1.0 }
     }
-    let Some(p) = all.ratio().filter(|p| *p > 0.0 && n >= 2.0) else { return (0.0, 0.0) };
-    let chi = instances.iter().filter(|c| c.of > 0.0).map(|c| (c.hits - c.of * p).powi(2) / (c.of * p)).sum();
-    (chi, n - 1.0)
+
+    /// Adds another, or takes it away with -1.
+    fn put(&mut self, other: &Self, sign: f64) {
+        self.chi += sign * other.chi;
+        self.expected += sign * other.expected;
+        self.spread += sign * other.spread;
+        self.df += sign * other.df;
+    }
+
+    /// The dispersion; `None` where too little was compared.
+    fn phi(&self) -> Option<f64> {
+        // As many degrees of freedom as give a mean and variance like these (Satterthwaite 1946).
+        let df = self.expected * self.expected / self.spread.max(1e-9);
+        (self.df >= COMPARISONS && self.expected > 0.0).then(|| judged(self.chi / self.expected, df))
+    }
+
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+    fn is_nothing(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
-fn judged(chi: f64, df: f64) -> f64 {
-    let raw = chi / df;
-    if chi <= quantile(df) { 1.0 } else { (raw * SAFETY).max(1.0) }
+/// A dispersion, as it is taken: as 1 where chance explains it.
+fn judged(raw: f64, df: f64) -> f64 {
+    if raw * df <= quantile(df) { 1.0 } else { (raw * SAFETY).max(1.0) }
 }
 
 /// The 90 % quantile of chi-square. Up to 100 degrees exact and computed once; beyond that by Wilson and
@@ -341,6 +385,54 @@ mod tests {
             sick.add(60.0, Count::new(10.0, 2000.0), &[Count::new(10.0, 1000.0), Count::new(0.0, 1000.0)]);
         }
         assert!(sick.phi().pair > 10.0 && sick.phi().alone < 1.1, "{:?}", sick.phi());
+    }
+
+    /// Nine single errors and one burst of eleven, each on one of two instances: their squares are 130, of 20
+    /// errors: 6.5, times 1.2. A mean of dispersions would be 2.
+    #[test]
+    fn a_burst_counts_for_as_many_errors_as_it_is() {
+        let mut d = Dispersion::default();
+        for k in 0..10 {
+            let hits = if k == 0 { 11.0 } else { 1.0 };
+            d.add(60.0, Count::new(hits, 2_000.0), &[Count::new(hits, 1_000.0), Count::new(0.0, 1_000.0)]);
+        }
+        assert!((d.phi().pair - 7.8).abs() < 1e-9, "{:?}", d.phi());
+        // Between instances of one size, single errors are as even as they can be.
+        let mut single = Dispersion::default();
+        for _ in 0..30 {
+            single.add(60.0, Count::new(1.0, 2_000.0), &[Count::new(1.0, 1_000.0), Count::new(0.0, 1_000.0)]);
+        }
+        assert_eq!(single.phi().pair, 1.0);
+        let read: Dispersion = serde_json::from_str(&serde_json::to_string(&d).unwrap()).unwrap();
+        assert_eq!(read.phi(), d.phi());
+    }
+
+    /// What is expected, and how much it varies, are those of errors that are dealt out by chance: in one of
+    /// ten cases it is taken for bursts.
+    #[test]
+    fn chance_between_uneven_instances_counts_as_one_in_nine_of_ten() {
+        use rand::{RngExt, SeedableRng, rngs::StdRng};
+        let mut rng = StdRng::seed_from_u64(5);
+        for (errors, intervals) in [(1, 60), (4, 30), (40, 15)] {
+            let taken = (0..2_000).filter(|_| {
+                let mut d = Dispersion::default();
+                for _ in 0..intervals {
+                    let mut instances = [300.0, 200.0, 100.0, 400.0].map(|of| Count::new(0.0, of));
+                    for _ in 0..errors {
+                        let mut place = rng.random::<f64>() * 1_000.0;
+                        let hit = instances.iter_mut().find(|c| {
+                            place -= c.of;
+                            place < 0.0
+                        });
+                        hit.unwrap().hits += 1.0;
+                    }
+                    d.add(60.0, Count::new(f64::from(errors), 1_000.0), &instances);
+                }
+                d.phi().pair > 1.0
+            });
+            let percent = taken.count() as f64 / 20.0;
+            assert!((6.0..14.0).contains(&percent), "{errors}: {percent} %");
+        }
     }
 
     /// Ten seconds each: bursts that come every minute vanish in cells of a minute and more.

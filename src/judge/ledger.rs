@@ -6,19 +6,18 @@
 //! time and as often as wanted.
 
 use super::{
+    burn::Windows,
     decide::lines,
     dispersion::Dispersion,
-    run::{Fed, GateRun},
-    say::rule_text,
-    split::{Seen, Split},
-    words,
+    run::{Fed, GateRun, Revision},
+    said::{Asked, Said, Words},
+    split::Split,
 };
 use crate::model::{
-    gate::{Arm, Evidence, GateState, Verdict},
+    gate::GateState,
     ident::{GateId, RunId},
-    interval::{Interval, Query, Sensor, SensorState},
+    interval::{Interval, Query, Sensor},
     ratio::Weight,
-    signal::{Sample, SignalId},
     spec::{GateSignal, GateSpec, OnFail},
     text::Text,
     time::{Time, elapsed},
@@ -41,9 +40,17 @@ pub struct Ledger {
     /// Which version's errors the dispersion is of.
     stable: Option<String>,
     errors: BTreeMap<GateId, Dispersion>,
+    /// What stable burnt of its error budget, also before the run.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    burnt: BTreeMap<GateId, Windows>,
     split: Split,
     /// Whether the split was ever bad in this run: from then on it is told.
     split_told: bool,
+    /// Counts changes of gates.
+    #[serde(skip)]
+    changes: Revision,
+    #[serde(skip)]
+    said: Said,
 }
 
 /// What is known of a gate's measurement at the moment a verdict is asked for.
@@ -70,11 +77,13 @@ impl Ledger {
         let configured = |id: &GateId| gates.iter().any(|g| g.name == *id);
         self.gates.retain(|id, _| configured(id));
         self.errors.retain(|id, _| configured(id));
+        self.burnt.retain(|id, _| configured(id));
         if let Some(since) = converged.filter(|_| run.is_some()) {
             for gate in gates {
                 let state = self.gates.entry(gate.name.clone()).or_default();
                 if !state.is_at(since) {
                     state.begin_step(since);
+                    state.touch(self.changes.next());
                 }
             }
         }
@@ -85,12 +94,17 @@ impl Ledger {
     /// budgets, on what is counted from here on. Call it after [`Self::follow`].
     pub fn bakes(&mut self, bakes: bool) {
         self.alone = bakes;
-        for run in self.gates.values_mut() {
+        for (id, run) in &mut self.gates {
             match (bakes, run.is_alone()) {
-                (true, false) => run.stand_alone(),
+                (true, false) => {
+                    // It is stable now: what it burnt as a candidate is what stable burnt.
+                    self.burnt.extend(run.burnt.take().map(|burnt| (id.clone(), burnt)));
+                    run.stand_alone();
+                }
                 (false, true) => *run = GateRun::default(),
-                _ => {}
+                _ => continue,
             }
+            run.touch(self.changes.next());
         }
     }
 
@@ -99,6 +113,7 @@ impl Ledger {
         if self.stable.as_deref() != Some(version) {
             self.stable = Some(version.to_owned());
             self.errors.clear();
+            self.burnt.clear();
         }
     }
 
@@ -122,6 +137,7 @@ impl Ledger {
         let fed = match &self.run {
             Some(_) => {
                 let run = self.gates.entry(gate.name.clone()).or_default();
+                run.touch(self.changes.next());
                 if late { run.feed_late(gate, interval, errors.phi()) } else { run.feed(gate, interval, errors.phi()) }
             }
             None => Fed::Shown,
@@ -129,8 +145,12 @@ impl Ledger {
         let (stable, instances) =
             if self.alone { (interval.candidate, [].as_slice()) } else { (interval.stable, interval.instances.as_slice()) };
         if fed != Fed::Refused && stable.of > 0.0 {
+            let secs = elapsed(interval.end, interval.start).as_secs_f64();
+            if gate.slo.is_some() {
+                self.burnt.entry(gate.name.clone()).or_default().add(errors.gap(interval.start), secs, stable);
+            }
             errors.rest_until(interval.start);
-            errors.add(elapsed(interval.end, interval.start).as_secs_f64(), stable, instances);
+            errors.add(secs, stable, instances);
             errors.fed_until(interval.end);
         }
         fed
@@ -148,102 +168,45 @@ impl Ledger {
         self.gates.get(id)
     }
 
-    /// Every gate's state, and the split's once it was bad. A gate says the same word since when it said
-    /// it first; `before` is what was said last.
+    /// Every gate's state, and the split's once it was bad, as of now. A gate says the same word since when
+    /// it said it first.
+    pub fn judge(&mut self, gates: &[GateSpec], look: impl Fn(&GateSpec) -> Look, now: Time) -> &[GateState] {
+        self.say(gates, look, now, Words::All)
+    }
+
+    /// The same with as few words as will do for whoever draws none of it: what each gate decides is of now,
+    /// and so are the words of those that fail and of the one that speaks for all. Numbers of the others
+    /// are those of when they began to say what they say.
+    pub fn decide(&mut self, gates: &[GateSpec], look: impl Fn(&GateSpec) -> Look, now: Time) -> &[GateState] {
+        self.say(gates, look, now, Words::Fewest)
+    }
+
+    /// What was said last.
     #[must_use]
-    pub fn judge(&self, gates: &[GateSpec], look: impl Fn(&GateSpec) -> Look, before: &[GateState], now: Time) -> Vec<GateState> {
+    pub fn said(&self) -> &[GateState] {
+        self.said.states()
+    }
+
+    fn say(&mut self, gates: &[GateSpec], look: impl Fn(&GateSpec) -> Look, now: Time, words: Words) -> &[GateState] {
         let reverting = gates.iter().filter(|g| g.on_fail() == OnFail::Revert && g.signal != GateSignal::Alerts).count();
-        let known = |id: &GateId| before.iter().find(|b| b.id == *id);
-        // They were told in the same order the last time, unless the gates are others.
-        let same = |i: usize, id: &GateId| before.get(i).filter(|b| b.id == *id).or_else(|| known(id));
-        let state = |(i, gate): (usize, &GateSpec)| self.state(gate, reverting, look(gate), same(i, &gate.name), now);
-        let mut states: Vec<GateState> = gates.iter().enumerate().map(state).collect();
-        let split = GateId::new(SPLIT);
-        if self.split_told
-            && !gates.iter().any(|g| g.name == split)
-            && let Some(seen) = self.split.seen()
-        {
-            states.push(split_state(&seen, known(&split), now));
+        // No run that was ever fed has this revision.
+        let mut nothing = GateRun::default();
+        nothing.touch(u64::MAX);
+        self.said.arrange(gates);
+        for (place, gate) in gates.iter().enumerate() {
+            let look = look(gate);
+            if gate.signal == GateSignal::Alerts {
+                self.said.hear(place, gate, look, now);
+                continue;
+            }
+            let (run, burnt) = (self.gates.get(&gate.name).unwrap_or(&nothing), self.burnt.get(&gate.name));
+            self.said.look(place, Asked { gate, lines: lines(gate, reverting), look, run, burnt, now }, words);
         }
-        states
-    }
-
-    fn state(&self, gate: &GateSpec, reverting: usize, look: Look, before: Option<&GateState>, now: Time) -> GateState {
-        if gate.signal == GateSignal::Alerts {
-            return alerts_state(gate, look, before, now);
+        if words == Words::Fewest {
+            self.said.speak(|id| self.gates.get(id), now);
         }
-        let nothing = GateRun::default();
-        let run = self.gates.get(&gate.name).unwrap_or(&nothing);
-        let lines = lines(gate, reverting);
-        let (verdict, evidence) = run.told(gate, &lines, &look.sensors, now);
-        let evidence = Evidence { sensors: look.sensors, queries: look.queries, ..evidence };
-        GateState {
-            id: gate.name.clone(),
-            signal: gate.signal.measured(),
-            rule: rule_text(gate),
-            on_fail: gate.on_fail(),
-            since: since(before, &verdict, now),
-            verdict,
-            evidence: Some(evidence),
-        }
-    }
-}
-
-fn since(before: Option<&GateState>, verdict: &Verdict, now: Time) -> Time {
-    before.filter(|b| b.verdict.word() == verdict.word()).map_or(now, |b| b.since)
-}
-
-/// No statistics: somebody else has decided that what fires is bad.
-fn alerts_state(gate: &GateSpec, look: Look, before: Option<&GateState>, now: Time) -> GateState {
-    let lacks = look.sensors.iter().find(|s| s.required && s.state != SensorState::Fresh);
-    let verdict = match (look.sensors.is_empty(), lacks, look.alerts.as_slice()) {
-        (true, ..) => Verdict::Blind { why: "nobody tells which alerts fire".into() },
-        (_, Some(sensor), _) => Verdict::Blind { why: format!("{} {}", sensor.name, sensor.state.word()).into() },
-        (_, None, []) => Verdict::Pass { why: "no alert fires that began after the run did".into() },
-        (_, None, [only]) => Verdict::Fail { who: Arm::Candidate, why: only.clone() },
-        (_, None, [first, more @ ..]) => Verdict::Fail { who: Arm::Candidate, why: format!("{first} +{} more", more.len()).into() },
-    };
-    GateState {
-        id: gate.name.clone(),
-        signal: gate.signal.measured(),
-        rule: rule_text(gate),
-        on_fail: gate.on_fail(),
-        since: since(before, &verdict, now),
-        verdict,
-        evidence: Some(Evidence { since: now, run_since: now, sensors: look.sensors, queries: look.queries, ..Evidence::default() }),
-    }
-}
-
-/// A bad split stops what gives the candidate more, and never goes back by itself: it may be the router's fault.
-fn split_state(seen: &Seen, before: Option<&GateState>, now: Time) -> GateState {
-    let share = seen.requests.ratio().unwrap_or_default() * 100.0;
-    let (share, declared) = words::beside(share, seen.declared.percent());
-    let n = words::sum(seen.requests.of);
-    let verdict = if seen.bad {
-        let why = format!("{share} % of requests, {declared} declared (n {n}), {}", words::odds(seen.ln_odds));
-        Verdict::Fail { who: Arm::Candidate, why: why.into() }
-    } else if seen.off {
-        Verdict::Wait { missing: format!("{share} % of requests, {declared} declared").into(), eta: None }
-    } else if seen.missing > 0.0 {
-        Verdict::Wait { missing: format!("{} more requests to know the share", words::sum(seen.missing)).into(), eta: None }
-    } else {
-        Verdict::Pass { why: format!("{share} % of requests (n {n})").into() }
-    };
-    let counts = |hits: f64| Sample::Counts { hits, of: seen.requests.of };
-    GateState {
-        id: GateId::new(SPLIT),
-        signal: SignalId::Requests,
-        rule: "the share that is declared, give or take 1 pp or a tenth".into(),
-        on_fail: OnFail::Hold,
-        since: since(before, &verdict, now),
-        verdict,
-        evidence: Some(Evidence {
-            candidate: counts(seen.requests.hits),
-            stable: counts(seen.requests.of - seen.requests.hits),
-            since: seen.since,
-            run_since: seen.since,
-            odds: seen.ln_odds.exp().min(Evidence::MOST),
-            ..Evidence::default()
-        }),
+        let told = self.split_told && !gates.iter().any(|g| g.name.as_str() == SPLIT);
+        self.said.split(self.split.seen().filter(|_| told).as_ref(), now);
+        self.said.states()
     }
 }

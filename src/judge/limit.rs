@@ -35,6 +35,12 @@ impl Over {
     pub fn ln_change(&self) -> f64 {
         self.change.ln_odds()
     }
+
+    /// Whether either of them is at its line or above.
+    #[must_use]
+    pub fn crosses(&self, ln_line: f64, ln_change: f64) -> bool {
+        self.run.reaches(ln_line) || self.change.reaches(ln_change)
+    }
 }
 
 /// Whether a ratio is under a limit: sums that are discounted already.

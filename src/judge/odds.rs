@@ -89,6 +89,15 @@ pub fn ln_mean(ln: &[f64]) -> f64 {
     most + (sum / ln.len() as f64).ln()
 }
 
+/// Whether [`ln_mean`] is at a line or above. Most of the time the largest alone says it, and nothing is
+/// raised to a power.
+#[must_use]
+#[expect(clippy::cast_precision_loss, reason = "six")]
+pub fn reaches(ln: &[f64], line: f64) -> bool {
+    let most = ln.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    most >= line && (most - (ln.len() as f64).ln() >= line || ln_mean(ln) >= line)
+}
+
 /// A product of likelihood ratios, one for each ratio, as logarithms.
 #[derive(Clone, Copy, PartialEq, Debug, Default, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -106,6 +115,12 @@ impl Product {
     #[must_use]
     pub fn ln_odds(&self) -> f64 {
         ln_mean(&self.0)
+    }
+
+    /// Whether they are at a line or above.
+    #[must_use]
+    pub fn reaches(&self, ln_line: f64) -> bool {
+        reaches(&self.0, ln_line)
     }
 }
 
@@ -138,6 +153,12 @@ impl Change {
     #[must_use]
     pub fn ln_odds(&self) -> f64 {
         ln_mean(&self.ln)
+    }
+
+    /// Whether it is at a line or above.
+    #[must_use]
+    pub fn reaches(&self, ln_line: f64) -> bool {
+        reaches(&self.ln, ln_line)
     }
 
     /// How far it is for a change that the other evidence does not excuse: of those ratios alone for which
@@ -202,6 +223,15 @@ mod tests {
         }
         assert!((ln_mean(&[800.0, 800.0]) - 800.0).abs() < 1e-9, "no overflow");
         assert!(ln_mean(&[f64::NEG_INFINITY; 3]).is_infinite());
+    }
+
+    #[test]
+    fn a_line_is_reached_where_the_mean_is() {
+        for ln in [[0.0; 6], [5.0, 0.0, 0.0, 0.0, 0.0, 0.0], [5.0; 6], [-1.0, 4.7, 4.9, 4.0, 0.0, -9.0], [f64::NEG_INFINITY; 6]] {
+            for line in [-1.0, 0.0, 3.1, 3.3, 4.0, 4.5, 4.9, 5.0, 5.1] {
+                assert_eq!(reaches(&ln, line), ln_mean(&ln) >= line, "{ln:?} {line}");
+            }
+        }
     }
 
     #[test]

@@ -9,7 +9,7 @@
 //! the one that speaks least against equality is taken.
 
 use super::mixture::{BetaBinomial, Mixture};
-use crate::model::{gate::Bounds, interval::Buckets};
+use crate::model::{gate::Bounds, interval::Buckets, signal::Sample};
 
 /// A chance of at most this of ever being wrong, for each bound.
 pub const ALPHA: f64 = 0.05;
@@ -100,16 +100,23 @@ impl Asked {
     }
 }
 
-/// The quantile as it was measured: the upper edge of its bucket; the last edge stands for what is above.
+/// The quantile as it was measured: the upper edge of its bucket; above the last edge, that as a floor.
+/// Of no latency at all it is a value of nothing.
 #[must_use]
-pub fn measured(q: f64, buckets: &Buckets) -> Option<f64> {
-    let n: f64 = buckets.counts.iter().sum();
+pub fn measured(q: f64, buckets: &Buckets) -> Sample {
+    let all: f64 = buckets.counts.iter().sum();
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count; saturates")]
+    let n = all as u64;
     let mut below = 0.0;
     let found = buckets.edges.iter().zip(&buckets.counts).find(|(_, count)| {
         below += **count;
-        below >= q * n
+        below >= q * all
     });
-    (n > 0.0).then(|| found.map(|(edge, _)| *edge).or(buckets.edges.last().copied())).flatten()
+    match (found, buckets.edges.last()) {
+        (Some((edge, _)), _) if all > 0.0 => Sample::Gauge { value: *edge, n },
+        (None, Some(edge)) if all > 0.0 => Sample::Floor { at_least: *edge, n },
+        _ => Sample::Counts { hits: 0.0, of: 0.0 },
+    }
 }
 
 /// Adds counts; other edges start anew.
@@ -169,10 +176,13 @@ mod tests {
         let known = Buckets { edges: edges.clone(), counts: vec![9_000.0, 980.0, 20.0, 0.0] };
         let bounds = asked.bounds(&known);
         assert_eq!((bounds.low, bounds.high, bounds.n), (10.0, Some(100.0), 10_000.0));
-        assert_eq!(measured(0.99, &known), Some(100.0));
+        assert_eq!(measured(0.99, &known), Sample::Gauge { value: 100.0, n: 10_000 });
         let slow = Buckets { edges: edges.clone(), counts: vec![5_000.0, 3_000.0, 1_000.0, 1_000.0] };
         let bounds = asked.bounds(&slow);
         assert_eq!((bounds.low, bounds.high), (1_000.0, None), "a floor, no number");
+        assert_eq!(measured(0.99, &slow), Sample::Floor { at_least: 1_000.0, n: 10_000 });
+        assert_eq!(measured(0.99, &slow).value(), None);
+        assert_eq!(measured(0.99, &Buckets::default()).value(), None);
         let few = asked.bounds(&Buckets { edges, counts: vec![9.0, 1.0, 0.0, 0.0] });
         assert_eq!((few.low, few.high), (0.0, None), "ten requests tell nothing");
         assert_eq!(asked.bounds(&Buckets::default()), Bounds::default());

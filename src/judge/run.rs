@@ -9,7 +9,6 @@ use super::{
     peers::Peers,
     power::Exposure,
     quantile,
-    told::Told,
 };
 use crate::model::{
     interval::{Buckets, Count, Interval},
@@ -61,11 +60,30 @@ pub struct GateRun {
     /// What other tools would have seen.
     #[serde(default)]
     pub(super) peers: Peers,
-    /// Only with an `slo`.
+    /// What it burnt of the error budget; only with an `slo`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) windows: Option<[Windows; 2]>,
+    pub(super) burnt: Option<Windows>,
+    /// Another number after each change: see [`Self::touch`].
     #[serde(skip)]
-    pub(super) told: Told,
+    pub(super) revision: Revision,
+}
+
+/// Which state of a run it is. It says nothing of what is in it: any two are equal.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Revision(pub u64);
+
+impl Revision {
+    /// The number after it.
+    pub(super) const fn next(&mut self) -> u64 {
+        self.0 += 1;
+        self.0
+    }
+}
+
+impl PartialEq for Revision {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
 }
 
 /// The same since the weight converged.
@@ -124,7 +142,16 @@ impl GateRun {
     /// Starts counting anew what belongs to one weight: `since` is when it converged.
     pub fn begin_step(&mut self, since: Time) {
         self.step = Step { since: Some(since), ..Step::default() };
-        self.told.clear();
+    }
+
+    /// It has changed: what was told of it is told anew.
+    pub(super) const fn touch(&mut self, revision: u64) {
+        self.revision = Revision(revision);
+    }
+
+    /// Since when what belongs to this weight is counted; `None` before anything was.
+    pub(super) fn began(&self) -> Option<Time> {
+        self.step.since.or(self.since)
     }
 
     /// Whether what belongs to one weight began then.
@@ -172,7 +199,6 @@ impl GateRun {
     /// Takes in an interval; `phi` is what was known before it.
     pub fn feed(&mut self, gate: &GateSpec, interval: &Interval, phi: Phi) -> Fed {
         let Interval { candidate: c, stable: s, .. } = *interval;
-        self.told.clear();
         self.refused = ![c, s].into_iter().all(|count| whole(count, gate.signal));
         if self.refused {
             return Fed::Refused;
@@ -180,7 +206,7 @@ impl GateRun {
         let secs = elapsed(interval.end, interval.start).as_secs_f64();
         self.since = self.since.or(Some(interval.start));
         self.step.since = self.step.since.or(Some(interval.start));
-        self.last = Some(interval.end);
+        let before = self.last.replace(interval.end);
         self.hear(gate.signal, interval);
         if interval.warming && gate.signal.is_latency() {
             self.step.warming += c;
@@ -217,9 +243,8 @@ impl GateRun {
             step.under.add(c.hits, c.of * limit, phi.alone);
         }
         if gate.slo.is_some() {
-            let [own, other] = self.windows.get_or_insert_default();
-            own.add(secs, c);
-            other.add(secs, s);
+            let gap = before.map_or(0.0, |last| elapsed(interval.start, last).as_secs_f64());
+            self.burnt.get_or_insert_default().add(gap, secs, c);
         }
         if let (Some(_), Some(latency)) = (gate.signal.quantile(), &interval.latency) {
             let [own, other] = step.latency.get_or_insert_default();

@@ -4,6 +4,7 @@ use super::{
     burn,
     decide::{Decision, Odds},
     mixture, power,
+    quantile::measured,
     run::{GateRun, per_one},
     words,
 };
@@ -141,7 +142,7 @@ impl GateRun {
         let Some(seen) = self.quantile(gate) else { return "no latencies yet".into() };
         let range = |b: crate::model::gate::Bounds| match b.high {
             Some(high) => format!("{} to {} ms", words::plain(b.low), words::plain(high)),
-            None if b.low > 0.0 => format!("over {} ms", words::plain(b.low)),
+            None if b.low > 0.0 => format!("at least {} ms", words::plain(b.low)),
             None => "not known yet".into(),
         };
         format!("{} {}, stable {}", gate.signal.word(), range(seen.candidate), range(seen.stable))
@@ -201,41 +202,59 @@ impl GateRun {
         Some(Power { sees, soon, decides, text: text.into() })
     }
 
-    fn burn(&self, gate: &GateSpec) -> Option<Burn> {
+    /// `stable` is what stable burnt, also before the run; of a version that bakes it is its own.
+    fn burn(&self, gate: &GateSpec, stable: Option<&burn::Windows>) -> Option<Burn> {
         let percent = gate.slo?;
         let slo = percent / 100.0;
-        let [own, other] = self.windows.as_ref()?;
+        let (own, other) = (self.burnt.as_ref(), stable.filter(|_| !self.is_alone()));
+        if own.is_none() && other.is_none() {
+            return None;
+        }
         let hour = |w: &burn::Windows| w.last(3_600.0).0.ratio().map(|ratio| burn::rate(ratio, slo));
+        let alerts = |w: Option<&burn::Windows>| w.iter().flat_map(|w| w.alerts(slo)).map(Text::from).collect();
         let all = self.recent.candidate.of + self.recent.stable.of;
-        let candidate = hour(own);
+        let candidate = own.and_then(hour);
         Some(Burn {
             slo: percent,
             candidate,
-            stable: hour(other),
+            stable: other.and_then(hour),
             blast: candidate.filter(|_| all > 0.0).map(|rate| rate * self.recent.candidate.of / all),
-            alerts: own.alerts(slo).into_iter().map(Text::from).collect(),
+            alerts: alerts(own),
+            stable_alerts: alerts(other),
             spent: self.spent(gate).map(|part| part * 100.0),
             budget: gate.budget,
         })
     }
 
-    /// Everything that the verdict rests on.
-    pub(super) fn evidence(&self, gate: &GateSpec, lines: &Lines, decision: Decision, odds: &Odds, now: Time) -> Evidence {
+    /// What changes with time alone.
+    pub(super) fn date(&self, evidence: &mut Evidence, now: Time) {
+        evidence.age = self.last.map(|last| elapsed(now, last)).unwrap_or_default();
+        // What was never fed has times of its own.
+        evidence.since = self.began().unwrap_or(now);
+        evidence.run_since = self.since.unwrap_or(now);
+    }
+
+    /// Everything that the verdict rests on, but for the sensors; `burnt` is what stable burnt.
+    pub(super) fn evidence(
+        &self,
+        gate: &GateSpec,
+        lines: &Lines,
+        (decision, odds): (Decision, &Odds),
+        burnt: Option<&burn::Windows>,
+        now: Time,
+    ) -> Evidence {
         let missing = if decision == Decision::Open { self.missing(gate, lines) } else { Missing::default() };
-        let began = self.step.since.or(self.since).unwrap_or(now);
         let quantile = self.quantile(gate);
         let counted = |count: Count| Sample::Counts { hits: count.hits, of: count.of };
         let (candidate, stable) = match (&quantile, &self.step.latency) {
-            (Some(seen), Some([own, other])) => (gauge(seen.q, own), gauge(seen.q, other)),
+            (Some(seen), Some([own, other])) => (measured(seen.q, own), measured(seen.q, other)),
             _ => (counted(self.step.candidate), counted(self.step.stable)),
         };
-        Evidence {
+        let mut evidence = Evidence {
             candidate,
             stable,
-            since: began,
             run_candidate: counted(self.candidate),
             run_stable: counted(self.stable),
-            run_since: self.since.unwrap_or(now),
             between: self.between(gate),
             limit: gate.limit(),
             r_max: gate.r_max,
@@ -255,17 +274,18 @@ impl GateRun {
             warming: Some(self.step.warming).filter(|w| w.of > 0.0).map(counted),
             lines: *lines,
             intervals: self.intervals,
-            age: self.last.map(|last| elapsed(now, last)).unwrap_or_default(),
             holds: matches!(decision, Decision::Suspect | Decision::Within),
             #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count; saturates")]
             missing: missing.requests.map(|n| n.ceil() as u64),
             eta: missing.secs.and_then(power::span),
             power: self.power(gate, lines, &missing),
-            burn: self.burn(gate),
+            burn: self.burn(gate, burnt),
             quantile,
             peers: self.peers.say(gate),
             ..Evidence::default()
-        }
+        };
+        self.date(&mut evidence, now);
+        evidence
     }
 
     /// Where the candidate's share of this step lies, whatever happens next: bursts are discounted.
@@ -274,12 +294,6 @@ impl GateRun {
         let (hits, of) = (self.step.candidate.hits / self.phi.alone, self.step.candidate.of / self.phi.alone);
         (share && of >= 1.0).then(|| mixture::share(hits, of, 0.05, 1_000.0)).map(|(low, high)| [low * 100.0, high * 100.0])
     }
-}
-
-fn gauge(q: f64, buckets: &crate::model::interval::Buckets) -> Sample {
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count; saturates")]
-    let n = buckets.counts.iter().sum::<f64>() as u64;
-    Sample::Gauge { value: super::quantile::measured(q, buckets).unwrap_or_default(), n }
 }
 
 fn pass(why: String) -> Verdict {

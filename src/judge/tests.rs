@@ -64,7 +64,7 @@ impl World {
             assert_ne!(self.ledger.feed(gate, &interval), Fed::Refused);
         }
         self.secs += self.gates[0].interval.as_secs();
-        self.said = self.ledger.judge(&self.gates, fresh, &self.said, at(self.secs));
+        self.said = self.ledger.judge(&self.gates, fresh, at(self.secs)).to_vec();
     }
 
     /// The same interval until a gate says another word; how many it took.

@@ -207,6 +207,9 @@ pub struct Burn {
     /// Multi-window alerts that the candidate's own requests would raise: `page 1h/5m`.
     #[serde(default)]
     pub alerts: Vec<Text>,
+    /// Those that stable's own requests raise, with what came before the run.
+    #[serde(default)]
+    pub stable_alerts: Vec<Text>,
     /// Percent of the 30 days' budget that this run has spent: candidate errors above stable's ratio.
     pub spent: Option<f64>,
     /// Percent that one run may spend.

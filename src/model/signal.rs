@@ -126,15 +126,33 @@ pub enum Sample {
         /// How many observations it rests on.
         n: u64,
     },
+    /// No value, and what it is no less than: a quantile in the last bucket of a histogram, which has no
+    /// upper edge.
+    Floor {
+        /// In the signal's unit.
+        at_least: f64,
+        /// How many observations it rests on.
+        n: u64,
+    },
 }
 
 impl Sample {
-    /// In the signal's unit; `None` of nothing.
+    /// In the signal's unit; `None` of nothing, and where only a floor is known.
     #[must_use]
     pub fn value(self) -> Option<f64> {
         match self {
             Self::Counts { hits, of } => (of > 0.0).then(|| hits / of),
             Self::Gauge { value, .. } => Some(value),
+            Self::Floor { .. } => None,
+        }
+    }
+
+    /// What it is no less than, where that is all that is known; in the signal's unit.
+    #[must_use]
+    pub const fn at_least(self) -> Option<f64> {
+        match self {
+            Self::Floor { at_least, .. } => Some(at_least),
+            Self::Counts { .. } | Self::Gauge { .. } => None,
         }
     }
 
@@ -144,7 +162,7 @@ impl Sample {
         match self {
             #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count; saturates")]
             Self::Counts { of, .. } => of as u64,
-            Self::Gauge { n, .. } => n,
+            Self::Gauge { n, .. } | Self::Floor { n, .. } => n,
         }
     }
 }

@@ -160,4 +160,8 @@ pub struct Share {
     /// What was counted: `requests`, `replicas`, `connections`.
     #[serde(default)]
     pub basis: Text,
+    /// Whether clients stay on the version they were dealt to: then what is seen of requests may be off
+    /// although the router does what is declared, and no split is judged.
+    #[serde(default)]
+    pub sticky: bool,
 }

@@ -270,8 +270,9 @@ impl Judged {
         }
     }
 
-    /// Feeds the judge with what is over, and asks it.
-    pub fn judge(&mut self, now: Time) {
+    /// Feeds the judge with what is over, and asks it: for all evidence in words, or for what a line in a list
+    /// of rollouts says.
+    pub fn judge(&mut self, in_words: bool, now: Time) {
         let Some(compared) = self.compared.as_ref().filter(|_| !self.specs.is_empty()) else { return };
         for lane in &mut self.lanes {
             for (id, interval) in lane.feed.intervals() {
@@ -292,7 +293,8 @@ impl Judged {
             let (sensors, queries) = lane.map(|lane| lane.feed.look(gate, now)).unwrap_or_default();
             Look { sensors, queries, alerts: Vec::new() }
         };
-        self.gates = self.ledger.judge(&self.specs, look, &self.gates, now);
+        let said = if in_words { self.ledger.judge(&self.specs, look, now) } else { self.ledger.decide(&self.specs, look, now) };
+        self.gates = said.to_vec();
     }
 
     /// What was measured of each version since the last time, second by second.

@@ -256,7 +256,8 @@ impl<M: Metrics + Clone> Desk<M> {
         if watched.judged.is_behind(now) {
             return;
         }
-        watched.judged.judge(now);
+        let is_open = self.open.borrow().as_ref().is_some_and(|open| is_same(open, &key));
+        watched.judged.judge(is_open, now);
         let points = watched.judged.points();
         if self.asks.clock.uptime().saturating_sub(self.heard) > self.silent {
             return;

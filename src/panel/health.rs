@@ -274,7 +274,7 @@ fn gate(w: &Watched, id: SignalId) -> Option<&GateState> {
 fn value(signal: Option<&Signal>) -> (String, bool) {
     let unknown = || (figure::UNKNOWN.to_owned(), true);
     let Some(signal) = signal else { return unknown() };
-    let written = |sample: crate::model::signal::Sample| sample.value().map(|v| figure::in_unit(v, signal.unit, None));
+    let written = |sample: crate::model::signal::Sample| figure::sampled(sample, signal.unit, None);
     match &signal.reading {
         Reading::Fresh(sample) => written(*sample).map_or_else(|| ("no traffic".into(), true), |text| (text, false)),
         Reading::Stale { last, age } => (format!("{}, {} old", written(*last).unwrap_or_default(), span(*age)), true),

@@ -119,14 +119,13 @@ fn healthy(burst: f64) -> Load {
     Load { instances: 8, rate: 10.0, errors: |_| 0.01, burst, sick: 1.0, times: (0, 6 * 3_600) }
 }
 
-/// Pasts that are independent, since runs of one past overlap. Bursts of 10 on 8 instances are too few in an
-/// interval for their dispersion to be seen whole: no promise is made there, and it is still seldom.
+/// Pasts that are independent, since runs of one past overlap.
 #[test]
 fn a_healthy_service_is_not_reverted() {
     let gates = [gate("revert")];
     let queries = queries("pod");
     let stage = Stage { queries: &queries, gates: &gates, look_back: Duration::from_secs(3_600), stale_after: STALE };
-    for (burst, most) in [(1.0, 1), (2.0, 1), (5.0, 1), (10.0, 3)] {
+    for burst in [1.0, 1.2, 2.0, 5.0, 10.0] {
         let (mut reverted, mut played) = (0, 0);
         for seed in 0..8 {
             let mut told = 0;
@@ -140,7 +139,7 @@ fn a_healthy_service_is_not_reverted() {
             reverted += report.together.reverted.n;
             played += report.runs;
         }
-        assert!(reverted * 100 <= most * played, "bursts of {burst}: {reverted} of {played}");
+        assert!(reverted * 100 <= played, "bursts of {burst}: {reverted} of {played}");
     }
 }
 

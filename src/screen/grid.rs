@@ -101,7 +101,7 @@ fn beside(scene: &Scene<'_>, line: Line, max: usize) -> Row {
             let forms = [status::started(scene, max), status::by(scene, max.saturating_sub(10))];
             Row::fit(scene.look, max, forms.into_iter().flatten())
         }
-        Line::Traffic => traffic(scene),
+        Line::Traffic => traffic(scene, max),
         Line::Ready => {
             match [scene.right, scene.left].into_iter().flatten().map(|t| (t, health::trouble(scene, t, max))).find(|(_, r)| !r.is_empty())
             {
@@ -127,13 +127,18 @@ fn previewed(scene: &Scene<'_>, max: usize) -> Row {
 }
 
 /// What was counted; where the router does not do what is declared, that.
-fn traffic(scene: &Scene<'_>) -> Row {
+fn traffic(scene: &Scene<'_>, max: usize) -> Row {
     let sides = [scene.right, scene.left];
     if let Some(track) = sides.into_iter().flatten().find(|t| unprogrammed(t)) {
         let programmed = share_short(track.share.programmed);
         return scene.row().add(Tone::Warn, format!("router {} at {programmed}", scene.role(track)));
     }
     match sides.into_iter().flatten().find(|t| !t.share.basis.is_empty()) {
+        // Why what is seen may differ from what is declared.
+        Some(track) if track.share.sticky => {
+            let forms = [format!("by {}, clients stick", track.share.basis), "clients stick".into(), "stick".into()];
+            Row::fit(scene.look, max, forms.map(|text| scene.row().add(Tone::Dim, text)))
+        }
         Some(track) => scene.row().add(Tone::Dim, format!("by {}", track.share.basis)),
         None => scene.row(),
     }

@@ -57,7 +57,7 @@ pub(super) fn value(scene: &Scene<'_>, track: &Track, id: SignalId) -> (String, 
     let Some(signal) = track.signals.get(&id) else { return unknown() };
     let written = |sample: Sample| {
         let limit = verdict::gate(scene, id).filter(|g| g.signal == id).and_then(|g| g.evidence.as_ref()?.limit);
-        sample.value().map(|v| figure::in_unit(v, signal.unit, limit))
+        figure::sampled(sample, signal.unit, limit)
     };
     match &signal.reading {
         Reading::Fresh(sample) => match written(*sample) {

@@ -65,6 +65,7 @@ fn facts(scene: &Scene<'_>, track: &Track, pane: Pane, area: Rect, buf: &mut Buf
     let max = usize::from(pane.note.width);
     let counted = match &track.share {
         s if unprogrammed(track) => scene.row().add(Tone::Warn, format!("router at {}", share_short(s.programmed))),
+        s if s.seen.is_some() && s.sticky => scene.row().add(Tone::Dim, format!("{}, clients stick", s.basis)),
         s if s.seen.is_some() && !s.basis.is_empty() => scene.row().add(Tone::Dim, format!("{}, 1 min", s.basis)),
         _ => scene.row(),
     };

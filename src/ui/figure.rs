@@ -1,7 +1,10 @@
 //! Numbers as people read them. Never rounded to zero, never rounded across a limit, never wider
 //! than the 11 columns of a figure; what is not known is not written as a number at all.
 
-use crate::model::{signal::Unit, time::Time};
+use crate::model::{
+    signal::{Sample, Unit},
+    time::Time,
+};
 use std::time::Duration;
 
 /// What stands for a number that is not known, before the look has its say.
@@ -139,6 +142,13 @@ pub fn in_unit(value: f64, unit: Unit, limit: Option<f64>) -> String {
         Unit::Count | Unit::Bytes => shown(value).map_or_else(|| UNKNOWN.into(), |v| compact(v as u64)),
         Unit::Cores => shown(value).map_or_else(|| UNKNOWN.into(), |v| format!("{v:.2}")),
     }
+}
+
+/// [`in_unit`] of what was sampled, or what it is no less than: `>= 10 s`. `None` of nothing. At most 12 columns.
+#[must_use]
+pub fn sampled(sample: Sample, unit: Unit, limit: Option<f64>) -> Option<String> {
+    let value = || sample.value().map(|value| in_unit(value, unit, limit));
+    sample.at_least().map(|floor| format!(">= {}", scale_end(floor, unit))).or_else(value)
 }
 
 /// The end of a scale, without needless digits: `50 %`, `200k/s`, `5 s`. At most 9 columns.

@@ -142,6 +142,28 @@ fn restarts_are_counted_by_instance_and_time() {
     });
 }
 
+/// Nothing is known of how stable's restarts come, so that each counts for a tenth: 28 of them show it.
+#[test]
+fn instances_that_end_again_and_again_fail_the_gate_and_go_back() {
+    let gate = "[[service.gate]]\nname = \"restarts\"\nsignal = \"restarts\"\ninterval = \"1s\"\non_fail = \"revert\"\n";
+    let host = canary(&format!("instances = 4\nrestart = {{ min = \"50ms\", max = \"50ms\" }}\n{gate}"));
+    let mut ended = std::collections::BTreeSet::new();
+    let back = until("back by itself", || {
+        let rollout = host.rollout();
+        let pids = rollout.candidate().into_iter().flat_map(|t| &t.pools).flat_map(|p| &p.instances).filter_map(|i| i.pid);
+        for pid in pids.filter(|_| rollout.phase == Phase::Held) {
+            if ended.insert(pid) {
+                // It may have ended by itself.
+                let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(i32::try_from(pid).unwrap()), nix::sys::signal::Signal::SIGKILL);
+            }
+        }
+        (rollout.phase == Phase::Reverted).then_some(rollout)
+    });
+    assert_eq!(back.last.as_ref().unwrap().by.as_str(), "gate restarts");
+    let reason = back.reason.as_ref().unwrap().as_str().to_owned();
+    assert!(reason.contains("gate restarts failed") && ended.len() >= 28, "{reason}: {} ended", ended.len());
+}
+
 #[test]
 fn a_version_that_was_promoted_over_its_gate_is_judged_anew_and_alone() {
     let gate = "bake = \"10m\"\n[[service.gate]]\nname = \"errors\"\nsignal = \"errors\"\ninterval = \"1s\"\nlimit = 60\n";

@@ -94,6 +94,7 @@ fn failing() -> GateState {
         stable: Some(0.3),
         blast: Some(23.4),
         alerts: vec!["page 1h/5m".into()],
+        stable_alerts: Vec::new(),
         spent: Some(3.2),
         budget: 10.0,
     };

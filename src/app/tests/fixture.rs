@@ -67,7 +67,7 @@ fn track(role: Role, label: &str, bp: u16) -> Track {
     };
     let pool = Pool { name: "".into(), desired: 2, ready: 2, instances: (0..2).map(instance).collect(), ..Pool::default() };
     let declared = Weight::from_bp(bp).map(Into::into);
-    let share = Share { declared, programmed: declared, seen: declared, basis: "requests".into() };
+    let share = Share { declared, programmed: declared, seen: declared, basis: "requests".into(), sticky: false };
     Track { role, slot: None, preview: None, version: version(label), pools: vec![pool], share, signals: BTreeMap::new(), about: None }
 }
 

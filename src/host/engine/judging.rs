@@ -162,7 +162,8 @@ impl Service {
                     let age = self.tally.age(gate, uptime);
                     Look { sensors: sensors(gate, [candidate, stable], state.slow_from, age), queries: Vec::new(), alerts: Vec::new() }
                 };
-                self.gates = self.ledger.judge(gates, look, &self.gates, now);
+                let said = if everything { self.ledger.judge(gates, look, now) } else { self.ledger.decide(gates, look, now) };
+                self.gates = said.to_vec();
             }
             Some(_) => {}
         }

@@ -235,6 +235,7 @@ fn tracks(service: &Service, state: &ServiceState, wanted: &Wanted, lamp: &lamp:
     let requests: Vec<u64> = shown.iter().zip(&windows).map(counted).collect();
     let all: u64 = requests.iter().sum();
     let (programmed_pool, programmed) = service.proxy.programmed();
+    let sticks = life.run.as_ref().is_some_and(|r| r.candidate.spec.routing.sticky.is_some());
     shown
         .iter()
         .zip(windows.iter().zip(&requests))
@@ -254,6 +255,7 @@ fn tracks(service: &Service, state: &ServiceState, wanted: &Wanted, lamp: &lamp:
                     programmed: Some(done.into()),
                     seen: (all > 0).then_some(Ratio { parts: *requests, whole: all }),
                     basis: "requests".into(),
+                    sticky: sticks,
                 },
                 signals: signals(service, deployed, window, lamp.now),
                 about,

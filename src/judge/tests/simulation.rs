@@ -33,12 +33,14 @@ pub(super) fn errors(rng: &mut StdRng, mean: f64, burst: f64) -> f64 {
 }
 
 /// One release: the share of the candidate in each minute and its error ratio there; judged so many
-/// times a minute.
+/// times a minute. Stable's errors are told of so many instances, each burst of one of them; of 0 they are
+/// told together.
 struct Release<'a> {
     stable: f64,
     burst: f64,
     minutes: &'a [(f64, f64)],
     looks: u64,
+    instances: u32,
 }
 
 /// The minute in which the judge and the static rule would have sent it back. What is over the line and
@@ -50,15 +52,21 @@ fn release(rng: &mut StdRng, gate: &GateSpec, r: &Release<'_>) -> [Option<usize>
     let (mut look, secs) = (0, 60 / r.looks);
     let rpl = RPM / r.looks as f64;
     // More errors than requests in a minute: bursts of a quiet version have room.
-    let mut feed = |ledger: &mut Ledger, c: Count, s: Count| {
-        let fits = |count: Count| Count::new(count.hits.min(count.of), count.of);
-        let interval = Interval::new(at(look * secs), at(look * secs + secs), fits(c), fits(s));
+    let fits = |count: Count| Count::new(count.hits.min(count.of), count.of);
+    let mut feed = |ledger: &mut Ledger, c: Count, s: &[Count]| {
+        let mut stable = Count::default();
+        s.iter().for_each(|count| stable += *count);
+        let instances = if s.len() > 1 { s.to_vec() } else { Vec::new() };
+        let interval = Interval { instances, ..Interval::new(at(look * secs), at(look * secs + secs), fits(c), stable) };
         look += 1;
         assert_ne!(ledger.feed(gate, &interval), Fed::Refused);
     };
+    let stable = |rng: &mut StdRng, of: f64| -> Vec<Count> {
+        let each = of / f64::from(r.instances.max(1));
+        (0..r.instances.max(1)).map(|_| fits(Count::new(errors(rng, each * r.stable, r.burst), each))).collect()
+    };
     for _ in 0..60 * r.looks {
-        let s = Count::new(errors(rng, rpl * r.stable, r.burst), rpl);
-        feed(&mut ledger, Count::default(), s);
+        feed(&mut ledger, Count::default(), &stable(rng, rpl));
     }
     ledger.follow(Some(&RunId::new("2")), Some(at(3_600)), std::slice::from_ref(gate));
     let (mut judged, mut fixed, mut failures) = (None, None, 0);
@@ -71,9 +79,9 @@ fn release(rng: &mut StdRng, gate: &GateSpec, r: &Release<'_>) -> [Option<usize>
         }
         let mut failed = 0.0;
         for _ in 0..r.looks {
-            let (x, y) = (errors(rng, c * ratio, r.burst), errors(rng, s * r.stable, r.burst));
+            let x = errors(rng, c * ratio, r.burst);
             failed += x;
-            feed(&mut ledger, Count::new(x, c), Count::new(y, s));
+            feed(&mut ledger, Count::new(x, c), &stable(rng, s));
             let (decision, _) = ledger.gate(&gate.name).unwrap().decide(gate, &lines, &sensors);
             if judged.is_none() && matches!(decision, Decision::Worse | Decision::Changed | Decision::Within) {
                 judged = Some(k);
@@ -125,7 +133,7 @@ const BURSTS: [f64; 5] = [1.0, 1.2, 2.0, 5.0, 10.0];
 /// `published` is what the static rule was found to do to independent errors.
 fn healthy(ratio: f64, published: std::ops::RangeInclusive<f64>) {
     for burst in BURSTS {
-        let [judge, fixed] = figures(RUNS, 7, 0, &Release { stable: ratio, burst, minutes: &stepped(ratio), looks: 1 });
+        let [judge, fixed] = figures(RUNS, 7, 0, &Release { stable: ratio, burst, minutes: &stepped(ratio), looks: 1, instances: 0 });
         println!("healthy {} %, bursts of {burst}: reverted {:.2} %; static rule {:.2} %", ratio * 100.0, judge.percent, fixed.percent);
         assert!(judge.percent <= 1.0, "{burst}: {judge:?}");
         assert!(burst > 1.0 || published.contains(&fixed.percent), "{fixed:?}");
@@ -142,17 +150,34 @@ fn healthy_releases_at_a_tenth_of_a_percent_are_not_reverted() {
     healthy(0.001, 0.0..=0.5);
 }
 
+/// Where instances can be told apart: a burst is one instance's, as where a connection of one of them breaks.
+#[test]
+fn healthy_releases_of_many_instances_are_not_reverted() {
+    for (ratio, looks, instances) in [(0.01, 1, 8), (0.001, 1, 8), (0.01, 6, 2)] {
+        for burst in BURSTS {
+            let release = Release { stable: ratio, burst, minutes: &stepped(ratio), looks, instances };
+            let [judge, _] = figures(1_000, 29, 0, &release);
+            println!(
+                "healthy {} % on {instances} instances, bursts of {burst}, judged {looks} times a minute: reverted {:.2} %",
+                ratio * 100.0,
+                judge.percent
+            );
+            assert!(judge.percent <= 1.0, "{burst}: {judge:?}");
+        }
+    }
+}
+
 /// Judged every 10 s, which is the default, with the bursts that are hardest to see.
 #[test]
 fn healthy_releases_are_not_reverted_at_the_usual_interval() {
     for (ratio, bursts) in [(0.01, [1.2, 1.4]), (0.001, [1.2, 2.0])] {
         for burst in bursts {
-            let [judge, _] = figures(1_000, 7, 0, &Release { stable: ratio, burst, minutes: &stepped(ratio), looks: 6 });
+            let [judge, _] = figures(1_000, 7, 0, &Release { stable: ratio, burst, minutes: &stepped(ratio), looks: 6, instances: 0 });
             println!("healthy {} %, bursts of {burst}, judged every 10 s: reverted {:.2} %", ratio * 100.0, judge.percent);
             assert!(judge.percent <= 0.8, "{burst}: {judge:?}");
         }
     }
-    let [judge, _] = figures(500, 11, 0, &Release { stable: 0.001, burst: 1.0, minutes: &stepped(0.005), looks: 6 });
+    let [judge, _] = figures(500, 11, 0, &Release { stable: 0.001, burst: 1.0, minutes: &stepped(0.005), looks: 6, instances: 0 });
     println!("0.5 % against 0.1 %, judged every 10 s: seen {:.1} %", judge.percent);
     assert!(judge.percent >= 99.0, "{judge:?}");
 }
@@ -194,7 +219,7 @@ fn sick_releases_are_seen() {
     // The static rule was found to see 0.03 % and all of them.
     for (stable, ratio, published) in [(0.001, 0.005, 0.0..=0.5), (0.01, 0.05, 99.5..=100.0)] {
         for burst in [1.0, 2.0, 5.0, 10.0] {
-            let [judge, fixed] = figures(RUNS, 11, 0, &Release { stable, burst, minutes: &stepped(ratio), looks: 1 });
+            let [judge, fixed] = figures(RUNS, 11, 0, &Release { stable, burst, minutes: &stepped(ratio), looks: 1, instances: 0 });
             println!(
                 "{} % against {} %, bursts of {burst}: seen {:.1} %, median minute {:?}; static rule {:.1} %, {:?}",
                 ratio * 100.0,
@@ -216,7 +241,7 @@ fn sick_releases_are_seen() {
 fn harm_that_comes_late_is_seen_as_soon_as_harm_that_was_there() {
     for onset in [0, 30, 120, 360] {
         let minutes: Vec<(f64, f64)> = (0..onset + 120).map(|k| (0.5, if k < onset { 0.01 } else { 0.02 })).collect();
-        let [judge, fixed] = figures(500, 13, onset, &Release { stable: 0.01, burst: 1.0, minutes: &minutes, looks: 1 });
+        let [judge, fixed] = figures(500, 13, onset, &Release { stable: 0.01, burst: 1.0, minutes: &minutes, looks: 1, instances: 0 });
         println!("2 % against 1 % at 50 %, after {onset} healthy minutes: {judge:?}; static rule {fixed:?}");
         assert!(judge.percent >= 99.0 && judge.median.is_some_and(|m| m <= 13), "{onset}: {judge:?}");
     }

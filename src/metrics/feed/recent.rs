@@ -125,10 +125,12 @@ impl Recent {
             let buckets = sum.buckets();
             let hits = slow.map_or(0, |from| match sum.slow(from) {
                 Sample::Counts { hits, .. } => whole(hits),
-                Sample::Gauge { .. } => 0,
+                Sample::Gauge { .. } | Sample::Floor { .. } => 0,
             });
             let errors = whole(sum.failed + sum.errors);
-            let [p50, p99] = [0.5, 0.99].map(|q| quantile(&buckets, q));
+            // A point of a chart is drawn at its floor.
+            let drawn = |sample: Sample| sample.value().or(sample.at_least());
+            let [p50, p99] = [0.5, 0.99].map(|q| quantile(&buckets, q).and_then(drawn));
             self.points.push(Point { at, secs, requests: whole(sum.requests), errors, slow: hits, p50, p99 });
         }
         let surplus = self.points.len().saturating_sub(POINTS);
@@ -223,7 +225,7 @@ impl Recent {
         for (id, q) in [(SignalId::P50, 0.5), (SignalId::P95, 0.95), (SignalId::P99, 0.99)] {
             let at = |sum: &Beat, _: f64| {
                 let buckets = sum.buckets();
-                quantile(&buckets, q).map(|value| Sample::Gauge { value, n: whole(buckets.counts.iter().sum()) })
+                quantile(&buckets, q)
             };
             put(id, Unit::Millis, reading(What::Latency, What::Latency, true, &at));
         }
@@ -246,18 +248,19 @@ pub fn disagree(one: f64, other: f64) -> bool {
     (one >= ENOUGH && other <= 0.0) || (other >= ENOUGH && one <= 0.0)
 }
 
-/// A quantile, evenly within its bucket. In the last bucket it is the last edge: a floor.
-fn quantile(buckets: &Buckets, q: f64) -> Option<f64> {
+/// A quantile, evenly within its bucket. In the last bucket only a floor is known: the last edge.
+fn quantile(buckets: &Buckets, q: f64) -> Option<Sample> {
     let n: f64 = buckets.counts.iter().sum();
+    let samples = whole(n);
     let (mut below, mut low) = (0.0, 0.0);
     for (edge, count) in buckets.edges.iter().zip(&buckets.counts) {
         if n > 0.0 && *count > 0.0 && below + count >= q * n {
-            return Some(low + (edge - low) * ((q * n - below) / count).clamp(0.0, 1.0));
+            return Some(Sample::Gauge { value: low + (edge - low) * ((q * n - below) / count).clamp(0.0, 1.0), n: samples });
         }
         below += count;
         low = *edge;
     }
-    buckets.edges.last().copied().filter(|_| n > 0.0)
+    buckets.edges.last().filter(|_| n > 0.0).map(|edge| Sample::Floor { at_least: *edge, n: samples })
 }
 
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count; saturates")]

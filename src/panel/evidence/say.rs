@@ -5,12 +5,13 @@ use crate::{
     model::{
         gate::{Arm, Bounds, Burn, Evidence, GateState, Quantile, Verdict, way},
         interval::{Sensor, SensorState},
-        signal::{Sample, SignalId},
+        signal::{Sample, SignalId, Unit},
         spec::OnFail,
+        text::Text,
         time::{Time, elapsed, span},
     },
     ui::{
-        figure::{clock, grouped, left, long, millis, odds, percent_beside},
+        figure::{clock, grouped, left, long, millis, odds, percent_beside, scale_end},
         look::Tone,
     },
 };
@@ -130,12 +131,12 @@ fn counted(gate: &GateState, e: &Evidence, (candidate, stable): (Sample, Sample)
             format!("{} in {} of instances {value}", whole(hits), span(Duration::from_secs_f64(of.clamp(0.0, 1e12))))
         }
         (Some(value), Sample::Counts { hits, of }) => format!("{}/{} {value}", whole(hits), whole(of)),
-        (Some(value), Sample::Gauge { n, .. }) => format!("{value} (n {})", grouped(n)),
+        (Some(value), Sample::Gauge { n, .. } | Sample::Floor { n, .. }) => format!("{value} (n {})", grouped(n)),
     };
     format!("candidate {}, stable {}, {}", side(candidate), side(stable), long(since))
 }
 
-/// `candidate > 5,000 ms (n 1,204), stable 10 to 25 ms (n 10,836); equal with p < 0.001; 10 min`.
+/// `candidate >= 5 s (n 1,204), stable 10 to 25 ms (n 10,836); equal with p < 0.001; 10 min`.
 fn quantile(q: &Quantile, since: Duration) -> Said {
     let side = |b: &Bounds| format!("{} (n {})", bounds(b), whole(b.n));
     let text = format!("candidate {}, stable {}; equal with p {}; {}", side(&q.candidate), side(&q.stable), small(q.p), long(since));
@@ -152,11 +153,14 @@ pub(super) fn both(gate: &GateState, e: &Evidence) -> Option<String> {
 }
 
 fn figure(gate: &GateState, e: &Evidence, sample: Sample) -> Option<String> {
+    if let Some(floor) = sample.at_least() {
+        return Some(format!(">= {}", scale_end(floor, Unit::Millis)));
+    }
     let value = sample.value()?;
     Some(match (gate.signal, sample) {
         (SignalId::Restarts, Sample::Counts { .. }) => format!("{}/h", trimmed(value * 3_600.0)),
         (_, Sample::Counts { .. }) => percent_beside(value, e.limit),
-        (_, Sample::Gauge { .. }) => millis(value),
+        (_, Sample::Gauge { .. } | Sample::Floor { .. }) => millis(value),
     })
 }
 
@@ -215,16 +219,22 @@ fn bursts(phi: f64) -> Said {
 
 fn burn(b: &Burn) -> Said {
     let rate = |rate: Option<f64>| rate.map_or_else(|| "nothing yet".into(), |r| format!("{}x", trimmed(r)));
-    let alerts: Vec<&str> = b.alerts.iter().map(crate::model::text::Text::as_str).collect();
-    let alarm = if alerts.is_empty() { "no alert".into() } else { format!("ALERT {}", alerts.join(", ")) };
+    let all = |alerts: &[Text]| alerts.iter().map(Text::as_str).collect::<Vec<_>>().join(", ");
+    let alarm = match (b.alerts.as_slice(), b.stable_alerts.as_slice()) {
+        ([], []) => "no alert".into(),
+        (own, []) => format!("ALERT {}", all(own)),
+        ([], other) => format!("ALERT of stable {}", all(other)),
+        (own, other) => format!("ALERT {}; of stable {}", all(own), all(other)),
+    };
     let spent = b.spent.map_or_else(|| "nothing yet".into(), |s| percent_beside(s / 100.0, Some(b.budget)));
-    let (own, other, all) = (rate(b.candidate), rate(b.stable), rate(b.blast));
+    let (own, other, blast) = (rate(b.candidate), rate(b.stable), rate(b.blast));
     let text = format!(
-        "{alarm}; {spent} of the month's budget spent, {} % allowed; last hour candidate {own}, stable {other}, of the service {all} (slo {} %)",
+        "{alarm}; {spent} of the month's budget spent, {} % allowed; last hour candidate {own}, stable {other}, of the service {blast} (slo {} %)",
         trimmed(b.budget),
         trimmed(b.slo)
     );
-    said("burn", text, if alerts.is_empty() { Tone::Plain } else { Tone::Bad })
+    let quiet = b.alerts.is_empty() && b.stable_alerts.is_empty();
+    said("burn", text, if quiet { Tone::Plain } else { Tone::Bad })
 }
 
 fn judged(e: &Evidence, silent: Duration) -> Option<Said> {
@@ -246,11 +256,11 @@ const fn quantile_name(q: f64) -> &'static str {
     }
 }
 
-/// `10 to 25 ms`; in the last bucket `> 5,000 ms`.
+/// `10 to 25 ms`; in the last bucket `>= 5 s`.
 fn bounds(b: &Bounds) -> String {
     match b.high {
         Some(high) => format!("{} to {}", millis(b.low).trim_end_matches(" ms"), millis(high)),
-        None if b.low > 0.0 => format!("> {}", millis(b.low)),
+        None if b.low > 0.0 => format!(">= {}", scale_end(b.low, Unit::Millis)),
         None => "not known yet".into(),
     }
 }

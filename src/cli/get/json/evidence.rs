@@ -91,8 +91,10 @@ struct Counted {
     hits: Option<f64>,
     /// All of them: requests, instance-seconds, latencies.
     of: f64,
-    /// The quantile in milliseconds; `null` for counts.
+    /// The quantile in milliseconds; `null` for counts, and where only `at_least` is known.
     value: Option<f64>,
+    /// What a quantile in the last bucket is no less than, in milliseconds.
+    at_least: Option<f64>,
 }
 
 /// What odds are held to.
@@ -152,6 +154,8 @@ struct Burn {
     blast: Option<f64>,
     /// Alerts that the candidate's own requests would raise.
     alerts: Vec<String>,
+    /// Alerts that stable's own requests raise, with what came before the run.
+    stable_alerts: Vec<String>,
     /// Percent of the 30 days' budget that this run has spent.
     spent: Option<f64>,
     /// Percent that one run may spend.
@@ -269,9 +273,11 @@ impl From<&gate::Evidence> for Evidence {
 impl From<&Sample> for Counted {
     fn from(sample: &Sample) -> Self {
         match *sample {
-            Sample::Counts { hits, of } => Self { hits: Some(hits), of, value: None },
+            Sample::Counts { hits, of } => Self { hits: Some(hits), of, value: None, at_least: None },
             #[expect(clippy::cast_precision_loss, reason = "a number of latencies")]
-            Sample::Gauge { value, n } => Self { hits: None, of: n as f64, value: Some(value) },
+            Sample::Gauge { n, .. } | Sample::Floor { n, .. } => {
+                Self { hits: None, of: n as f64, value: sample.value(), at_least: sample.at_least() }
+            }
         }
     }
 }
@@ -295,6 +301,7 @@ impl From<&gate::Burn> for Burn {
             stable: b.stable,
             blast: b.blast,
             alerts: b.alerts.iter().map(ToString::to_string).collect(),
+            stable_alerts: b.stable_alerts.iter().map(ToString::to_string).collect(),
             spent: b.spent,
             budget: b.budget,
         }

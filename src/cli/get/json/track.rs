@@ -31,6 +31,8 @@ pub struct Track {
     seen: Option<f64>,
     /// What was counted: `requests`, `replicas`, `connections`.
     basis: String,
+    /// Whether clients stay on the version they were dealt to: then `seen` may be off and nobody is to blame.
+    sticky: bool,
     /// Its running copies.
     instances: Instances,
     /// How the memory of the instance went that grew most since it was warm; `null` until that can be said.
@@ -127,8 +129,10 @@ impl From<instance::Growth> for Growth {
 /// One series now.
 #[derive(Serialize, JsonSchema)]
 struct Signal {
-    /// `null` unless it is fresh or stale.
+    /// `null` unless it is fresh or stale, and where only `at_least` is known.
     value: Option<f64>,
+    /// Instead of a value: a quantile in the last bucket of a histogram is known to be no less than this.
+    at_least: Option<f64>,
     /// Of its value.
     #[schemars(extend("enum" = ["per_second", "ratio", "ms", "count", "cores", "bytes"]))]
     unit: &'static str,
@@ -155,6 +159,7 @@ impl From<&version::Track> for Track {
             programmed: percent(t.share.programmed),
             seen: percent(t.share.seen),
             basis: t.share.basis.to_string(),
+            sticky: t.share.sticky,
             instances: Instances {
                 desired: sum(|p| p.desired),
                 ready: sum(|p| p.ready),
@@ -218,6 +223,7 @@ impl From<&signal::Signal> for Signal {
         };
         Self {
             value: sample.and_then(signal::Sample::value),
+            at_least: sample.and_then(signal::Sample::at_least),
             unit,
             samples: sample.map_or(0, signal::Sample::samples),
             age_ms: age,

@@ -32,7 +32,7 @@ pub fn share(view: &View<'_>, of: Of<'_>, set: Option<&ReplicaSet>) -> Share {
         let status = &*view.rollout.status.blue_green.active_selector;
         let all_or_nothing = |active: &str| (!active.is_empty()).then(|| Ratio { parts: u64::from(active == of.hash()), whole: 1 });
         let (declared, programmed) = (all_or_nothing(status), all_or_nothing(attached(view).0));
-        return Share { declared, programmed, seen: None, basis: "".into() };
+        return Share { declared, programmed, seen: None, ..Share::default() };
     }
     let routed = view.rollout.routing().is_some();
     let seen = if routed { None } else { by_replicas(view, set) };
@@ -40,6 +40,7 @@ pub fn share(view: &View<'_>, of: Of<'_>, set: Option<&ReplicaSet>) -> Share {
         declared: declared(view, of),
         programmed: programmed(view, of),
         basis: if seen.is_some() { "replicas".into() } else { "".into() },
+        sticky: false,
         seen,
     }
 }

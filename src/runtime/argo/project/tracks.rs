@@ -222,7 +222,7 @@ fn experiment_track(view: &View<'_>, experiment: &Experiment, template: &Experim
             back_unsafe: None,
         },
         pools: vec![pool],
-        share: Share { declared: told, programmed: told, seen: None, basis: Text::default() },
+        share: Share { declared: told, programmed: told, ..Share::default() },
         signals: BTreeMap::new(),
         about: None,
         preview: None,

@@ -44,7 +44,8 @@ fn track(role: Role, label: &str, weight: Weight, ready: u32) -> Track {
         back_unsafe: None,
     };
     let pool = Pool { desired: 4, ready, ..Pool::default() };
-    let share = Share { declared: Some(weight.into()), programmed: Some(weight.into()), seen: None, basis: "requests".into() };
+    let share =
+        Share { declared: Some(weight.into()), programmed: Some(weight.into()), seen: None, basis: "requests".into(), sticky: false };
     Track { role, slot: None, preview: None, version, pools: vec![pool], share, signals: BTreeMap::new(), about: None }
 }
 
