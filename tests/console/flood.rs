@@ -89,7 +89,7 @@ fn ten_thousand_lines_a_second_hold_up_neither_keys_nor_memory() {
     std::thread::sleep(Duration::from_secs(4));
     pty.signal(Signal::CONT);
     pty.until("what was lost is said", |p| dropped(p) > before + 1_000);
-    let shown = |p: &Pty| p.screen().lines().filter(|l| l.contains("of a service that has")).next_back().map(str::to_owned);
+    let shown = |p: &Pty| p.screen().lines().rfind(|l| l.contains("of a service that has")).map(str::to_owned);
     let then = shown(&pty);
     pty.until("it goes on", |p| shown(p) != then);
     pty.presses("\x1b");
