@@ -291,7 +291,6 @@ impl Between {
         (self.df >= COMPARISONS && self.expected > 0.0).then(|| judged(self.chi / self.expected, df))
     }
 
-    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
     fn is_nothing(&self) -> bool {
         *self == Self::default()
     }

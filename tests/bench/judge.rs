@@ -35,9 +35,9 @@ fn median(mut times: Vec<Duration>) -> Duration {
 
 /// The k-th interval of the i-th signal: some errors here and there, one of 50 candidates ten times as bad.
 fn interval(k: usize, i: usize) -> Interval {
-    let hits = |m: usize| f64::from(u8::from((k * 7 + i * 13) % m == 0));
+    let hits = |m: usize| f64::from(u8::from((k * 7 + i * 13).is_multiple_of(m)));
     let (start, end) = (at(k as u64 * 10), at(k as u64 * 10 + 10));
-    Interval::new(start, end, Count::new(hits(if i % 50 == 0 { 2 } else { 20 }), 50.0), Count::new(hits(3), 450.0))
+    Interval::new(start, end, Count::new(hits(if i.is_multiple_of(50) { 2 } else { 20 }), 50.0), Count::new(hits(3), 450.0))
 }
 
 fn look(_: &GateSpec) -> Look {
