@@ -17,7 +17,7 @@ fn the_picture_of_the_readme_is_taken_when_asked_for() {
     pty.waits(Duration::from_secs(25));
     // The notice of the start goes with the first key.
     pty.presses("r");
-    pty.shows(" last ");
+    pty.until("the notice is gone", |p| !p.screen().contains("join from"));
     fs::write(place, svg(pty.parser.screen(), "The console on a canary whose errors rise")).unwrap();
     pty.presses("q");
     assert_eq!(pty.ends().exit_code(), 0);

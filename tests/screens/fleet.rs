@@ -137,7 +137,7 @@ fn who_waits_and_what_was_found_stands_in_the_fleet() {
     assert!(line(120, "prod/search").contains("STUCK 3m: promote sent 12 s ago by ana: not"), "{}", line(120, "prod/search"));
     assert!(line(200, "prod/search").contains("promote sent 12 s ago by ana: not noticed by the controller"));
     assert!(line(80, "prod/images").contains("found drift"), "{}", line(80, "prod/images"));
-    assert!(line(120, "prod/images").contains("found drift: images-1 runs another digest"), "{}", line(120, "prod/images"));
+    assert!(line(200, "prod/images").contains("found drift: images-1 runs another digest"), "{}", line(200, "prod/images"));
     // Where nobody is needed, nobody is called.
     let calm = fleet(&[all[6].clone()]);
     assert!(!text(&calm, 80).contains("first:"), "{}", text(&calm, 80));
