@@ -17,7 +17,7 @@ pub(super) fn row(scene: &Scene<'_>) -> Row {
         let judged = !scene.rollout.analyses.is_empty();
         return start.add(
             Tone::Dim,
-            if judged { "none here: analyses of the runtime's own judge it" } else { "none: nothing judges this rollout" },
+            if judged { "none here: the runtime's own analyses judge it" } else { "none: nothing judges this rollout" },
         );
     };
     let roomy = scene.roomy.then(|| line(scene, &start, worst, true, true)).into_iter();

@@ -104,8 +104,8 @@ fn phase(scene: &Scene<'_>) -> Row {
                 Some(at) => row.plain(format!(" {} ago", short(scene.age(at.since)))),
                 None => row,
             };
-            // The plan is done, the judging is not.
-            reason(match bakes(scene) {
+            // The plan is done, the judging is not; where it fails, the reason says so.
+            reason(match bakes(scene).filter(|_| !scene.fails_baking()) {
                 Some(end) => row.plain(format!(", bakes for {}", short(figure::left(until(scene.now, end))))),
                 None => row,
             })
