@@ -113,10 +113,7 @@ impl State {
                     *chosen = if *chosen >= ready.len() { 0 } else { *chosen + 1 };
                     Verdict::Stay(None)
                 }
-                (Code::Backspace, _) => {
-                    typed.pop();
-                    Verdict::Stay(None)
-                }
+                _ if press.key.erases(typed) => Verdict::Stay(None),
                 (_, Some(c)) => {
                     *chosen = ready.len();
                     if typed.len() < REASON {

@@ -42,7 +42,10 @@ impl Following {
             (_, Some(Observation::Confirmed)) => (Tone::Good, format!("{verb} done")),
             (Some(Outcome::Unknown { why, .. }), seen) => {
                 let missing = missing(seen.as_ref());
-                (Tone::Bad, format!("{verb} UNKNOWN: sent {age} ago, no answer ({why}); looking, not sent again{missing}"))
+                // The reason may begin with the same words.
+                let why = why.as_str();
+                let why = if why.starts_with("no answer") { why.to_owned() } else { format!("no answer ({why})") };
+                (Tone::Bad, format!("{verb} UNKNOWN: sent {age} ago, {why}; looking, not sent again{missing}"))
             }
             (Some(Outcome::Partial { done, then }), seen) => {
                 let missing = missing(seen.as_ref());

@@ -248,9 +248,7 @@ impl State {
                     text.push(c);
                 }
             }
-            (Code::Backspace, _) => {
-                text.pop();
-            }
+            _ if press.key.erases(text) => {}
             (Code::Enter, _) if !press.repeat && !press.again => {
                 let text = text.clone();
                 let weight = match palette::weight(&text) {

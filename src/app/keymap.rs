@@ -44,6 +44,17 @@ pub enum KeyError {
     Unreachable(String),
 }
 
+impl KeyError {
+    /// The command whose binding is wrong, as it is written in `[keys]`.
+    #[must_use]
+    pub fn command(&self) -> Option<&str> {
+        match self {
+            Self::NotAKey(_) => None,
+            Self::Unknown { name, .. } | Self::Bad { name, .. } | Self::Conflict { name, .. } | Self::Unreachable(name) => Some(name),
+        }
+    }
+}
+
 fn did_you_mean(near: Option<&String>) -> String {
     near.map(|n| format!("; did you mean `{n}`?")).unwrap_or_default()
 }

@@ -169,10 +169,7 @@ impl State {
             (Code::Esc, _) => return self.overlay = Overlay::None,
             _ if closes => return self.overlay = Overlay::None,
             (Code::Backspace, _) if palette.text.is_empty() => return self.overlay = Overlay::None,
-            (Code::Backspace, _) => {
-                palette.text.pop();
-                palette.chosen = None;
-            }
+            _ if press.key.erases(&mut palette.text) => palette.chosen = None,
             (Code::Up | Code::Down, _) if !offered.is_empty() => {
                 let last = offered.len() - 1;
                 palette.chosen = Some(match (press.key.code, palette.chosen) {

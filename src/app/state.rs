@@ -358,6 +358,27 @@ pub struct KeyPress {
     pub alt: bool,
 }
 
+impl KeyPress {
+    /// Takes from the end of a typed text what this key erases there, as in a shell: backspace a
+    /// character, ctrl-w a word, ctrl-u all of it. True when it is one of these.
+    pub fn erases(self, text: &mut String) -> bool {
+        match (self.code, self.ctrl) {
+            (Code::Backspace, _) => {
+                text.pop();
+            }
+            (Code::Char('u'), true) => text.clear(),
+            (Code::Char('w'), true) => {
+                text.truncate(text.trim_end().len());
+                while text.chars().next_back().is_some_and(|c| !c.is_whitespace()) {
+                    text.pop();
+                }
+            }
+            _ => return false,
+        }
+        true
+    }
+}
+
 /// Which key; letters carry their case.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Code {

@@ -34,7 +34,8 @@ pub fn run(verb: &ConfigVerb, cx: &Context, out: &mut impl Write) -> Result<(), 
         _ => cx.load()?,
     };
     if let Err(e) = Keymap::new(&panel::tables(&panel::all()), &loaded.config.keys) {
-        return Err(Exit::usage(loaded.wrong("keys", &e.to_string())));
+        let at = e.command().map_or_else(|| "keys".to_owned(), |command| format!("keys.{command}"));
+        return Err(Exit::usage(loaded.wrong(&at, &e.to_string())));
     }
     match verb {
         ConfigVerb::Schema => Ok(()),
@@ -43,14 +44,17 @@ pub fn run(verb: &ConfigVerb, cx: &Context, out: &mut impl Write) -> Result<(), 
             let name = loaded.path.as_ref().map_or_else(|| "no file, defaults".to_owned(), |p| p.display().to_string());
             let services = loaded.config.services.len();
             let doubts = &loaded.doubts;
-            let warnings = match doubts.len() {
-                0 => String::new(),
-                1 => ", 1 warning".into(),
-                n => format!(", {n} warnings"),
-            };
+            let targets = loaded.config.targets.len();
+            let warnings = if doubts.is_empty() { String::new() } else { format!(", {}", counted(doubts.len(), "warning")) };
+            let (services, targets) = (counted(services, "service"), counted(targets, "target"));
             let said = doubts.iter().try_for_each(|d| writeln!(out, "{}:{}:{}: warning: {}", d.file, d.line, d.column, d.what));
-            said.and_then(|()| writeln!(out, "{name}: ok, {services} services, {} targets{warnings}", loaded.config.targets.len()))
+            said.and_then(|()| writeln!(out, "{name}: ok, {services}, {targets}{warnings}"))
         }
     }
     .map_err(Exit::failed)
+}
+
+/// `1 service`, `2 services`.
+pub(super) fn counted(n: usize, what: &str) -> String {
+    format!("{n} {what}{}", if n == 1 { "" } else { "s" })
 }

@@ -16,7 +16,10 @@ use super::{
     Context, console,
     exit::{self, Exit},
 };
-use crate::clock::{Clock, SystemClock};
+use crate::{
+    clock::{Clock, SystemClock},
+    ui::text::wrap,
+};
 use stage::Stage;
 use std::{io::Write, time::Duration};
 
@@ -41,9 +44,9 @@ pub struct DemoArgs {
     /// Print the same life as lines instead of opening the console; 1 if it does not end as expected.
     #[arg(long)]
     headless: bool,
-    /// How long, with --headless.
-    #[arg(long = "for", default_value = "90s", value_parser = humantime::parse_duration, requires = "headless")]
-    span: Duration,
+    /// How long at most, with --headless [default: as long as the story says that it may take].
+    #[arg(long = "for", value_name = "SPAN", value_parser = humantime::parse_duration, requires = "headless")]
+    span: Option<Duration>,
 }
 
 fn speed(text: &str) -> Result<f64, String> {
@@ -67,7 +70,10 @@ pub fn run(args: &DemoArgs, cx: &Context) -> Result<(), Exit> {
     }
     let clock = SystemClock::start();
     let versions: usize = scenario.parts.values().map(|part| part.versions.len()).sum();
-    say(&format!("demo `{}`: {}\nsealing {versions} versions, starting a host and its traffic ...", args.scenario, scenario.about));
+    let story = format!("demo `{}`: {}", args.scenario, scenario.about);
+    // A script reads lines, a person words that are whole.
+    let story = if args.headless { story } else { wrap(&story, 78).join("\n") };
+    say(&format!("{story}\nsealing {versions} versions, starting a host and its traffic ..."));
     let stage = Stage::set(&scenario, args.seed, args.prometheus, cx).map_err(Exit::failed)?;
     say(&format!("ready after {:.1} s", clock.uptime().as_secs_f64()));
     if args.headless {

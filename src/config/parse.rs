@@ -212,6 +212,18 @@ impl<'a> Places<'a> {
         if message.contains("IP address") {
             return format!("`{key}` must be addresses, such as \"10.0.0.1\"");
         }
+        if key == "steps" && message.contains("exactly 1 element") {
+            return "a step has one key: write several, such as { weight = 5 }, { pause = \"2m\" }".to_owned();
+        }
+        if let Some(rest) = message.strip_prefix("invalid type: ")
+            && let Some((is, expected)) = rest.rsplit_once(", expected ")
+            && let Some(write) = wanted(is, expected.trim()).filter(|_| !key.is_empty())
+        {
+            let told = [("integer ", "the number "), ("floating point ", "the number "), ("string ", "the text ")];
+            let is =
+                told.iter().find_map(|(type_, word)| Some(format!("{word}{}", is.strip_prefix(type_)?))).unwrap_or_else(|| is.to_owned());
+            return format!("`{key}` is {}: {write}", one_line(&is));
+        }
         // A step's own messages begin with what it is.
         if key.is_empty() || key == "steps" || message.contains(&format!("`{key}`")) {
             one_line(message)
@@ -219,6 +231,21 @@ impl<'a> Places<'a> {
             format!("`{key}`: {}", one_line(message))
         }
     }
+}
+
+/// What to write instead of a value of another type, where serde has only the name of the type in the program.
+fn wanted(is: &str, expected: &str) -> Option<&'static str> {
+    Some(match expected {
+        "f64" | "f32" => "write a number without quotes and unit, such as 5",
+        "u8" | "u16" | "u32" | "u64" | "usize" => "write a whole number without quotes and unit, such as 5",
+        "a boolean" => "write true or false, without quotes",
+        "a sequence" => "write a list, such as [\"a\", \"b\"]",
+        "a string" | "a duration" if is.starts_with("integer") || is.starts_with("floating") => {
+            "write it in quotes; a time has a unit, such as \"30s\" or \"10m\""
+        }
+        "a string" => "write it in quotes",
+        _ => return None,
+    })
 }
 
 fn one_line(message: &str) -> String {

@@ -84,7 +84,8 @@ impl Panel for Events {
             "follow" if self.mark.is_none() => self.mark = rows.get(at).map(|e| e.seq),
             "follow" | "bottom" => self.mark = None,
             _ => match rows::moved(command, at, rows.len()) {
-                Some(to) if to != at || self.mark.is_some() => self.mark = rows.get(to).map(|e| e.seq),
+                // Up stops following, also where the newest is the only one.
+                Some(to) if to != at || self.mark.is_some() || command == "up" => self.mark = rows.get(to).map(|e| e.seq),
                 _ => {}
             },
         }

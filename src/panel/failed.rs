@@ -15,6 +15,7 @@ use crate::{
 };
 use ratatui::{buffer::Buffer, layout::Rect};
 use std::cmp::Reverse;
+use unicode_width::UnicodeWidthStr;
 
 const COMMANDS: &[Command] = &[
     Command { name: "filter", doc: "show only lines with a text", keys: &["/"], acts: false },
@@ -131,7 +132,7 @@ impl Panel for Failed {
         }
         let Some(w) = shared.watched() else { return };
         let rows = self.rows(w);
-        let to = rows::moved(command, self.at(&rows), rows.len()).filter(|to| *to > 0);
+        let to = rows::moved(command, self.at(&rows), rows.len()).filter(|to| *to > 0 || command == "down");
         self.mark = to.and_then(|to| rows.get(to)).map(|r| (r.request.at, r.version.clone(), r.nth));
     }
 
@@ -146,13 +147,19 @@ impl Panel for Failed {
         if rows.is_empty() {
             return rows::empty(buf, area, look, "no failed request is kept that fits");
         }
-        let (at, height) = (self.at(&rows), usize::from(area.height));
+        let at = self.at(&rows);
+        let share = (usize::from(area.width).saturating_sub(27) * 2 / 5).max(8);
+        // What is cut of the marked one stands whole below the others.
+        let marked = rows.get(at).filter(|_| self.mark.is_some()).map(|r| (r.request.path.as_str(), answer(r.request)));
+        let cut = marked.filter(|(path, answer)| path.width() > share || answer.width() > share);
+        let whole = cut.map(|(path, answer)| format!("{path}  {answer}")).unwrap_or_default();
+        let area = rows::whole(buf, area, look, &whole, 0);
+        let height = usize::from(area.height);
         let first = rows::first_line(at, rows.len(), height, false);
         for (n, r) in rows.iter().enumerate().skip(first).take(height) {
             let (word, style) = track(r.role, look);
             let (plain, bad) = (look.style(Tone::Plain), look.style(Tone::Bad));
             let (time, answer, instance) = (rows::clock(r.request.at), answer(r.request), instance(r.request));
-            let share = (usize::from(area.width).saturating_sub(27) * 2 / 5).max(8);
             let cells = [
                 Cell::left(&time, 8, look.style(Tone::Dim)),
                 Cell::left(&word, 9, style),

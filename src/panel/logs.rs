@@ -54,6 +54,24 @@ impl Logs {
     }
 }
 
+/// What a line says, and how it looks.
+fn said(line: &LogLine) -> (String, Tone) {
+    match line.stream {
+        LogStream::Out => (line.line.to_string(), Tone::Plain),
+        LogStream::Err => (format!("err {}", line.line), Tone::Warn),
+        LogStream::End => (format!("end {}", line.line), Tone::Bad),
+    }
+}
+
+/// How wide the name of the instance is in an area so wide, where it has room.
+const fn named(width: u16) -> Option<usize> {
+    match width {
+        0..70 => None,
+        70..120 => Some(10),
+        _ => Some(16),
+    }
+}
+
 impl Panel for Logs {
     fn id(&self) -> &'static str {
         "logs"
@@ -96,8 +114,8 @@ impl Panel for Logs {
             }
             _ => return,
         };
-        // Down from the newest line goes on following; up from it stops.
-        if self.mark.is_some() || to != at {
+        // Down from the newest line goes on following; up from it stops, also where it is the only one.
+        if self.mark.is_some() || to != at || command == "up" {
             self.mark = shared.logs.get(to).map(|l| (l.seq, l.at));
         }
     }
@@ -109,7 +127,13 @@ impl Panel for Logs {
     fn changed(&mut self, _shared: &Shared) {}
 
     fn draw(&self, shared: &Shared, look: &Look, area: Rect, buf: &mut Buffer) {
-        let (at, height) = (self.at(shared), usize::from(area.height));
+        let at = self.at(shared);
+        // The marked line has all of its text below the others: its end is where an error says why.
+        let marked = shared.logs.get(at).filter(|l| self.mark.is_some() && self.shows(l));
+        let before = 8 + 1 + 9 + 1 + named(area.width).map_or(0, |width| width + 1);
+        let whole = marked.map(|l| said(l).0).unwrap_or_default();
+        let area = rows::whole(buf, area, look, &whole, usize::from(area.width).saturating_sub(before));
+        let height = usize::from(area.height);
         let shown = |(_, l): &(usize, &LogLine)| self.shows(l);
         let numbered = || shared.logs.iter().enumerate();
         // The marked line is the last row; rows that stay free above it are filled from below.
@@ -123,15 +147,11 @@ impl Panel for Logs {
         for (n, (i, l)) in lines.into_iter().enumerate() {
             let (word, style) = track(Some(l.role), look);
             let (time, instance) = (rows::clock(l.at), l.instance.text());
-            let (text, tone) = match l.stream {
-                LogStream::Out => (l.line.to_string(), Tone::Plain),
-                LogStream::Err => (format!("err {}", l.line), Tone::Warn),
-                LogStream::End => (format!("end {}", l.line), Tone::Bad),
-            };
+            let (text, tone) = said(l);
             let dim = look.style(Tone::Dim);
             let mut cells = vec![Cell::left(&time, 8, dim), Cell::left(&word, 9, style)];
-            if area.width >= 70 {
-                cells.push(Cell::left(instance.as_str(), if area.width < 120 { 10 } else { 16 }, dim));
+            if let Some(width) = named(area.width) {
+                cells.push(Cell::left(instance.as_str(), width, dim));
             }
             cells.push(Cell::left(&text, 0, look.style(tone)));
             rows::row(buf, rows::line(area, n), &cells, self.mark.is_some() && i == at, look);

@@ -65,12 +65,10 @@ impl Filter {
         }
         match input {
             Input::Paste(text) => self.push(text),
+            Input::Key(key) if key.erases(&mut self.text) => {}
             Input::Key(key) => match key.code {
                 Code::Enter => self.typing = false,
                 Code::Esc => *self = Self::default(),
-                Code::Backspace => {
-                    self.text.pop();
-                }
                 Code::Char(c) if !key.ctrl && !key.alt => self.push(c.encode_utf8(&mut [0; 4])),
                 _ => return false,
             },
@@ -236,6 +234,12 @@ mod tests {
             assert!(filter.input(&key(Code::Char(c))));
         }
         assert!(filter.shows(&["x", "an error"]) && !filter.shows(&["fine", ""]));
+        let control = |c| Input::Key(KeyPress { code: Code::Char(c), ctrl: true, alt: false });
+        assert!(filter.input(&Input::Paste(" GET /cart".into())) && filter.input(&control('w')));
+        assert_eq!(filter.text(), "ERR GET ", "a word");
+        assert!(filter.input(&control('u')) && filter.input(&control('w')));
+        assert_eq!(filter.text(), "", "all of it");
+        filter.input(&Input::Paste("x".into()));
         assert!(filter.input(&key(Code::Esc)));
         assert!(!filter.typing() && filter.shows(&["fine"]));
     }

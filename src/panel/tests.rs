@@ -247,6 +247,28 @@ fn the_marked_event_has_all_of_its_text() {
 }
 
 #[test]
+fn the_marked_line_of_a_log_and_the_marked_request_have_all_of_their_text() {
+    let (line, cause) = ("ERROR GET /cart: payment provider: connection refused", "no instance is ready to take it");
+    let mut shared = shared();
+    shared.logs = VecDeque::from([log(1, Role::Stable, LogStream::Out, line)]);
+    let mut panel = Logs::default();
+    assert!(!lines(&panel, &shared, Look::FULL, 60, 8).concat().contains("refused"), "its end is cut");
+    panel.run("up", &shared);
+    let shown = lines(&panel, &shared, Look::FULL, 60, 8);
+    assert!(shown[0].starts_with("> 08:00:01 stable") && shown[1].contains("connection refused"), "{shown:?}");
+
+    let open = shared.open.clone().unwrap();
+    let mut failed = request(20, "/pay", Some(503));
+    failed.error = Some(cause.into());
+    shared.rollouts.get_mut(&open).unwrap().failed = BTreeMap::from([(VersionId::new("v42"), vec![failed])]);
+    let mut panel = Failed::default();
+    assert!(!show(&panel, &shared).concat().contains(cause));
+    panel.run("down", &shared);
+    let shown = show(&panel, &shared);
+    assert!(shown[0].starts_with("> 08:00:20") && shown[1].contains(cause), "{shown:?}");
+}
+
+#[test]
 fn findings_are_shown_in_full_and_what_may_not_be_seen_is_not_none() {
     let mut shared = shared();
     assert_eq!(show(&Findings::default(), &shared), ["nothing was found beside what stands above"]);

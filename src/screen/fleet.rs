@@ -110,7 +110,13 @@ fn head(state: &State, width: usize) -> Row {
     let sources = links(state);
     let only_bad = sources.iter().filter(|(rank, _)| *rank > 0).fold(row(), |row, (_, link)| row.plain("  ").join(link.clone()));
     let live = sources.iter().filter(|(rank, _)| *rank == 0).count();
-    let live_counted = if live > 0 { only_bad.clone().plain("  ").add(Tone::Good, format!("{live} live")) } else { only_bad.clone() };
+    // `1 live` beside `1 stuck` would be a rollout.
+    let word = match (sources.len(), live) {
+        (1, _) => "live".to_owned(),
+        (_, 1) => "1 target live".to_owned(),
+        _ => format!("{live} targets live"),
+    };
+    let live_counted = if live > 0 { only_bad.clone().plain("  ").add(Tone::Good, word) } else { only_bad.clone() };
     let all = sources.iter().fold(row(), |row, (_, link)| row.plain("  ").join(link.clone()));
     let read_only = if state.read_only { row().plain("  ").add(Tone::Warn, "read-only") } else { row() };
     // What is wrong with a source stays longest; then what needs somebody most.
@@ -271,21 +277,39 @@ fn last(state: &State, width: usize) -> Row {
         return row.add(tone, format!("{sign} {}", notice.text)).cut(width);
     }
     debug_assert!(state.view == View::Fleet, "only the fleet has this line");
+    // A name that several have is told with where it is.
+    let named = |row: Row, key: &Key| {
+        let same = state.shared.rollouts.keys().filter(|k| k.service == key.service).count();
+        let name = if same > 1 { header::identity(key, 40, &look) } else { look.plain(key.service.text().as_str()).into_owned() };
+        row.name(Tone::Strong, &name, 40)
+    };
     match (state.following.last(), state.shared.watched()) {
-        (Some(f), _) => {
+        (Some(newest), _) => {
+            // Of what was sent at once the worst is told: a refusal must not stand behind another one's success.
+            let rank = |tone: Tone| match tone {
+                Tone::Bad => 2,
+                Tone::Warn => 1,
+                _ => 0,
+            };
+            let at_once = state.following.iter().filter(|f| f.sent == newest.sent);
+            let f = at_once.clone().max_by_key(|f| rank(f.line(state.shared.now).0)).unwrap_or(newest);
             let (tone, line) = f.line(state.shared.now);
-            row.add(Tone::Strong, f.key.service.text().as_str()).plain(": ").add(tone, line.as_str()).cut(width)
+            let n = at_once.count();
+            if n > 1 && rank(tone) == 0 {
+                return row.add(tone, format!("{line}, on all {n}")).cut(width);
+            }
+            named(row, &f.key).plain(": ").add(tone, line.as_str()).cut(width)
         }
         // The whole of what the row of the cursor had no room for.
         (None, Some(w)) => {
-            let row = row.name(Tone::Strong, w.rollout.key.service.text().as_str(), 32).plain(" ");
+            let row = named(row, &w.rollout.key).plain(" ");
             let room = width.saturating_sub(row.width());
             row.join(state::row(state, w, room))
         }
         // Before anything is chosen: the first row in full, if it needs somebody.
         (None, None) => match most_urgent(state) {
             Some(w) => {
-                let row = row.add(Tone::Dim, "first: ").name(Tone::Strong, w.rollout.key.service.text().as_str(), 32).plain(" ");
+                let row = named(row.add(Tone::Dim, "first: "), &w.rollout.key).plain(" ");
                 let room = width.saturating_sub(row.width());
                 row.join(state::row(state, w, room))
             }

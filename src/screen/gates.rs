@@ -14,7 +14,11 @@ pub(super) fn row(scene: &Scene<'_>) -> Row {
         if !scene.first() && scene.right.is_some_and(|t| t.share.declared.is_some_and(|d| d.parts == 0)) {
             return start.add(Tone::Dim, "not judged before the first traffic");
         }
-        return start.add(Tone::Dim, "none: nothing judges this rollout");
+        let judged = !scene.rollout.analyses.is_empty();
+        return start.add(
+            Tone::Dim,
+            if judged { "none here: the runtime's own analyses judge it" } else { "none: nothing judges this rollout" },
+        );
     };
     let roomy = scene.roomy.then(|| line(scene, &start, worst, true, true)).into_iter();
     scene.fit(roomy.chain([

@@ -3,9 +3,9 @@
 use super::scene::{Scene, instances, share_short};
 use crate::{
     model::{
-        rollout::{Hold, Phase},
+        rollout::{Hold, Phase, Standing},
         spec::Strategy,
-        time::until,
+        time::{Time, until},
     },
     ui::{
         figure::{self, short},
@@ -100,13 +100,27 @@ fn phase(scene: &Scene<'_>) -> Row {
             let (tone, glyph) =
                 if scene.fails_baking() { (Tone::Bad, scene.look.glyphs().fail) } else { (Tone::Good, scene.look.glyphs().pass) };
             let row = scene.row().add(tone, format!("{glyph} COMPLETED"));
-            reason(match rollout.at {
+            let row = match rollout.at {
                 Some(at) => row.plain(format!(" {} ago", short(scene.age(at.since)))),
+                None => row,
+            };
+            // The plan is done, the judging is not; where it fails, the reason says so.
+            reason(match bakes(scene).filter(|_| !scene.fails_baking()) {
+                Some(end) => row.plain(format!(", bakes for {}", short(figure::left(until(scene.now, end))))),
                 None => row,
             })
         }
         Phase::Failed => reason(scene.row().add(Tone::Bad, format!("{} FAILED", scene.look.glyphs().fail))),
         Phase::Unknown(word) => reason(scene.row().add(Tone::Warn, format!("{} {word}", scene.look.glyphs().blind))),
+    }
+}
+
+/// Until when stable has to prove itself, if that is not over.
+fn bakes(scene: &Scene<'_>) -> Option<Time> {
+    let stable = &scene.rollout.stable()?.version.id;
+    match scene.rollout.versions.iter().find(|k| k.version.id == *stable)?.standing {
+        Standing::Baking { until: end } if end > scene.now => Some(end),
+        _ => None,
     }
 }
 

@@ -261,6 +261,10 @@ fn verbs_that_act_are_written_in_full() {
     let console = Console::typed(": w e i g h t space 2 5 . 5 enter +300ms enter +300ms");
     assert!(matches!(console.sent()[0].action, Action::SetWeight { weight } if weight.bp() == 2_550));
     assert!(Console::typed(": q enter").fx.contains(&Effect::Quit));
+    // A line is taken back as in a shell.
+    assert!(Console::typed(": f r e e z e space x ctrl-u q enter").fx.contains(&Effect::Quit));
+    let console = Console::typed(": f r e e z e space 2 h space s t o c k ctrl-w d r i l l enter +300ms enter +300ms");
+    assert_eq!(console.sent()[0].calls[0].body["reason"], "drill");
 }
 
 fn known(label: &str, standing: Standing, available: bool) -> Known {

@@ -64,6 +64,9 @@ impl Act<'_> {
         match &self.last {
             None => Err(format!("{service}: no rollout was seen; expected {expected}")),
             Some(r) if self.is_over() => Ok(format!("{}\n{service}: as expected: {expected}", summary(r))),
+            Some(_) if self.settled > 0 => {
+                Err(format!("{service}: as expected ({expected}) only at the very end: give it longer with --for"))
+            }
             Some(r) => {
                 let verdict = r.verdict.as_ref().map(|v| format!(", verdict {}: {}", v.word, v.sentence)).unwrap_or_default();
                 Err(format!("{service}: expected {expected}; it is {}{verdict}; next: {}", r.phase.word(), r.next.what))
@@ -72,13 +75,14 @@ impl Act<'_> {
     }
 }
 
-/// Prints the life of the rollouts for `span`, or until all are as the scenario expects.
+/// Prints the life of the rollouts until all are as the scenario expects, but no longer than `span` and
+/// than the scenario says that it may take.
 ///
 /// # Errors
 /// Exit code 1 and one line when one is not.
-pub async fn tell(scenario: &Scenario, stage: &Stage, span: Duration) -> Result<(), Exit> {
+pub async fn tell(scenario: &Scenario, stage: &Stage, span: Option<Duration>) -> Result<(), Exit> {
     let longest = scenario.parts.values().map(Part::span).max().unwrap_or_default();
-    let end = Instant::now() + span.min(longest);
+    let end = Instant::now() + span.map_or(longest, |span| span.min(longest));
     let client = stage.client().map_err(|e| connect::fault(&e))?;
     let mut deltas = Box::pin(client.watch());
     let act = |part| Act { part, last: None, said: None, settled: 0 };

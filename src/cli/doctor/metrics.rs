@@ -30,7 +30,12 @@ pub fn look(facts: &Facts<'_>) -> Vec<Line> {
     let mut lines: Vec<Line> =
         all.iter().filter(|(_, m)| m.kind == MetricsKind::Prometheus).flat_map(|(of, m)| backend(facts, *of, m)).collect();
     if lines.is_empty() {
-        lines.push(Line::ok("gates are judged by the host's own counters"));
+        let clusters = !facts.targets.is_empty() && facts.targets.iter().all(|(target, _)| target.socket().is_none());
+        lines.push(Line::ok(if clusters {
+            "no [target.metrics]: the cluster's rollouts have no gates, only its own analyses"
+        } else {
+            "gates are judged by the host's own counters"
+        }));
     }
     lines
 }

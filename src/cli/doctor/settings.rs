@@ -1,15 +1,15 @@
 //! The configuration: which one it is, whether its keys can be used, who may read what it names.
 
 use super::{Facts, Line};
-use crate::{app::keymap::Keymap, model::spec::SecretSource, panel};
+use crate::{app::keymap::Keymap, cli::config::counted, model::spec::SecretSource, panel};
 use std::os::unix::fs::MetadataExt;
 
 pub fn look(facts: &Facts<'_>) -> Vec<Line> {
     let loaded = facts.loaded;
-    let services = loaded.config.services.len();
+    let (services, targets) = (counted(loaded.config.services.len(), "service"), counted(loaded.config.targets.len(), "target"));
     // Reading it has refused a file that others may write.
     let mut lines = vec![match &loaded.path {
-        Some(path) => Line::ok(format!("{}: {services} services, {} targets", path.display(), loaded.config.targets.len())),
+        Some(path) => Line::ok(format!("{}: {services}, {targets}", path.display())),
         None => Line::ok("no file: everything is at its default"),
     }];
     lines

@@ -1,7 +1,7 @@
 //! Targets: does each answer, and who else could ask it.
 
 use super::{Facts, Line};
-use crate::config;
+use crate::{cli::config::counted, config};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 
 pub fn look(facts: &Facts<'_>) -> Vec<Line> {
@@ -15,7 +15,7 @@ pub fn look(facts: &Facts<'_>) -> Vec<Line> {
                 Ok(rollouts) => {
                     let acting = if target.read_only { ", read-only" } else { "" };
                     let place = target.socket().map_or_else(String::new, |socket| format!(" on {}", socket.display()));
-                    lines.push(Line::ok(format!("{name} answers{place}: {} rollouts{acting}", rollouts.len())));
+                    lines.push(Line::ok(format!("{name} answers{place}: {}{acting}", counted(rollouts.len(), "rollout"))));
                 }
                 Err(exit) => lines.push(match target.socket() {
                     Some(socket) if !socket.exists() => Line::bad(

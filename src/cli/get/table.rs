@@ -3,7 +3,7 @@
 use crate::{
     cli::connect,
     model::{
-        rollout::Rollout,
+        rollout::{Phase, Rollout},
         time::Time,
         urgency::{sentence, urgency},
         version::Track,
@@ -76,6 +76,8 @@ fn service(r: &Rollout) -> String {
 
 fn why(r: &Rollout) -> Option<String> {
     let said = match (&r.verdict, &r.reason) {
+        // Beside the other columns `by ana` alone says nothing.
+        (_, Some(reason)) if r.phase == Phase::Reverted && reason.as_str().starts_with("by ") => Some(format!("reverted {reason}")),
         (_, Some(reason)) => Some(reason.to_string()),
         (Some(v), None) => Some(format!("{} {}", v.word, v.sentence)),
         (None, None) => None,
@@ -84,9 +86,10 @@ fn why(r: &Rollout) -> Option<String> {
         let until = f.until.map_or_else(String::new, |t| format!(" until {}", t.format("%m-%d %H:%M")));
         format!("FROZEN by {}{until}: {}", f.by, f.reason)
     });
-    let lost = r.findings.iter().find(|f| f.kind.as_str() == "lost").map(|f| f.what.to_string());
+    // What a person must know before anything is let go on: a write that nobody looked at, instances that do not run.
+    let found = r.findings.iter().filter(|f| ["lost", "pods"].contains(&f.kind.as_str())).map(|f| f.what.to_string());
     let owner = r.owner.as_ref().map(|owner| format!("written by {owner}"));
-    let parts: Vec<String> = frozen.into_iter().chain(lost).chain(said).chain(owner).collect();
+    let parts: Vec<String> = frozen.into_iter().chain(found).chain(said).chain(owner).collect();
     (!parts.is_empty()).then(|| parts.join("; "))
 }
 

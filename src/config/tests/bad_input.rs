@@ -114,6 +114,23 @@ fn a_service_that_is_wrong() {
             "c.toml:7:27: weight 20.5 % does not rise above the 50 % before it: weights of a plan grow from step to step",
         ),
         ("weight = 5", "weight = 101", "c.toml:7:10: weight 101 is not a percentage from 0 to 100 with at most two decimals"),
+        ("weight = 5", "weight = \"5%\"", "c.toml:7:21: `weight` is the text \"5%\": write a number without quotes and unit, such as 5"),
+        (
+            "weight = 5",
+            "pause = 120",
+            "c.toml:7:20: `pause` is the number `120`: write it in quotes; a time has a unit, such as \"30s\" or \"10m\"",
+        ),
+        (
+            "weight = 5",
+            "weight = 5, pause = \"1m\"",
+            "c.toml:7:10: a step has one key: write several, such as { weight = 5 }, { pause = \"2m\" }",
+        ),
+        ("[\"./serve\"]", "\"./serve\"", "c.toml:5:11: `command` is the text \"./serve\": write a list, such as [\"a\", \"b\"]"),
+        (
+            "/healthz\" }",
+            "/healthz\", interval = 5 }",
+            "c.toml:6:45: `interval` is the number `5`: write it in quotes; a time has a unit, such as \"30s\" or \"10m\"",
+        ),
         ("weight = 5", "weight = 33.333", "c.toml:7:10: weight 33.333 is not a percentage from 0 to 100 with at most two decimals"),
         ("weight = 5", "wait = 5", "c.toml:7:12: unknown step `wait`: expected one of weight, pause, gate, check, warm, scale"),
         ("weight = 5", "pause = \"soon\"", "c.toml:7:10: pause `soon` is neither \"manual\" nor a duration such as \"30s\""),

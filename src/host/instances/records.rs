@@ -119,7 +119,7 @@ impl Leftovers {
         let survived = self.found.iter().filter(|l| l.survived).count();
         let plural = |n: usize, one: &str, many: &str| format!("{n} {}", if n == 1 { one } else { many });
         let mut line = format!("an earlier host left {}: ", plural(self.found.len(), "instance", "instances"));
-        line += &if killed == 0 { "nothing of it ran".to_owned() } else { plural(killed, "process", "processes") + " killed" };
+        line += &if killed == 0 { "nothing of it still ran".to_owned() } else { plural(killed, "process", "processes") + " killed" };
         if survived > 0 {
             line += &format!(", {} could not be ended", plural(survived, "instance", "instances"));
         }
@@ -244,7 +244,7 @@ mod tests {
         let other_boot = sweep(dir.path(), None, "").unwrap();
         for leftovers in [other_start, other_boot] {
             assert_eq!(leftovers.found.iter().map(|l| l.killed).collect::<Vec<_>>(), [0]);
-            assert_eq!(leftovers.line().unwrap().as_str(), "an earlier host left 1 instance: nothing of it ran");
+            assert_eq!(leftovers.line().unwrap().as_str(), "an earlier host left 1 instance: nothing of it still ran");
         }
         assert_eq!(child.try_wait().unwrap(), None, "it is not ours and must live");
 

@@ -130,7 +130,14 @@ fn what(r: &Rollout, urgent: Urgent, now: Time) -> String {
     match urgent {
         // What was stopped goes on only when it is thawed.
         Urgent::Waiting if r.frozen.is_some() => r.frozen.as_ref().map(|f| format!("{} ({})", f.reason, f.by)).unwrap_or_default(),
-        Urgent::Waiting => r.holds.iter().filter_map(person).next().unwrap_or_else(|| r.next.what.to_string()),
+        Urgent::Waiting => {
+            let hold = r.holds.iter().filter_map(person).next().unwrap_or_else(|| r.next.what.to_string());
+            // Whoever lets it go on must know that its instances do not run.
+            match r.findings.iter().find(|f| f.kind.as_str() == "pods") {
+                Some(pods) => format!("{hold}, but {}", pods.what),
+                None => hold,
+            }
+        }
         Urgent::Failing => {
             let failed = r.gates.iter().find(|g| matches!(g.verdict, Verdict::Fail { .. }));
             match failed {
