@@ -134,7 +134,9 @@ impl<R: Runtime, M: Metrics + Clone> Observed<R, M> {
     /// A backend that does not answer in time delays nothing for longer, and its gates are blind.
     pub async fn judge(&self, rollouts: Vec<Rollout>) -> Vec<Rollout> {
         let judged = rollouts.into_iter().map(|rollout| async move {
-            let Some(pace) = judged::pace(&rollout, false, self.how.pace) else { return rollout };
+            let Some(pace) = judged::pace(&rollout, false, self.how.pace) else {
+                return Rollout { measured: Some((*self.told).clone()), ..rollout };
+            };
             let mut judged = Judged::new(&rollout, pace, &self.how, self.clock.now());
             // Asked at once, so its age is the youngest there is: as one looks at an open rollout.
             let _ = timeout(PATIENCE, judged.catch_up(&self.backend, &self.how, &*self.clock)).await;

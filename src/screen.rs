@@ -141,7 +141,7 @@ enum What {
 const ALWAYS: u8 = u8::MAX;
 
 fn rollout(scene: &Scene<'_>, area: Rect, buf: &mut Buffer) {
-    let height = |part: &Part| if matches!(part.what, What::Panes) { panes::HEIGHT } else { 1 };
+    let height = |part: &Part| if matches!(part.what, What::Panes) { panes::height(scene) } else { 1 };
     let mut top = parts(scene, area);
     // The last line has its place below the panel.
     let keep = if scene.state.notice.is_some() || !scene.state.following.is_empty() { ALWAYS } else { 30 };
@@ -184,6 +184,7 @@ fn parts(scene: &Scene<'_>, area: Rect) -> Vec<Part> {
         // The frames need their eight rows beside the nine other lines.
         if scene.roomy && area.height >= 20 {
             parts.push(part(ALWAYS, What::Panes));
+            parts.extend(scene.unmeasured().then(|| row(45, gates::unmeasured(scene))));
         } else {
             let signal = |keep, signal| part(keep, What::Grid(Line::Signal(signal)));
             parts.extend([
@@ -191,10 +192,12 @@ fn parts(scene: &Scene<'_>, area: Rect) -> Vec<Part> {
                 part(10, What::Grid(Line::Digests)),
                 part(60, What::Grid(Line::Traffic)),
                 part(40, What::Grid(Line::Ready)),
-                signal(50, SignalId::Requests),
-                signal(ALWAYS, SignalId::Errors),
-                signal(45, SignalId::P99),
             ]);
+            if scene.unmeasured() {
+                parts.push(row(45, gates::unmeasured(scene)));
+            } else {
+                parts.extend([signal(50, SignalId::Requests), signal(ALWAYS, SignalId::Errors), signal(45, SignalId::P99)]);
+            }
         }
         parts.extend(tracks::others(scene).into_iter().map(|r| row(15, r)));
     }

@@ -273,7 +273,8 @@ impl<M: Metrics + Clone> Desk<M> {
         let rollout = self.rollouts.get(key)?.clone();
         let rollout = match self.watched.get(key) {
             Some(watched) => watched.judged.decorate(rollout, &self.asks.told, self.asks.clock.now()),
-            None => rollout,
+            // It could be measured, and nobody looks.
+            None => Rollout { measured: Some((*self.asks.told).clone()), ..rollout },
         };
         Some(Delta::Apply { rollout: Box::new(rollout) })
     }

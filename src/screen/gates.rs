@@ -10,8 +10,8 @@ use crate::{
 pub(super) fn row(scene: &Scene<'_>) -> Row {
     let start = scene.line("gates");
     let Some(worst) = scene.rollout.worst_gate() else {
-        // Gates are judged from the first traffic on.
-        if !scene.first() && scene.right.is_some_and(|t| t.share.declared.is_some_and(|d| d.parts == 0)) {
+        // Gates are judged from the first traffic on, where anything is measured.
+        if !scene.unmeasured() && !scene.first() && scene.right.is_some_and(|t| t.share.declared.is_some_and(|d| d.parts == 0)) {
             return start.add(Tone::Dim, "not judged before the first traffic");
         }
         let judged = !scene.rollout.analyses.is_empty();
@@ -27,6 +27,14 @@ pub(super) fn row(scene: &Scene<'_>) -> Row {
         start.clone().join(named(scene, worst, scene.gate_name(worst))),
     ]))
 }
+
+/// Instead of figures, where there cannot be any.
+pub(super) fn unmeasured(scene: &Scene<'_>) -> Row {
+    scene.line("health").add(Tone::Dim, UNMEASURED)
+}
+
+/// Why there are no figures.
+pub(super) const UNMEASURED: &str = "not measured: no metrics backend is configured for this target";
 
 /// `detail` gives the worst one's numbers, `names` names the others where one stands alone.
 fn line(scene: &Scene<'_>, start: &Row, worst: &GateState, detail: bool, names: bool) -> Row {

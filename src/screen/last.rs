@@ -114,7 +114,9 @@ pub(super) fn finding(scene: &Scene<'_>) -> Option<Row> {
     let first = scene.rollout.findings.first()?;
     let more = scene.rollout.findings.len() - 1;
     let more = if more > 0 { format!(" +{more} more") } else { String::new() };
-    let end = format!(" {} ago{more}", long(scene.age(first.since)));
+    // Of what was sent or written it stands there already.
+    let age = if first.what.as_str().contains(" ago") { String::new() } else { format!(" {} ago", long(scene.age(first.since))) };
+    let end = format!("{age}{more}");
     let start = scene.labelled(Tone::Warn, "found").add(Tone::Warn, first.kind.as_str()).plain(": ");
     let room = scene.width.saturating_sub(start.width() + end.len());
     Some(scene.fit([

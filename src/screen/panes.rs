@@ -16,8 +16,10 @@ use crate::{
 };
 use ratatui::{buffer::Buffer, layout::Rect};
 
-/// Rows that the panes take, frames included.
-pub(super) const HEIGHT: u16 = 8;
+/// Rows that the panes take, frames included: without those of signals where there cannot be any.
+pub(super) fn height(scene: &Scene<'_>) -> u16 {
+    if scene.unmeasured() { 4 } else { 8 }
+}
 
 const SIGNALS: [SignalId; 4] = [SignalId::Requests, SignalId::Errors, SignalId::P50, SignalId::P99];
 
@@ -33,7 +35,8 @@ pub(super) fn draw(scene: &Scene<'_>, area: Rect, buf: &mut Buffer) {
             facts(scene, track, pane, area, buf);
         }
     }
-    for (i, signal) in (3_u16..).zip(SIGNALS) {
+    let signals = if scene.unmeasured() { &[][..] } else { &SIGNALS };
+    for (i, signal) in (3_u16..).zip(signals.iter().copied()) {
         let figures = health::figures(scene, signal, usize::from(pane.spark.width));
         for (figure, (track, area)) in figures.into_iter().zip([(scene.left, left), (scene.right, right)]) {
             let (Some(Figure { value, spark }), Some(track)) = (figure, track) else { continue };
@@ -110,10 +113,11 @@ fn frame(scene: &Scene<'_>, track: Option<&Track>, missing: &str, area: Rect, bu
     };
     head.draw(area, buf);
     let side = scene.row().add(Tone::Dim, glyphs.down);
-    for row in 1..HEIGHT - 1 {
+    let foot = height(scene) - 1;
+    for row in 1..foot {
         side.draw(place(area, Slot { x: 0, width: 1 }, row), buf);
         side.draw(place(area, Slot { x: area.width - 1, width: 1 }, row), buf);
     }
-    let foot = scene.row().add(Tone::Dim, format!("{bottom_left}{}{bottom_right}", across(width.saturating_sub(2))));
-    foot.draw(place(area, Slot { x: 0, width: area.width }, HEIGHT - 1), buf);
+    let line = scene.row().add(Tone::Dim, format!("{bottom_left}{}{bottom_right}", across(width.saturating_sub(2))));
+    line.draw(place(area, Slot { x: 0, width: area.width }, foot), buf);
 }

@@ -177,6 +177,13 @@ impl<'a> Scene<'a> {
         self.rollout.phase == Phase::Completed && self.rollout.attention.as_ref().is_some_and(|a| a.kind.as_str() == "failing")
     }
 
+    /// Whether nobody measures it, and nothing of it is known to have been measured.
+    pub fn unmeasured(&self) -> bool {
+        let sides = || [self.left, self.right].into_iter().flatten();
+        let seen = |t: &Track| !t.signals.is_empty() || self.watched.history.contains_key(&t.version.id);
+        self.rollout.measured.is_none() && self.rollout.gates.is_empty() && !sides().any(seen)
+    }
+
     /// Whether this is the first version ever.
     pub fn first(&self) -> bool {
         self.left.is_none() && self.right.is_some()

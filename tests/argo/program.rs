@@ -313,7 +313,7 @@ fn what_may_not_be_seen_is_said_once() {
     let lines: Vec<&str> = said.lines().collect();
     assert!(output.status.success() && lines.len() == 2, "{output:?}");
     assert_eq!(lines[0], "cutover: only namespace shop is seen: listing all of them is not allowed");
-    assert!(lines[1].starts_with("cutover: pods are not seen: pods is forbidden"), "{said}");
+    assert!(lines[1].starts_with("cutover: pods are not seen: User \"replay\" cannot list"), "{said}");
     home.server.push("pods", "ADDED", part("web-00", "late", 0));
 }
 

@@ -40,7 +40,11 @@ fn back(rollout: &Rollout, ask: &Ask, to: &VersionId) -> Result<Plan, Refusal> {
             return Err(Refusal::NotNow { why: "there is no switch back, only a re-deploy; leave --switch-only out to do that".into() });
         }
         How::Redeploy { steps } => (
-            format!("BACK by re-deploy, {steps} steps skipped"),
+            match steps {
+                0 => "BACK by re-deploy".to_owned(),
+                1 => "BACK by re-deploy, 1 step skipped".to_owned(),
+                _ => format!("BACK by re-deploy, {steps} steps skipped"),
+            },
             format!("undo to {}, whose pods are started again, then promote it in full", name()),
         ),
     };

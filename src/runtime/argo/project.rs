@@ -71,7 +71,7 @@ pub fn project(store: &Store, name: &Name, now: Time, coverage: &Coverage) -> Op
         analyses: analyses::analyses(&view),
         experiments: experiments::experiments(&view),
         tried: Vec::new(),
-        owner: owner::owner(meta),
+        owner: owner::owner(meta, &view.rollout.metadata.managers),
         template: template(view.rollout),
         measured: None,
         // The object does not keep when it set which weight.

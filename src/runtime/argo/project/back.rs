@@ -1,6 +1,6 @@
 //! The way back, as it would be: it is looked at, nothing is sent.
 
-use super::{images, tracks, view::View};
+use super::{images, switch, tracks, view::View};
 use crate::{
     model::{
         back::{Check, CheckState, How, WayBack},
@@ -153,7 +153,12 @@ fn undo(view: &View<'_>) -> WayBack {
     if fast {
         checks.push(check(view, "window", CheckState::Ok, "within the rollback window: the controller skips the steps itself"));
     }
-    WayBack { to: Some(version), how: How::Redeploy { steps: view.rollout.steps().len() }, checks, measured: None }
+    WayBack { to: Some(version), how: How::Redeploy { steps: skipped(view) }, checks, measured: None }
+}
+
+/// What a full promotion skips of the plan.
+fn skipped(view: &View<'_>) -> usize {
+    if view.rollout.is_blue_green() { switch::waits(view) } else { view.rollout.steps().len() }
 }
 
 fn tag(version: &Version) -> Text {

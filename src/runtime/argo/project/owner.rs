@@ -1,10 +1,13 @@
 //! Who else writes a rollout, and would write it back.
 
-use crate::{model::text::Text, runtime::argo::objects::Meta};
+use crate::{
+    model::text::Text,
+    runtime::argo::objects::{Manager, Meta},
+};
 
 /// `Argo CD application shop`, `Flux kustomization shop`; `None` if nobody says so.
 #[must_use]
-pub fn owner(meta: &Meta) -> Option<Text> {
+pub fn owner(meta: &Meta, managers: &[Manager]) -> Option<Text> {
     let label = |key: &str| meta.labels.get(key).filter(|v| !v.is_empty());
     let note = |key: &str| meta.annotations.get(key).filter(|v| !v.is_empty());
     // `app:group/kind:namespace/name`; the application may stand in a namespace of its own, with an underscore.
@@ -17,5 +20,17 @@ pub fn owner(meta: &Meta) -> Option<Text> {
             return Some(Text::clean(&format!("{what} {name}")));
         }
     }
-    None
+    // What is not marked was still written by somebody. `app.kubernetes.io/instance` is also what Helm calls its own.
+    let wrote =
+        |names: &[&str]| managers.iter().any(|m| m.subresource.is_empty() && !m.fields.spec.is_empty() && names.contains(&&*m.name));
+    if wrote(&["argocd-controller", "argocd-application-controller"]) {
+        return Some(
+            label("app.kubernetes.io/instance").map_or_else(|| "Argo CD".into(), |app| Text::clean(&format!("Argo CD application {app}"))),
+        );
+    }
+    if wrote(&["helm-controller"]) {
+        let release = note("meta.helm.sh/release-name");
+        return Some(release.map_or_else(|| "Flux".into(), |name| Text::clean(&format!("Flux Helm release {name}"))));
+    }
+    wrote(&["kustomize-controller"]).then(|| "Flux".into())
 }

@@ -53,6 +53,13 @@ pub fn plan(view: &View<'_>) -> Vec<Shown> {
     parts(view, spec).into_iter().map(|part| shown(view, spec, part)).collect()
 }
 
+/// How many parts of the plan wait for somebody or something else than pods: a full promotion skips them.
+#[must_use]
+pub fn waits(view: &View<'_>) -> usize {
+    let Some(spec) = view.rollout.blue_green() else { return 0 };
+    parts(view, spec).into_iter().filter(|part| matches!(part, Part::Before | Part::Wait | Part::After)).count()
+}
+
 fn shown(view: &View<'_>, spec: &BlueGreen, part: Part) -> Shown {
     let labelled = |spec: StepSpec| Shown { label: spec.label(0), spec };
     match part {

@@ -529,6 +529,19 @@ fn slots_owners_and_the_rest_of_what_others_wrote() {
     let mut helm = Cluster::new();
     helm.put(|r| r["metadata"]["labels"] = json!({ "app.kubernetes.io/instance": "web" }));
     assert_eq!(helm.look(0).owner, None);
+    // Who wrote the spec says it where no label does; who only looks at the status does not own it.
+    for (manager, subresource, owner) in [
+        ("argocd-controller", "", Some("Argo CD application web")),
+        ("kustomize-controller", "", Some("Flux")),
+        ("helm-controller", "", Some("Flux")),
+        ("argocd-controller", "status", None),
+        ("kubectl-edit", "", None),
+    ] {
+        let fields = json!({ "f:spec": { "f:template": {} } });
+        let wrote = json!([{ "manager": manager, "subresource": subresource, "time": written(0), "fieldsV1": fields }]);
+        helm.put(|r| r["metadata"]["managedFields"] = wrote);
+        assert_eq!(helm.look(0).owner.as_ref().map(|o| o.as_str()), owner, "{manager}");
+    }
 }
 
 #[test]

@@ -5,7 +5,7 @@ use super::{
     needs::{self, Needs},
     query::{No, Query},
     scope::{fatal, patiently, scope},
-    tell::access,
+    tell::{access, unseen},
 };
 use crate::{
     model::{
@@ -81,7 +81,7 @@ pub async fn once<O: Objects>(session: &Session) -> Result<Vec<Rollout>, Fault> 
         rollout.key = Key { target: target.clone(), ..rollout.key };
         rollout.seen = seen;
         rollout.findings.extend(scope.notes.iter().map(|note| access(note.clone(), now)));
-        rollout.findings.extend(coverage(name).gaps().map(|(kind, why)| access(format!("{kind} are not seen: {why}").into(), now)));
+        rollout.findings.extend(coverage(name).gaps().map(|(kind, why)| unseen(kind, why, now)));
         rollout
     });
     Ok(shown.collect())

@@ -9,7 +9,7 @@ use crate::{
         text::Text,
         time::Time,
     },
-    runtime::argo::kind::Coverage,
+    runtime::argo::kind::{Coverage, Kind},
 };
 use tokio::time::Instant;
 
@@ -63,7 +63,7 @@ impl<O: Objects> Watch<O> {
         if open {
             for (kind, why) in self.coverage.gaps() {
                 let since = self.gaps.get(&kind).copied().unwrap_or(now);
-                fresh.findings.push(access(format!("{kind} are not seen: {why}").into(), since));
+                fresh.findings.push(unseen(kind, why, since));
             }
         }
         // What was told stays true while only its time has moved.
@@ -101,6 +101,14 @@ impl<O: Objects> Watch<O> {
     pub(super) async fn tell(&self, delta: Delta) -> Result<(), Unheard> {
         self.out.send(delta).await.map_err(|_| Unheard)
     }
+}
+
+/// Which kind is not seen, and why: `pods are not seen: User "ana" cannot list resource "pods"…`, without the words
+/// that a server says before it.
+pub(super) fn unseen(kind: Kind, why: &Text, since: Time) -> Finding {
+    let forbidden = why.as_str().split_once(" is forbidden: ").filter(|(what, _)| !what.contains(' '));
+    let why = forbidden.map_or(why.as_str(), |(_, who)| who);
+    access(format!("{kind} are not seen: {why}").into(), since)
 }
 
 /// What is not seen.
