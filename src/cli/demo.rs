@@ -77,9 +77,15 @@ pub fn run(args: &DemoArgs, cx: &Context) -> Result<(), Exit> {
     let stage = Stage::set(&scenario, args.seed, args.prometheus, cx).map_err(Exit::failed)?;
     say(&format!("ready after {:.1} s", clock.uptime().as_secs_f64()));
     if args.headless {
-        let done = exit::block_on(headless::tell(&scenario, &stage, args.span))?;
+        let told = exit::block_on(async {
+            tokio::select! {
+                told = headless::tell(&scenario, &stage, args.span) => told,
+                // Nobody hears how it ends.
+                () = exit::reader_gone() => Ok(()),
+            }
+        });
         stage.strike();
-        return done;
+        return told?;
     }
     let joins = format!("join from elsewhere: cutover -c {}", stage.config().display());
     say(&joins);

@@ -5,7 +5,8 @@
 //! good once it has served for [`ServiceSpec::bake`](crate::model::spec::ServiceSpec::bake) without one
 //! that failed. Time is what the host measured ([`Life::served`]), never the difference of two wall
 //! clocks, so a clock that is set makes nothing good. A gate that still waits for requests keeps no
-//! version from being good: a quiet service would never have one. A gate that fails starts the baking
+//! version from being good: a quiet service would never have one. Time in which a gate is blind to the
+//! version does not count, since nobody would have seen it fail; it goes on where it was. A gate that fails starts the baking
 //! anew; it moves traffic by itself only where its owner asked for that and the version before is still
 //! warm.
 
@@ -16,6 +17,7 @@ use super::{
 };
 use crate::model::{
     event::Level,
+    gate::GateState,
     ident::VersionId,
     rollout::{Finding, Known, Standing},
     text::Text,
@@ -105,8 +107,8 @@ impl Life {
     }
 
     /// Counts what a version served in a length of time, as the host's own clock measured it: requests,
-    /// and of them those that failed; `clean` is the end of that time in which no gate was failing, which
-    /// is what counts for its bake. It counts only for a version that has all the traffic; the caller
+    /// and of them those that failed; `clean` is what of that time counts for its bake: since a gate failed
+    /// last, and without what nobody could see. It counts only for a version that has all the traffic; the caller
     /// need not know which. Nothing moves by it; [`Life::advance`] draws the conclusions.
     pub fn served(&mut self, version: &VersionId, (requests, errors): (u64, u64), elapsed: Duration, clean: Duration, now: Time) {
         let all = self.stable.as_ref().is_some_and(|s| s.id == *version) && self.has_all_traffic();
@@ -157,6 +159,13 @@ impl Life {
     #[must_use]
     pub fn fails(&self) -> bool {
         self.run.as_ref().is_some_and(|r| !r.bad.is_empty())
+    }
+
+    /// The gate that could not see it if the version that bakes were bad: until it can, no time counts.
+    #[must_use]
+    pub fn bakes_unseen<'a>(&self, gates: &'a [GateState]) -> Option<&'a GateState> {
+        self.baking()?;
+        gates.iter().find(|g| g.is_blind_to_candidate())
     }
 
     /// Whose gates are judged now; `None` when nobody's are.

@@ -10,6 +10,7 @@ use super::{
 };
 use crate::model::{
     action::Refusal,
+    digest::Digest,
     event::Level,
     ident::{RunId, VersionId},
     ratio::Weight,
@@ -18,6 +19,18 @@ use crate::model::{
     text::Text,
     time::Time,
 };
+
+/// What a deploy can do while another run is in progress.
+const REPLACE: &str = ", or --replace goes back and then deploys";
+
+fn busy(run: &Run, or: &str) -> Refusal {
+    let why = if run.is_moving() {
+        format!("run {} of {} is in progress: revert or promote it first{or}", run.id.text(), run.candidate.label)
+    } else {
+        format!("run {} is going back: deploy when it is there", run.id.text())
+    };
+    Refusal::NotNow { why: why.into() }
+}
 
 /// A deploy.
 #[derive(Clone, PartialEq, Debug)]
@@ -39,7 +52,7 @@ impl Life {
     /// [`Refusal::AlreadySo`] when the version is stable or is being rolled out already;
     /// [`Refusal::NotNow`] while another run is in progress; [`Refusal::Frozen`].
     pub fn deploy(&mut self, new: NewRun) -> Result<Vec<Note>, Refusal> {
-        self.may_start(&new.candidate, ", or --replace goes back and then deploys")?;
+        self.may_start(&new.candidate, REPLACE)?;
         let what = self.starts_text(&new.id, &new.candidate.label);
         let (by, label) = (new.by.clone(), new.candidate.label.clone());
         let taint = self.record(&new.candidate.id).taint;
@@ -152,23 +165,35 @@ impl Life {
     fn may_start(&self, candidate: &Deployed, or: &str) -> Result<(), Refusal> {
         self.not_frozen()?;
         let label = &candidate.label;
-        // A re-deploy that does not succeed is no reason to try nothing else.
-        let tries_on = self.run.as_ref().is_some_and(|r| r.returning.as_ref().is_some_and(|b| b.missed));
-        if let Some(run) = self.run.as_ref().filter(|r| (r.in_progress() || r.then.is_some()) && !tries_on) {
+        if let Some(run) = self.in_the_way() {
             if run.is_moving() && run.candidate.id == candidate.id {
                 let since = words::second(run.started.at);
                 return Err(Refusal::AlreadySo {
                     what: format!("run {} has been rolling out {label} since {since}", run.id.text()).into(),
                 });
             }
-            let why = if run.is_moving() {
-                format!("run {} of {} is in progress: revert or promote it first{or}", run.id.text(), run.candidate.label)
-            } else {
-                format!("run {} is going back: deploy when it is there", run.id.text())
-            };
-            return Err(Refusal::NotNow { why: why.into() });
+            return Err(busy(run, or));
         }
         self.may_be_candidate(candidate)
+    }
+
+    /// The run that another one has to wait for.
+    fn in_the_way(&self) -> Option<&Run> {
+        // A re-deploy that does not succeed is no reason to try nothing else.
+        let tries_on = |r: &Run| r.returning.as_ref().is_some_and(|b| b.missed);
+        self.run.as_ref().filter(|r| (r.in_progress() || r.then.is_some()) && !tries_on(r))
+    }
+
+    /// What refuses a deploy of this artifact whatever else it needs: to be known before the artifact is read,
+    /// copied and unpacked for nothing.
+    ///
+    /// # Errors
+    /// As [`Life::deploy`]; what depends on the configuration is not looked at.
+    pub fn bars(&self, artifact: &Digest, replace: bool) -> Result<(), Refusal> {
+        self.not_frozen()?;
+        // The same artifact may be the same version, which is no refusal.
+        let other = |r: &&Run| r.candidate.artifact != *artifact;
+        self.in_the_way().filter(other).filter(|_| !replace).map_or(Ok(()), |run| Err(busy(run, REPLACE)))
     }
 
     /// The candidate of the run that ended badly, to be tried again.

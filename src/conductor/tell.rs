@@ -128,6 +128,10 @@ impl Life {
             RunState::Completed { .. } => match (&self.warm, self.baking()) {
                 (Some(warm), _) => next(format!("{} is torn down", warm.deployed.label), Some(warm.until), PLAN),
                 (None, Some((stable, _))) if run.bad.is_empty() => {
+                    if let Some(gate) = self.bakes_unseen(sight.gates) {
+                        let what = format!("{} bakes on once gate {} sees again", stable.label, gate.id.text());
+                        return next(what, None, PLAN);
+                    }
                     next(format!("{} is good if no gate fails", stable.label), self.record(&stable.id).due, PLAN)
                 }
                 (None, Some((stable, _))) => next(format!("{} bakes anew once its gates pass; R goes back", stable.label), None, PERSON),

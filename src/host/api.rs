@@ -156,6 +156,10 @@ async fn deploy(
     if let Some(Some(record)) = query(&api, |reply| Command::Lookup { id, reply }).await {
         return Json(record).into_response();
     }
+    let wanted = request.clone();
+    if let Some(Some(refused)) = query(&api, |reply| Command::Bars { request: wanted, reply }).await {
+        return refused.into_response();
+    }
     let by = peer.named(request.name.as_ref());
     let (depot, wanted) = (api.depot.clone(), request.clone());
     // Hashing and unpacking take as long as the artifact is large.

@@ -83,6 +83,13 @@ pub enum Command {
         /// For the answer.
         reply: oneshot::Sender<Option<Box<Deployed>>>,
     },
+    /// What would refuse a deploy whatever it needs; nothing is done.
+    Bars {
+        /// What is about to be asked for.
+        request: DeployRequest,
+        /// For the answer.
+        reply: oneshot::Sender<Option<Box<Refused>>>,
+    },
     /// Start a rollout.
     Deploy {
         /// What was asked for.
@@ -288,6 +295,7 @@ impl Engine {
             Command::Rollouts { reply } => drop(reply.send(self.bus.rollouts().cloned().collect())),
             Command::Metrics { reply } => drop(reply.send(self.metrics())),
             Command::Starts { request, reply } => drop(reply.send(self.would_start(&request).map(Box::new))),
+            Command::Bars { request, reply } => drop(reply.send(self.bars(&request))),
             Command::Act { request, by, reply } => self.order(What::Act(request), by, reply),
             Command::Deploy { request, prepared, by, reply } => self.order(What::Deploy(request, prepared), by, reply),
         }

@@ -11,7 +11,10 @@ use crate::model::{
     rollout::{Hold, Phase},
     text::Text,
 };
-use std::fmt::{self, Display, Write};
+use std::{
+    collections::BTreeSet,
+    fmt::{self, Display, Write},
+};
 
 /// The content type to serve it with.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -25,6 +28,10 @@ pub struct ServiceMetrics {
     pub phase: Phase,
     /// What keeps it from moving.
     pub holds: Vec<Hold>,
+    /// Whether the line is stopped, also while nothing rolls out.
+    pub frozen: bool,
+    /// The kind of each thing that was found: `drift`, `sick`, `bake`, …
+    pub findings: Vec<Text>,
     /// Its gates and what they say.
     pub gates: Vec<(GateId, Verdict)>,
     /// Requests that had no version to go to.
@@ -116,6 +123,18 @@ pub fn render(services: &[ServiceMetrics]) -> String {
         for kind in HOLDS {
             let holds = s.holds.iter().filter(|h| h.kind() == kind).count();
             page.sample("cutover_holds", &[("service", &s.service), ("kind", &kind)], holds);
+        }
+    }
+    page.family("cutover_frozen", "gauge", "1 while nothing may move forward.");
+    for s in services {
+        page.sample("cutover_frozen", &[("service", &s.service)], u8::from(s.frozen));
+    }
+    page.family("cutover_findings", "gauge", "What is wrong and no other figure says, by kind; a kind that is not there is not found.");
+    for s in services {
+        let kinds: BTreeSet<&str> = s.findings.iter().map(Text::as_str).collect();
+        for kind in kinds {
+            let found = s.findings.iter().filter(|f| f.as_str() == kind).count();
+            page.sample("cutover_findings", &[("service", &s.service), ("kind", &kind)], found);
         }
     }
     page.family("cutover_gate_verdict", "gauge", "1 for what the gate says.");

@@ -2,7 +2,7 @@
 
 use super::{
     ident::GateId,
-    interval::{Query, Sensor},
+    interval::{Query, Sensor, SensorState},
     signal::{Sample, SignalId},
     spec::OnFail,
     text::Text,
@@ -29,6 +29,19 @@ pub struct GateState {
     /// What it rests on.
     #[serde(default)]
     pub evidence: Option<Evidence>,
+}
+
+impl GateState {
+    /// Whether it decides something and cannot see the candidate, or the version that bakes: if it were bad, this
+    /// gate would not say so. What is missing only of stable, such as the p99 that a first version has nobody to
+    /// take from, is no such blindness.
+    #[must_use]
+    pub fn is_blind_to_candidate(&self) -> bool {
+        let sensors = self.evidence.as_ref().map(|e| e.sensors.as_slice()).unwrap_or_default();
+        let mut missing = sensors.iter().filter(|s| s.required && s.state != SensorState::Fresh).peekable();
+        let blind = self.on_fail != OnFail::Advise && matches!(self.verdict, Verdict::Blind { .. });
+        blind && (missing.peek().is_none() || missing.any(|s| s.arm != Arm::Stable))
+    }
 }
 
 /// What a verdict rests on. Odds are parts to one: 38 means 38:1; they are finite, at most

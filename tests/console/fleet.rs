@@ -5,6 +5,7 @@ use crate::support::{
     host::{CUTOVER, Host},
     pty::Pty,
 };
+use cutover::model::rollout::Phase;
 use std::fs;
 
 /// The sample service as a canary that waits for a person at a quarter and at half of the traffic.
@@ -105,5 +106,63 @@ fn a_walk_through_the_fleet() {
     pty.until("both went on", |p| p.screen().matches("4/4").count() == 2);
     assert_eq!(steps(&host), [("cart".to_owned(), 3), ("checkout".to_owned(), 3)]);
     pty.until("the marks are gone", |p| !p.screen().contains("marked"));
+    quits(&mut pty);
+}
+
+/// Two hosts have a service of one name, at the same place of the same plan.
+#[test]
+fn what_is_done_on_one_host_is_not_done_on_the_other() {
+    let hosts = [Host::start(&service("shop")), Host::start(&service("shop"))];
+    for (label, goal) in [("v1", "completed"), ("v2", "paused")] {
+        for host in &hosts {
+            let digest = host.seal(label, &[("behaviour.toml", &format!("median_ms = 1.0\n# {label}\n"))]);
+            host.ok(&["deploy", "shop", &digest]);
+        }
+        for host in &hosts {
+            host.ok(&["wait", "shop", "--for", goal, "--timeout", "60s"]);
+        }
+    }
+    let [north, south] = &hosts;
+    let socket = |host: &Host| format!("socket = \"{}/host.sock\"\n", host.dir.display());
+    let target = |name: &str, host: &Host| format!("[[target]]\nname = \"{name}\"\n{}", socket(host));
+    let config = north.dir.join("console.toml");
+    fs::write(&config, [target("north", north), target("south", south)].concat()).unwrap();
+    fs::set_permissions(&config, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    let at = |host: &Host| steps(host).remove(0).1;
+
+    let mut pty = Pty::spawn(command(&north.dir, "ana", &["-c", config.to_str().unwrap()]), 80, 24);
+    pty.shows("cutover  2 rollouts");
+    pty.shows("2 waiting");
+    pty.presses("/");
+    pty.keys("south");
+    pty.shows("/south_  1 of 2");
+    pty.presses("\r");
+    pty.presses("j");
+    pty.presses("s");
+    pty.shows("south/shop");
+    pty.shows("STEP");
+    pty.presses("\r");
+    pty.until("it went on", |p| p.screen().lines().any(|l| l.contains("south/shop") && l.contains("4/4")));
+    assert_eq!((at(north), at(south)), (1, 3));
+
+    // Marked, both are listed by their targets, and each is sent its own.
+    pty.presses("\x1b");
+    pty.until("the filter is gone", |p| p.screen().contains("north/shop"));
+    pty.presses("g");
+    pty.keys("g");
+    pty.presses(" ");
+    pty.presses(" ");
+    pty.shows("2 marked");
+    pty.presses(":");
+    pty.keys("revert marked");
+    pty.presses("\r");
+    pty.shows("BACK on 2 of 2 that are marked");
+    for name in ["north/shop  BACK by switch", "south/shop  BACK by switch"] {
+        pty.shows(name);
+    }
+    pty.presses("\r");
+    for host in &hosts {
+        host.until("back", |r| r.phase == Phase::Reverted);
+    }
     quits(&mut pty);
 }

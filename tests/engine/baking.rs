@@ -44,6 +44,16 @@ fn a_version_is_good_after_a_clean_bake_and_not_after_one_with_errors() {
     assert!(!matches!(standing(&later, "v2"), Some(Standing::Good)), "{:?}", later.versions);
 }
 
+#[test]
+fn a_version_that_does_not_run_does_not_get_good() {
+    let host = Host::start(&sample("web", "bake = \"5s\"\nrestart = { min = \"50s\", max = \"1m\" }"));
+    deploy(&host, "web", &version(&host, "v1", "crash = { after = 3.0, code = 3 }"), "completed");
+    let down = host.until("down", |r| r.tracks.iter().flat_map(|t| &t.pools).all(|p| p.ready == 0));
+    // For longer than the bake: there is no gate that could fail, and nothing that it could have proven.
+    let later = host.until("later", |r| (r.seen.server_time - down.seen.server_time).num_seconds() > 6);
+    assert!(matches!(standing(&later, "v1"), Some(Standing::Baking { .. })), "{:?}", later.versions);
+}
+
 /// What is told of v1, which bakes for a minute and does not do well; until its findings say so.
 fn fails_while_it_bakes(more: &str, behaviour: &str, kind: &str) -> (Host, Rollout) {
     let host = Host::start(&sample("web", &format!("bake = \"1m\"\n{more}")));

@@ -205,6 +205,35 @@ fn everything_that_is_wrong_is_said_at_once_and_nothing_is_left_of_it() {
 }
 
 #[test]
+fn what_is_refused_anyway_is_refused_before_anything_is_copied() {
+    let host = canary("");
+    let source = host.dir.join("other-source");
+    fs::create_dir(&source).unwrap();
+    fs::write(source.join("behaviour.toml"), "# v3\n").unwrap();
+    let layout = host.dir.join("layout");
+    let sealed = Command::new(CUTOVER).args(["seal", "--to"]).arg(&layout).arg(&source).arg("-c").arg(host.config()).output().unwrap();
+    let artifact = format!("oci:{}@{}", layout.display(), String::from_utf8(sealed.stdout).unwrap().trim());
+    let blobs = || fs::read_dir(host.dir.join("store/oci/blobs/sha256")).unwrap().count();
+    let before = (unpacked(&host), blobs());
+    let said = refused(&host, &["deploy", "web", &artifact], 4);
+    assert!(said.contains("run 2 of v2 is in progress") && said.contains("--replace"), "{said}");
+    assert_eq!((unpacked(&host), blobs()), before, "by a run in progress");
+    host.ok(&["freeze", "web", "--reason", "stock-taking", "--yes"]);
+    for more in [&[][..], &["--replace"]] {
+        let said = refused(&host, &[&["deploy", "web", artifact.as_str()][..], more].concat(), 4);
+        assert!(said.contains("frozen by ") && said.contains("stock-taking"), "{said}");
+        assert_eq!((unpacked(&host), blobs()), before, "by a freeze");
+    }
+    // What is rolled out already is no refusal, and may replace itself.
+    host.ok(&["thaw", "web", "--yes"]);
+    let same = host.verb(&["deploy", "web", &version(&host, "v2", "")]);
+    assert_eq!((same.status.code(), String::from_utf8_lossy(&same.stdout).trim()), (Some(0), "web@2"), "{same:?}");
+    host.ok(&["deploy", "web", &artifact, "--replace"]);
+    host.until("its turn", |r| r.run.as_ref().is_some_and(|run| run.as_str() == "3"));
+    assert!(blobs() > before.1, "it is there");
+}
+
+#[test]
 fn what_is_started_again_is_looked_at_like_what_is_new() {
     let secret = tempfile::NamedTempFile::new().unwrap();
     fs::write(secret.path(), "s3cret\n").unwrap();

@@ -5,7 +5,11 @@ use cutover::{
     host::instances::{Isolation, LogFilter},
     model::{event::LogStream, ident::Role, instance::InstanceState, spec::Probe},
 };
-use std::{collections::HashMap, fs, time::Duration};
+use std::{
+    collections::HashMap,
+    fs,
+    time::{Duration, Instant},
+};
 
 #[tokio::test]
 async fn pythons_web_server_is_a_service() {
@@ -116,6 +120,26 @@ async fn nothing_survives_a_stop() {
         instances.shutdown(Duration::from_millis(200)).await;
         assert_eq!(processes_with(&mark), [], "{isolation:?}");
         assert_eq!(logs(&instances).last().unwrap(), "end stopped: killed by sigkill");
+    }
+}
+
+/// Its supervisor reads the order to start and the one to stop at once.
+#[tokio::test]
+async fn one_that_is_stopped_while_it_starts_ends_at_once() {
+    for &isolation in isolations() {
+        let place = Place::new();
+        let (instances, _) = place.start(isolation);
+        for version in ["v1", "v2", "v3"] {
+            let plan = plan(version, place.root(), runtime(&["/bin/sleep", "600"]));
+            let id = plan.id.clone();
+            instances.ensure(plan);
+            pool_when(&instances, |p| p.instances.iter().any(|i| i.port.is_some())).await;
+            let asked = Instant::now();
+            instances.stop(&id, Duration::from_secs(1));
+            wait_until("it has ended", super::PATIENCE, || instances.status().is_empty()).await;
+            assert!(asked.elapsed() < Duration::from_secs(8), "{isolation:?} {version}: {:?}", asked.elapsed());
+        }
+        instances.shutdown(Duration::ZERO).await;
     }
 }
 

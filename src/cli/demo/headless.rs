@@ -5,7 +5,10 @@ use super::{
     stage::Stage,
 };
 use crate::{
-    cli::{connect, exit::Exit},
+    cli::{
+        connect,
+        exit::{self, Exit},
+    },
     model::{
         delta::Delta,
         event::{Event, Level},
@@ -168,5 +171,5 @@ fn summary(r: &Rollout) -> String {
 }
 
 fn line(text: &str) -> Result<(), Exit> {
-    writeln!(std::io::stdout().lock(), "{text}").map_err(Exit::failed)
+    writeln!(std::io::stdout().lock(), "{text}").or_else(exit::closed)
 }

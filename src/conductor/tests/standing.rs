@@ -161,6 +161,48 @@ fn a_gate_that_fails_starts_the_baking_anew_and_moves_nothing() {
 }
 
 #[test]
+fn a_version_that_nobody_could_see_fail_does_not_get_good() {
+    use crate::model::interval::{Sensor, SensorState};
+    let lacks = |w: &mut World, arm| {
+        let sensor = Sensor { name: "requests".into(), arm, state: SensorState::Absent, age: None, required: true };
+        for gate in &mut w.gates {
+            gate.evidence.as_mut().unwrap().sensors = vec![sensor.clone()];
+        }
+    };
+    let mut w = baking("hold");
+    w.pass(600);
+    assert!(w.life.bakes_unseen(&w.gates).is_none(), "not judged yet");
+    gates(&mut w, &blind());
+    lacks(&mut w, Arm::Candidate);
+    assert_eq!(w.life.bakes_unseen(&w.gates).unwrap().id.as_str(), "errors");
+    assert_eq!(w.next(), "v42 bakes on once gate errors sees again [plan]");
+    // Of that time the host counts nothing: what had baked stays, and its end moves on.
+    w.life.served(&version("v42"), (0, 0), Duration::from_secs(7200), Duration::ZERO, w.now);
+    w.settle();
+    assert_eq!(w.life.standing(&version("v42")), Standing::Baking { until: w.now + chrono::Duration::hours(2) });
+    // Whom a first version is compared with there is nobody to say.
+    lacks(&mut w, Arm::Stable);
+    assert!(w.life.bakes_unseen(&w.gates).is_none());
+    // A quiet service would never have a good version.
+    gates(&mut w, &wait());
+    assert!(w.life.bakes_unseen(&w.gates).is_none());
+    for gate in &mut w.gates {
+        (gate.verdict, gate.on_fail) = (blind(), crate::model::spec::OnFail::Advise);
+    }
+    assert!(w.life.bakes_unseen(&w.gates).is_none(), "what only advises keeps nobody");
+    // Once it is good nothing is watched any more.
+    serve(&mut w, "v42", 120);
+    gates_gone_blind(&mut w);
+    assert!(w.life.bakes_unseen(&w.gates).is_none());
+}
+
+fn gates_gone_blind(w: &mut World) {
+    for gate in &mut w.gates {
+        (gate.verdict, gate.on_fail) = (blind(), crate::model::spec::OnFail::Hold);
+    }
+}
+
+#[test]
 fn a_gate_goes_back_while_it_is_a_switch_and_its_owner_wants_that() {
     let mut w = baking("hold");
     gates(&mut w, &fail(Arm::Candidate));

@@ -169,6 +169,13 @@ impl Engine {
         })
     }
 
+    /// What refuses a deploy before anything is prepared for it.
+    pub(super) fn bars(&self, request: &DeployRequest) -> Option<Box<Refused>> {
+        let name = request.service.as_str();
+        let refusal = self.state.services.get(name)?.life.bars(&request.artifact, request.replace).err()?;
+        Some(self.refused(name, refusal))
+    }
+
     /// A rollout starts from what was prepared.
     fn next_by_deploy(&mut self, request: &DeployRequest, prepared: &Prepared, by: &Text) -> Result<(HostState, ActionRecord), AtOnce> {
         let now = self.clock.now();

@@ -13,7 +13,7 @@ use crate::{
     host::{
         instances::PoolStatus,
         measure,
-        served::Amount,
+        served::{Amount, Bake},
         state::{HostState, ServiceState},
         tally::Side,
     },
@@ -58,7 +58,7 @@ impl Engine {
     }
 
     /// Counts what each version served, once a minute and at the end of its bake, into a state that is about to be written.
-    pub(super) fn tell_served(&mut self, next: &mut HostState, now: Time, uptime: Duration) {
+    pub(super) fn tell_served(&mut self, next: &mut HostState, pools: &[PoolStatus], now: Time, uptime: Duration) {
         for (name, service) in &mut self.services {
             let Some(life) = next.services.get_mut(name).map(|s| &mut s.life) else { continue };
             let stable = life.stable.as_ref().filter(|_| life.has_all_traffic()).map(|s| (s.id.clone(), s.pool()));
@@ -67,9 +67,15 @@ impl Engine {
                 continue;
             };
             let meter = service.proxy.meter(&pool);
-            if life.fails() {
-                service.served.fails(uptime);
-            }
+            let serves = pools.iter().any(|p| p.id == pool && !p.ready.is_empty());
+            let bake = if life.fails() {
+                Bake::Anew
+            } else if serves && life.bakes_unseen(&service.gates).is_none() {
+                Bake::Counts
+            } else {
+                Bake::Waits
+            };
+            service.served.look(bake, uptime);
             let due = service.served.due(&pool, &meter, life.bake_left(), uptime);
             if let Some(Amount { requests, errors, elapsed, clean }) = due {
                 life.served(&version, (requests, errors), elapsed, clean, now);

@@ -92,6 +92,8 @@ impl Engine {
             service: name.as_str().into(),
             phase: rollout.phase.clone(),
             holds: rollout.holds.clone(),
+            frozen: rollout.frozen.is_some(),
+            findings: rollout.findings.iter().map(|f| f.kind.clone()).collect(),
             gates: rollout.gates.iter().map(|g| (g.id.clone(), g.verdict.clone())).collect(),
             unrouted: service.proxy.unrouted(),
             outlived: service.outlived,

@@ -96,7 +96,7 @@ impl Engine {
         let (needed, gone, uptime) = (self.needed_artifacts(), self.gone(), self.clock.uptime());
         let free = self.pending.is_none() && self.plans_from <= Instant::now();
         if free {
-            self.tell_served(&mut next, now, uptime);
+            self.tell_served(&mut next, pools, now, uptime);
         }
         for (name, service) in &self.services {
             let Some(state) = next.services.get_mut(name) else { continue };

@@ -149,6 +149,10 @@ fn what(r: &Rollout, urgent: Urgent, now: Time) -> String {
         Urgent::Stuck => r.holds.iter().filter_map(machine).next().unwrap_or_else(|| r.next.what.to_string()),
         Urgent::Stale => format!("was {}", r.phase.word()),
         Urgent::Baking => {
+            // While nobody could see it fail it does not get good.
+            if let Some(gate) = r.gates.iter().find(|g| g.is_blind_to_candidate()) {
+                return format!("gate {} BLIND, {}", gate.id.text(), gate.verdict.reason());
+            }
             let stable = r.stable().map(|t| &t.version);
             let known = r.versions.iter().find(|k| Some(&k.version.id) == stable.map(|v| &v.id));
             match known.map(|k| &k.standing) {

@@ -125,6 +125,9 @@ struct Watch {
 
 impl Watch {
     fn run(&mut self) -> io::Result<()> {
+        // A stop that was sent while the service was being started came with its order, in one read: the pipe
+        // is empty by now, and nothing would wake us for it.
+        self.obey();
         loop {
             if self.reap()? {
                 break;
@@ -221,6 +224,15 @@ impl Watch {
         }
     }
 
+    /// Does what the host said and was read.
+    fn obey(&mut self) {
+        while let Some(line) = self.control.line() {
+            if let Some(Command::Stop(grace)) = Command::parse(&line) {
+                self.end(grace);
+            }
+        }
+    }
+
     fn host_gone(&mut self) {
         self.outbox.host_gone(&self.last_words, &self.clock);
         self.end(HOST_GONE);
@@ -295,11 +307,7 @@ impl Watch {
         }
         if controlled {
             self.control.read()?;
-            while let Some(line) = self.control.line() {
-                if let Some(Command::Stop(grace)) = Command::parse(&line) {
-                    self.end(grace);
-                }
-            }
+            self.obey();
             if self.control.closed {
                 self.host_gone();
             }
