@@ -2,7 +2,8 @@
 //! the fields that only the server needs).
 //!
 //! Goals: 10,000 changes of pods read from the lines of a watch, taken, and what they change seen anew, in under 1 s
-//! on one core; under 100 MB with all of it, and with every rollout as it was seen last.
+//! on one core; under 100 MB with all of it, and with every rollout as it was seen last. What counts is the time that
+//! the core worked for it (Linux says it), not what others took from it meanwhile, which is told beside it.
 //!
 //! `cargo bench --bench argo`
 #![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing, clippy::print_stdout, reason = "a bench is a test")]
@@ -31,6 +32,9 @@ const ROLLOUTS: usize = 200;
 const SETS: usize = 2;
 const PODS: usize = 25;
 const ROUNDS: u64 = 5;
+
+/// Lines that are made at once: nobody but the server works for that.
+const BATCH: usize = 1_000;
 
 /// From the first change of a rollout to when it is looked at again, as a watch does it.
 const GATHER: Duration = Duration::from_millis(30);
@@ -104,6 +108,22 @@ fn resident() -> usize {
     statm.split(' ').nth(1).unwrap().parse::<usize>().unwrap() * 4_096
 }
 
+/// For how long a core has worked for this thread.
+fn worked() -> Duration {
+    let stat = fs::read_to_string("/proc/thread-self/schedstat").unwrap();
+    Duration::from_nanos(stat.split(' ').next().unwrap().parse().unwrap())
+}
+
+/// Sees anew what was touched.
+fn look(store: &Store, now: Time, coverage: &Coverage, touched: &mut BTreeSet<Name>, told: &mut BTreeMap<Name, Rollout>) -> usize {
+    let looks = touched.len();
+    for name in std::mem::take(touched) {
+        let rollout = store.project(&name, now, coverage).unwrap();
+        told.insert(name, rollout);
+    }
+    looks
+}
+
 fn main() {
     let patterns = patterns();
     let before = resident();
@@ -137,36 +157,39 @@ fn main() {
     let mut took = Vec::new();
     let (mut bytes, mut looks) = (0, 0);
     for round in 0..ROUNDS {
-        let (mut read, mut seen, mut since) = (Duration::ZERO, Duration::ZERO, Duration::ZERO);
+        let (mut busy, mut passed, mut since) = (Duration::ZERO, Duration::ZERO, Duration::ZERO);
         let mut touched = BTreeSet::new();
-        for at in 0..all {
+        for batch in 0..all / BATCH {
             // Of all rollouts at once, in no order: 7,919 and their number have no divisor in common.
-            let line = format!("{{\"type\":\"MODIFIED\",\"object\":{}}}", pod(&patterns, at * 7_919 % all, 3 + round));
-            bytes = line.len();
-            let start = Instant::now();
-            let Line { change, object } = serde_json::from_str(black_box(&line)).unwrap();
-            assert_eq!(change, "MODIFIED");
-            touched.extend(store.take(Kind::Pods, object.get().as_bytes()));
-            let spent = start.elapsed();
-            (read, since) = (read + spent, since + spent);
-            // What changes within this time is seen once.
-            if since >= GATHER || at + 1 == all {
-                let start = Instant::now();
-                looks += touched.len();
-                for name in std::mem::take(&mut touched) {
-                    let rollout = store.project(&name, now, &coverage).unwrap();
-                    told.insert(name, rollout);
+            let order = (batch * BATCH..(batch + 1) * BATCH).map(|at| at * 7_919 % all);
+            let lines: Vec<String> =
+                order.map(|at| format!("{{\"type\":\"MODIFIED\",\"object\":{}}}", pod(&patterns, at, 3 + round))).collect();
+            let (work, start) = (worked(), Instant::now());
+            let mut looked = start;
+            for line in &lines {
+                let Line { change, object } = serde_json::from_str(black_box(line)).unwrap();
+                assert_eq!(change, "MODIFIED");
+                touched.extend(store.take(Kind::Pods, object.get().as_bytes()));
+                // What changes within this time is seen once.
+                if since + looked.elapsed() >= GATHER {
+                    looks += look(&store, now, &coverage, &mut touched, &mut told);
+                    (since, looked) = (Duration::ZERO, Instant::now());
                 }
-                (seen, since) = (seen + start.elapsed(), Duration::ZERO);
             }
+            since += looked.elapsed();
+            if batch + 1 == all / BATCH {
+                looks += look(&store, now, &coverage, &mut touched, &mut told);
+            }
+            (busy, passed) = (busy + (worked() - work), passed + start.elapsed());
+            bytes = lines[0].len();
         }
-        took.push((read + seen, read, seen));
+        took.push((busy, passed));
     }
     took.sort_unstable();
-    let (sum, read, seen) = took[took.len() / 2];
+    let (busy, passed) = took[took.len() / 2];
     println!(
-        "{all} changes of pods, lines of {bytes} B: median {sum:?} of {ROUNDS} rounds (goal: under 1 s): {read:?} read and taken, \
-         {seen:?} for {} looks at rollouts",
+        "{all} changes of pods, lines of {bytes} B, and {} looks at rollouts: a core worked for {busy:?} (goal: under 1 s), within {passed:?}: \
+         median of {ROUNDS} rounds",
         looks / usize::try_from(ROUNDS).unwrap()
     );
 
