@@ -118,8 +118,8 @@ fn ends(end: &str, prometheus: bool) {
 fn five_rollouts_open_in_the_fleet() {
     let dir = tempfile::Builder::new().prefix("cutover-test-").tempdir().unwrap();
     let mut pty = demo(dir.path(), &[], 80, 24);
-    let took = shows_within(&mut pty, "canary ", Duration::from_secs(30));
-    println!("demo to a live canary in the fleet: {took:?} (debug build)");
+    let took = shows_within(&mut pty, "running ", Duration::from_secs(30));
+    println!("demo to a live rollout in the fleet: {took:?} (debug build)");
     for service in ["checkout", "mailer", "pricing", "search", "storefront"] {
         shows_within(&mut pty, service, Duration::from_secs(30));
     }
