@@ -15,10 +15,8 @@ pub(super) fn row(scene: &Scene<'_>) -> Row {
             return start.add(Tone::Dim, "not judged before the first traffic");
         }
         let judged = !scene.rollout.analyses.is_empty();
-        return start.add(
-            Tone::Dim,
-            if judged { "none here: the runtime's own analyses judge it" } else { "none: nothing judges this rollout" },
-        );
+        return start
+            .add(Tone::Dim, if judged { "none here: the runtime's own analyses judge it" } else { "none: nothing judges this rollout" });
     };
     let roomy = scene.roomy.then(|| line(scene, &start, worst, true, true)).into_iter();
     scene.fit(roomy.chain([
