@@ -166,7 +166,7 @@ impl Source {
         };
         if !matches!(kind, Kind::Size | Kind::Newest) {
             let name = self.what.name().into();
-            self.asked = Some(Query { name, text: text.into(), at, warnings: answer.warnings.clone() });
+            self.asked = Some(Query { name, text: text.into(), at, warnings: answer.warnings.clone(), infos: answer.infos.clone() });
         }
         if let Some(warning) = answer.warnings.first() {
             self.trouble = Some(format!("partial answer: {warning}").into());
