@@ -56,6 +56,8 @@ pub struct Answer {
     pub series: Vec<Series>,
     /// What the backend warned of. With any warning the answer is partial.
     pub warnings: Vec<Text>,
+    /// What the backend remarks of the query: that it is not of a counter, say. The answer is whole.
+    pub infos: Vec<Text>,
     /// How far the backend's clock is ahead of ours; negative when it is behind, `None` when it did not
     /// say. Whole seconds, so up to one second means nothing.
     pub ahead: Option<chrono::Duration>,

@@ -183,7 +183,13 @@ fn evidence(at: Time) -> Evidence {
             sensor(Arm::Stable, SensorState::ZeroTraffic),
             sensor(Arm::Both, SensorState::Contradictory),
         ],
-        queries: vec![Query { name: "errors".into(), text: "requests_total[1m]".into(), at, warnings: vec!["partial".into()] }],
+        queries: vec![Query {
+            name: "errors".into(),
+            text: "requests_total[1m]".into(),
+            at,
+            warnings: vec!["partial".into()],
+            infos: vec!["not a counter".into()],
+        }],
         peers: vec![Peer { name: "Flagger".into(), word: "would revert".into(), why: "errors over 1 % in 5 checks since 02:41".into() }],
         ..Evidence::default()
     }

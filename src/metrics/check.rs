@@ -61,6 +61,7 @@ pub async fn check<M: Metrics>(backend: &M, queries: &Queries, values: &Variable
             }
         };
         found.extend(answer.warnings.iter().map(|warning| say(Grade::Warn, format!("partial answer: {warning}"))));
+        found.extend(answer.infos.iter().map(|info| say(Grade::Warn, info.to_string())));
         if answer.series.is_empty() {
             let grade = if queries.may_be_zero(what) && what != What::Requests { Grade::Ok } else { Grade::Bad };
             found.push(say(grade, format!("no series in {} s for {sent}", SEEN.as_secs())));

@@ -44,6 +44,10 @@ const BACKFILL: Duration = Duration::from_secs(6 * 3_600);
 /// Read before the run: what is slow, and the zero points of counters.
 const BEFORE: Duration = Duration::from_secs(600);
 
+/// A backend that says when it wants to be asked again is asked no later than this: a gate that is blind for
+/// an hour because a proxy said so helps nobody.
+const SPARED: Duration = Duration::from_secs(60);
+
 /// How a backend is asked.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Pace {
@@ -118,6 +122,10 @@ pub struct Feed {
     /// How far the backend's clock is ahead.
     ahead: chrono::Duration,
     next: Option<Time>,
+    /// When it was asked last.
+    asked: Option<Time>,
+    /// It is too busy to be asked before this.
+    spared: Option<Time>,
     ready: Vec<(GateId, Interval)>,
 }
 
@@ -149,6 +157,8 @@ impl Feed {
             slow: gates::Slow::new(subject.slow_from, since),
             ahead: chrono::Duration::zero(),
             next: None,
+            asked: None,
+            spared: None,
             ready: Vec::new(),
         })
     }
@@ -163,9 +173,12 @@ impl Feed {
     pub fn due(&mut self, now: Time) -> Vec<Question> {
         // A clock that was set back must not silence it.
         let early = |next: Time| now < next && next - now <= span(self.pace.every);
-        if self.next.is_some_and(early) {
+        let spared = |until: Time| now < until && until - now <= span(SPARED);
+        if self.next.is_some_and(early) || self.spared.is_some_and(spared) {
             return Vec::new();
         }
+        self.spared = None;
+        self.asked = Some(now);
         let at = before(now + self.ahead, self.pace.delay);
         let mut all = Vec::new();
         for (arm, sources) in self.sources.iter_mut().enumerate() {
@@ -180,12 +193,15 @@ impl Feed {
 
     /// When [`Self::due`] has something to ask again; `None` for at once.
     #[must_use]
-    pub const fn next(&self) -> Option<Time> {
-        self.next
+    pub fn next(&self) -> Option<Time> {
+        self.next.max(self.spared)
     }
 
     /// Takes in an answer.
     pub fn take(&mut self, question: &Question, answer: Result<Answer, Trouble>) {
+        if let Err(Trouble::Busy { after: Some(wait), .. }) = &answer {
+            self.spared = self.spared.max(self.asked.map(|asked| after(asked, (*wait).min(SPARED))));
+        }
         if let Ok(Answer { ahead: Some(ahead), .. }) = &answer {
             // Whole seconds on the wire: one of them means nothing.
             self.ahead = if ahead.abs() > chrono::Duration::seconds(1) { *ahead } else { chrono::Duration::zero() };
@@ -261,7 +277,14 @@ impl Feed {
         let now = now + self.ahead;
         let (hits, of) = self.queries.needs(gate);
         let shares = self.course.iter().rev().find(|(from, _)| *from <= now).and_then(|(_, share)| *share);
-        let view = sensors::View { queries: &self.queries, sources: &self.sources, recent: &self.recent, pace: self.pace, share: shares };
+        let view = sensors::View {
+            queries: &self.queries,
+            sources: &self.sources,
+            recent: &self.recent,
+            pace: self.pace,
+            share: shares,
+            slow: self.slow.millis(),
+        };
         let mut all = Vec::new();
         let mut asked = Vec::new();
         for (arm, sources) in self.sources.iter().enumerate() {

@@ -313,6 +313,10 @@ impl Asked {
         if expression && ![&stable, &canary].into_iter().all(|t| t.has(WINDOW)) {
             return Err("an expression must give the increase over [{{window}}]; or write a plain selector".into());
         }
+        let aged = |t: &Template| selector::first(&t.text().replace("{{", "").replace("}}", "")).is_some();
+        if what.is_now() && ![&stable, &canary].into_iter().all(aged) {
+            return Err("its age cannot be told: name the series with its labels, as in memory{version=\"{{version}}\"}".into());
+        }
         Ok(Self { stable, canary, metric })
     }
 }
@@ -342,6 +346,8 @@ mod tests {
         assert!(over("requests", "x{v=\"1\"}").unwrap_err().contains("does not tell versions apart"));
         assert!(over("request", "x{v=\"{{version}}\"}").unwrap_err().contains("did you mean `requests`"));
         assert!(over("requests", "sum(x{v=\"{{version}}\"})").unwrap_err().contains("increase over [{{window}}]"));
+        assert!(over("cpu", "sum(used_{{version}})").unwrap_err().contains("its age cannot be told"));
+        assert!(over("cpu", "sum(used{v=\"{{version}}\"})").is_ok());
         assert!(over("latency_unit", "us").unwrap_err().contains("s or ms"));
         assert_eq!(over("code_label", "a b").unwrap_err(), "query `code_label`: `a b` is no name of a label");
         for label in ["code_label", "instance_label", "changing_label", "grpc_label"] {

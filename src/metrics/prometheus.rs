@@ -116,7 +116,7 @@ impl Prometheus {
         parameters.push(("timeout", seconds(self.0.timeout)));
         let received = self.ask(Method::POST, endpoint, &parameters).await?;
         let ahead = received.ahead;
-        let (series, warnings) = if received.body.len() <= SMALL {
+        let (series, notes) = if received.body.len() <= SMALL {
             answer::query(&self.0.place, &received.head, &received.body)?
         } else {
             let place = self.0.place.clone();
@@ -124,7 +124,7 @@ impl Prometheus {
             decoded
                 .map_err(|e| Trouble::Protocol { place: self.0.place.clone(), what: format!("its answer was not decoded: {e}").into() })??
         };
-        Ok(Answer { series, warnings, ahead })
+        Ok(Answer { series, warnings: notes.warnings, infos: notes.infos, ahead })
     }
 
     /// Asks for a list by GET.

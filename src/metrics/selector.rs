@@ -35,6 +35,25 @@ pub fn ranged(text: &str) -> Option<&str> {
     None
 }
 
+/// The first selector with braces in an expression.
+#[must_use]
+pub fn first(text: &str) -> Option<&str> {
+    let (mut at, mut start, mut quote) = (0, None, None);
+    while let Some(c) = text.get(at..).and_then(|rest| rest.chars().next()) {
+        match (quote, c) {
+            (Some(open), c) if c == open => quote = None,
+            (Some(open), '\\') if open != '`' => at += text.get(at + 1..)?.chars().next().map_or(0, char::len_utf8),
+            (Some(_), _) => {}
+            (None, '"' | '\'' | '`') => quote = Some(c),
+            (None, '{') => return text.get(start.unwrap_or(at)..at + braces(text.get(at..)?)?),
+            (None, c) if is_name(c) => start = start.or(Some(at)),
+            (None, _) => start = None,
+        }
+        at += c.len_utf8();
+    }
+    None
+}
+
 pub const fn is_name(c: char) -> bool {
     c.is_ascii_alphanumeric() || c == '_' || c == ':'
 }
@@ -76,5 +95,12 @@ mod tests {
         assert_eq!(ranged("increase(x[60s])"), Some("x"));
         assert_eq!(ranged("sum(x)"), None);
         assert_eq!(ranged("[60s]"), None);
+    }
+
+    #[test]
+    fn the_series_that_a_value_is_computed_from_is_found() {
+        assert_eq!(first("sum by (pod) (rate(x:y{a=\"}\",b!=\"\"}[60s])) * 2"), Some("x:y{a=\"}\",b!=\"\"}"));
+        assert_eq!(first("label_replace({__name__=\"x\"}, \"a{\", \"\", \"\", \"\")"), Some("{__name__=\"x\"}"));
+        assert_eq!(first("sum(x)"), None);
     }
 }

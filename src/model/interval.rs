@@ -156,6 +156,9 @@ pub struct Query {
     /// What the backend warned of; any warning means a partial answer.
     #[serde(default)]
     pub warnings: Vec<Text>,
+    /// What the backend remarked of the query; the answer is whole.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub infos: Vec<Text>,
 }
 
 const fn one() -> f64 {

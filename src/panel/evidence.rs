@@ -320,11 +320,13 @@ fn head(gate: &GateState, shared: &Shared, look: &Look, area: Rect, buf: &mut Bu
     let sign = format!("{} {}", glyphs.verdict(&gate.verdict), gate.verdict.word());
     let start = Row::new(*look).add(Tone::of(&gate.verdict), sign).pad(8).name(Tone::Strong, gate.id.text().as_str(), name);
     let both = gate.evidence.as_ref().and_then(|e| say::both(gate, e));
+    // What is not fresh is the last that was seen.
+    let known = if matches!(gate.verdict, gate::Verdict::Blind { .. }) { Tone::Dim } else { Tone::Plain };
     let with = |bar: Option<Row>| {
         // The bar's word, the bar itself, the odds.
         let column = 8 + name + 1 + if bar.is_some() { 6 + bar_width(width) + 9 } else { 0 };
         let row = bar.into_iter().fold(start.clone(), |row, bar| row.pad(8 + name + 1).join(bar));
-        both.iter().fold(row, |row, both| row.pad(column).plain(both))
+        both.iter().fold(row, |row, both| row.pad(column).add(known, both))
     };
     let room = width.saturating_sub(since.width() + 1);
     if start.width() > room {
@@ -341,6 +343,7 @@ fn worse(gate: &GateState, cells: usize, look: &Look) -> Option<Row> {
     let part = evidence.worse_part();
     let tone = match &gate.verdict {
         gate::Verdict::Fail { .. } => Tone::Bad,
+        gate::Verdict::Blind { .. } => Tone::Dim,
         _ if evidence.holds || evidence.odds >= evidence.lines.worse => Tone::Warn,
         _ => Tone::Plain,
     };

@@ -57,6 +57,22 @@ async fn without_its_beginning_an_alert_began_where_its_samples_do() {
 }
 
 #[tokio::test]
+async fn what_fires_is_not_told_from_a_partial_answer() {
+    let list = String::from_utf8(recorded("alerts.json")).unwrap().replacen('{', "{\"warnings\":[\"ruler 2 is away\"],", 1);
+    let partial = Fake::new(move |_, client| json(client, 200, list.as_bytes()));
+    let said = client(&partial.url, |_| ()).alerts().await.unwrap_err().to_string();
+    assert!(said.contains("a partial answer: ruler 2 is away"), "{said}");
+    // Nothing fires, as far as half of the stores know.
+    let none = String::from_utf8(recorded("empty.json")).unwrap().replacen('{', "{\"warnings\":[\"store 3 is away\"],", 1);
+    let partial = Fake::new(move |asked: &Asked, client| match asked.target.ends_with("/alerts") {
+        true => reply(client, 404, "content-type: text/plain\r\n", b"404 page not found\n"),
+        false => json(client, 200, none.as_bytes()),
+    });
+    let said = client(&partial.url, |_| ()).alerts().await.unwrap_err().to_string();
+    assert!(said.contains("a partial answer: store 3 is away"), "{said}");
+}
+
+#[tokio::test]
 async fn a_list_is_believed() {
     let server = server("alerts.json", true);
     let alert = only(&server).await;

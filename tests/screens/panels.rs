@@ -204,6 +204,7 @@ fn asked() -> GateState {
         text: text.as_str().into(),
         at: ago(3),
         warnings: warnings.iter().map(|w| (*w).into()).collect(),
+        infos: Vec::new(),
     };
     let peer = |name: &str, word: &str, why: &str| Peer { name: name.into(), word: word.into(), why: why.into() };
     let e = Evidence {

@@ -63,6 +63,8 @@ struct Sum {
     /// At or below each edge, by its bits: edges are not negative, so bits sort as they do.
     below: BTreeMap<u64, f64>,
     instances: BTreeMap<Arc<str>, Count>,
+    /// Whether one of its buckets ends where slow begins.
+    tells_slow: bool,
 }
 
 impl Open {
@@ -132,6 +134,11 @@ impl Open {
         if newest <= start || (self.gate.signal == GateSignal::Slow && slow.is_none()) {
             return None;
         }
+        // Without such a bucket all of its requests would look slow.
+        let cannot_tell = |sum: &Sum| self.gate.signal == GateSignal::Slow && sum.count.of > 0.0 && !sum.tells_slow;
+        if sums.iter().any(cannot_tell) {
+            return None;
+        }
         let [candidate, stable] = sums;
         let warmup = super::span(self.gate.warmup);
         Some(Interval {
@@ -151,6 +158,7 @@ impl Sum {
         let amount = piece.came.amount;
         if let Some(edge) = class.edge {
             let all = edge.is_infinite();
+            self.tells_slow |= slow.is_some_and(|slow| is_edge(edge, slow));
             // Slow is what is not at or below the edge.
             let hits = match slow.filter(|_| gate.signal == GateSignal::Slow) {
                 Some(slow) if is_edge(edge, slow) => -amount,

@@ -65,12 +65,15 @@ impl Beat {
         counting::buckets(&self.below)
     }
 
-    /// Slower than an edge, of all.
-    fn slow(&self, from: f64) -> Sample {
+    /// Slower than an edge, of all; `None` where no bucket ends there.
+    fn slow(&self, from: f64) -> Option<Sample> {
         let buckets = self.buckets();
+        if !buckets.edges.iter().any(|edge| is_edge(*edge, from)) {
+            return None;
+        }
         let fast: f64 = buckets.edges.iter().zip(&buckets.counts).filter(|(e, _)| **e <= from || is_edge(**e, from)).map(|(_, n)| n).sum();
         let of: f64 = buckets.counts.iter().sum();
-        Sample::Counts { hits: of - fast, of }
+        Some(Sample::Counts { hits: of - fast, of })
     }
 }
 
@@ -124,8 +127,8 @@ impl Recent {
             self.pointed = self.pointed.max(at);
             let buckets = sum.buckets();
             let hits = slow.map_or(0, |from| match sum.slow(from) {
-                Sample::Counts { hits, .. } => whole(hits),
-                Sample::Gauge { .. } | Sample::Floor { .. } => 0,
+                Some(Sample::Counts { hits, .. }) => whole(hits),
+                _ => 0,
             });
             let errors = whole(sum.failed + sum.errors);
             // A point of a chart is drawn at its floor.
@@ -219,8 +222,9 @@ impl Recent {
         let restarts = |sum: &Beat, _: f64| Some(Sample::Gauge { value: sum.restarts, n: whole(sum.restarts) });
         put(SignalId::Restarts, Unit::Count, reading(What::Restarts, What::Restarts, false, &restarts));
         if let Some(from) = slow {
-            let hits = |sum: &Beat, _: f64| Some(sum.slow(from)).filter(|s| s.value().is_some());
-            put(SignalId::Slow, Unit::Ratio, reading(What::Latency, What::Latency, true, &hits));
+            let hits = |sum: &Beat, _: f64| sum.slow(from).filter(|s| s.value().is_some());
+            let tells = !sources.get(&What::Latency).is_some_and(|source| source.cannot_tell_slow(from));
+            put(SignalId::Slow, Unit::Ratio, reading(What::Latency, What::Latency, tells, &hits));
         }
         for (id, q) in [(SignalId::P50, 0.5), (SignalId::P95, 0.95), (SignalId::P99, 0.99)] {
             let at = |sum: &Beat, _: f64| {

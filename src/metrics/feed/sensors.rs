@@ -28,6 +28,8 @@ pub struct View<'a> {
     pub pace: Pace,
     /// What the candidate should have, parts of one.
     pub share: Option<f64>,
+    /// From where on a request is slow, in milliseconds, once that is frozen.
+    pub slow: Option<f64>,
 }
 
 impl View<'_> {
@@ -48,6 +50,14 @@ impl View<'_> {
             let label = self.queries.code_label.as_deref().or(self.queries.grpc_label.as_deref()).unwrap_or_default();
             let why = format!("requests have no readable label {label}").into();
             all.push(Sensor { name: noted(&name, Some(&why)), arm: arm_of(arm), state: SensorState::Absent, age: None, required: true });
+        }
+        if gate.signal == GateSignal::Slow
+            && let Some(slow) = self.slow
+            && self.source(What::Latency, arm).is_some_and(|source| source.cannot_tell_slow(slow))
+        {
+            let why = format!("none of its buckets ends at {slow} ms, stable's p99: how many are slower is not known").into();
+            let name = noted(&format!("buckets of {}", who(arm)), Some(&why));
+            all.push(Sensor { name, arm: arm_of(arm), state: SensorState::Absent, age: None, required: true });
         }
         if gate.signal == GateSignal::Errors && self.source(What::ServiceErrors, arm).is_some_and(Source::is_there) {
             all.push(self.second(arm, now));
@@ -98,11 +108,19 @@ impl View<'_> {
         let newest = self.source(What::ServiceErrors, arm).and_then(Source::newest);
         let sum = newest.zip(self.recent.get(arm)).map(|(newest, recent)| recent.sum(newest, self.pace).0).unwrap_or_default();
         let seen = if self.queries.get(What::Errors).is_some() { sum.errors } else { sum.failed };
-        let state = if disagree(seen, sum.service_errors) { SensorState::Contradictory } else { SensorState::Fresh };
+        let age = newest.map(|at| elapsed(now, at));
+        let state = match age {
+            // What it said once contradicts nothing: the gate goes on without it, and it is said.
+            None => SensorState::Absent,
+            Some(age) if age > self.pace.stale_after() => SensorState::Stale,
+            Some(_) if disagree(seen, sum.service_errors) => SensorState::Contradictory,
+            Some(_) => SensorState::Fresh,
+        };
+        let required = matches!(state, SensorState::Fresh | SensorState::Contradictory);
         let why = format!("proxy {seen:.0}, service {:.0}", sum.service_errors);
         let said = (state == SensorState::Contradictory).then(|| why.into());
-        let name = format!("errors of {}", who(arm));
-        Sensor { name: noted(&name, said.as_ref()), arm: arm_of(arm), state, age: newest.map(|at| elapsed(now, at)), required: true }
+        let name = format!("errors of {}", if required { who(arm).to_owned() } else { format!("{} as its service counts", who(arm)) });
+        Sensor { name: noted(&name, said.as_ref()), arm: arm_of(arm), state, age, required }
     }
 }
 

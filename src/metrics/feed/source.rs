@@ -1,6 +1,6 @@
 //! One query of one version: what is asked next, and what came of the answers.
 
-use super::{CANDIDATE, Pace, before, span, who};
+use super::{CANDIDATE, Pace, before, gates::is_edge, span, who};
 use crate::{
     metrics::{
         Answer, Series, Trouble, Value,
@@ -15,7 +15,11 @@ use crate::{
         time::{Time, after, elapsed},
     },
 };
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 /// With more series than this the backend adds up.
 pub const MOST_SERIES: f64 = 2_000.0;
@@ -60,14 +64,17 @@ pub struct Source {
     wanted: Option<Time>,
     /// Up to here it was counted in the other way.
     counted: Option<Time>,
-    /// The newest sample that the backend knows, where it adds up.
+    /// The newest sample that the backend knows, where it adds up or computes a value of now.
     newest: Option<Time>,
     /// Whether the last answer had a series.
     there: bool,
     /// Whether a sample said what became of a request.
     coded: bool,
+    /// The edges of the buckets that were seen, by their bits.
+    edges: BTreeSet<u64>,
     value: Option<(Time, f64)>,
-    trouble: Option<Text>,
+    /// With the values, and with their age: an answer to the one says nothing of the other.
+    troubles: [Option<Text>; 2],
     asked: Option<Query>,
 }
 
@@ -104,8 +111,9 @@ impl Source {
             newest: None,
             there: false,
             coded: false,
+            edges: BTreeSet::new(),
             value: None,
-            trouble: None,
+            troubles: [None, None],
             asked: None,
         })
     }
@@ -119,7 +127,9 @@ impl Source {
                 self.wanted = before_that;
                 return Vec::new();
             }
-            return self.filled(pace.window()).map(|text| (Kind::Now, text, at)).into_iter().collect();
+            let Some(text) = self.filled(pace.window()) else { return Vec::new() };
+            let newest = self.newest_text(pace.window()).map(|text| (Kind::Newest, text, at));
+            return newest.into_iter().chain([(Kind::Now, text, at)]).collect();
         }
         if self.answered && self.reached >= at {
             return Vec::new();
@@ -135,13 +145,12 @@ impl Source {
         let step = LONGEST.saturating_sub(overlap).max(overlap);
         let end = at.min(after(self.reached, step));
         if self.is_extrapolated() {
+            // How old it is is asked every time: between two windows it would look stale.
+            let newest = self.newest_text(pace.window()).map(|text| (Kind::Newest, text, end));
             let length = elapsed(end, self.reached);
-            if length < pace.window() {
-                return Vec::new();
-            }
-            let Some(text) = self.increase(length) else { return Vec::new() };
-            let newest = self.newest_text(length).map(|text| (Kind::Newest, text, end));
-            return newest.into_iter().chain([(Kind::Increase { from: self.reached }, text, end)]).collect();
+            let whole = if length < pace.window() { None } else { self.increase(length) };
+            let whole = whole.map(|text| (Kind::Increase { from: self.reached }, text, end));
+            return newest.into_iter().chain(whole).collect();
         }
         let from = before(self.reached.min(end), overlap);
         // Whole seconds, rounded up: it reaches at least that far.
@@ -152,7 +161,7 @@ impl Source {
     /// Whether there is more to ask at once: it answers, and what was wanted was not all read.
     pub fn is_behind(&self, pace: Pace) -> bool {
         let least = if self.is_extrapolated() { span(pace.window()) } else { chrono::Duration::milliseconds(1) };
-        self.trouble.is_none() && !self.what.is_now() && self.wanted.is_some_and(|wanted| wanted - self.reached >= least)
+        self.trouble().is_none() && !self.what.is_now() && self.wanted.is_some_and(|wanted| wanted - self.reached >= least)
     }
 
     /// Takes in an answer. A partial one counts for nothing: it is asked again, and nothing is lost.
@@ -160,16 +169,16 @@ impl Source {
         let answer = match answer {
             Ok(answer) => answer,
             Err(trouble) => {
-                self.trouble = Some(Text::from(trouble.to_string()));
+                self.fail(kind, Text::from(trouble.to_string()));
                 return Vec::new();
             }
         };
         if !matches!(kind, Kind::Size | Kind::Newest) {
             let name = self.what.name().into();
-            self.asked = Some(Query { name, text: text.into(), at, warnings: answer.warnings.clone() });
+            self.asked = Some(Query { name, text: text.into(), at, warnings: answer.warnings.clone(), infos: answer.infos.clone() });
         }
         if let Some(warning) = answer.warnings.first() {
-            self.trouble = Some(format!("partial answer: {warning}").into());
+            self.fail(kind, format!("partial answer: {warning}").into());
             return Vec::new();
         }
         let came = match kind {
@@ -179,6 +188,9 @@ impl Source {
             }),
             Kind::Newest => one(&answer).map(|newest| {
                 let seen = newest.and_then(|(_, seconds)| instant(seconds)).map(|newest| newest.min(at));
+                // Samples that are there and cannot be added up say nothing: what was added up is as old as it is.
+                let known = after(self.reached, pace.window() + pace.every);
+                let seen = seen.map(|newest| if self.what.is_now() { newest } else { newest.min(known) });
                 self.newest = self.newest.max(seen);
                 Vec::new()
             }),
@@ -192,14 +204,23 @@ impl Source {
         };
         match came {
             Ok(came) => {
-                self.trouble = None;
+                if let Some(trouble) = self.troubles.get_mut(slot(kind)) {
+                    *trouble = None;
+                }
+                self.edges.extend(came.iter().filter_map(|i| i.class.edge.map(f64::to_bits)));
                 self.coded |= came.iter().any(|i| i.class.outcome.is_some() || i.class.grpc.is_some());
                 came
             }
             Err(why) => {
-                self.trouble = Some(why);
+                self.fail(kind, why);
                 Vec::new()
             }
+        }
+    }
+
+    fn fail(&mut self, kind: &Kind, why: Text) {
+        if let Some(trouble) = self.troubles.get_mut(slot(kind)) {
+            *trouble = Some(why);
         }
     }
 
@@ -250,7 +271,7 @@ impl Source {
     }
 
     fn filled(&mut self, window: Duration) -> Option<String> {
-        self.template.fill(&self.values, window).map_err(|why| self.trouble = Some(why.into())).ok()
+        self.template.fill(&self.values, window).map_err(|why| self.fail(&Kind::Now, why.into())).ok()
     }
 
     /// The expression for what came in so long.
@@ -269,9 +290,13 @@ impl Source {
         Some(format!("sum by ({}) (increase({text}[{window}]))", by.join(", ")))
     }
 
-    /// The expression for when what is added up was measured.
+    /// The expression for when what is added up, or a value of now, was measured.
     fn newest_text(&mut self, length: Duration) -> Option<String> {
         let text = self.filled(length)?;
+        if self.what.is_now() {
+            // An instance that is gone lingers for minutes in what exporters stamp themselves: it ages nothing.
+            return Some(format!("max(timestamp({}))", selector::first(&text)?));
+        }
         let of = if self.plain { text.as_str() } else { selector::ranged(&text)? };
         Some(format!("min(timestamp({of}))"))
     }
@@ -293,7 +318,7 @@ impl Source {
 
     /// When its newest sample was taken.
     pub fn newest(&self) -> Option<Time> {
-        if self.is_extrapolated() { self.newest } else { self.counter.newest() }
+        if self.what.is_now() || self.is_extrapolated() { self.newest } else { self.counter.newest() }
     }
 
     /// Whether there is such a series, or was one lately.
@@ -306,20 +331,33 @@ impl Source {
         self.coded
     }
 
-    /// The value of now, and when it was asked.
-    pub const fn value(&self) -> Option<(Time, f64)> {
-        self.value
+    /// Whether none of its buckets ends where slow begins, though it has some: how many are slow is not known.
+    pub fn cannot_tell_slow(&self, slow: f64) -> bool {
+        !self.edges.is_empty() && !self.edges.iter().any(|bits| is_edge(f64::from_bits(*bits), slow))
+    }
+
+    /// The value of now, with when the newest sample that it is computed from was taken.
+    pub fn value(&self) -> Option<(Time, f64)> {
+        self.newest.zip(self.value.map(|(_, value)| value))
     }
 
     /// What is wrong with the last answer.
-    pub const fn trouble(&self) -> Option<&Text> {
-        self.trouble.as_ref()
+    pub fn trouble(&self) -> Option<&Text> {
+        self.troubles.iter().flatten().next()
     }
 
     /// What was asked last.
     pub fn evidence(&self, arm: usize, what: What) -> Option<Query> {
         let asked = self.asked.clone()?;
         Some(Query { name: format!("{} of {}", what.name(), who(arm)).into(), ..asked })
+    }
+}
+
+/// Whether a question is for values or for their age.
+const fn slot(kind: &Kind) -> usize {
+    match kind {
+        Kind::Newest => 1,
+        Kind::Size | Kind::Samples { .. } | Kind::Increase { .. } | Kind::Now => 0,
     }
 }
 

@@ -30,6 +30,7 @@ pub async fn firing(server: &Prometheus) -> Result<Vec<Alert>, Trouble> {
         Err(trouble) => return Err(trouble),
     }
     let firing = server.now(FIRING).await?;
+    answer::whole(&firing.warnings)?;
     if firing.series.is_empty() {
         return Ok(Vec::new());
     }

@@ -42,13 +42,22 @@ impl Head {
     }
 }
 
-/// The series of a query, and what was warned of.
+/// What a server says beside its data.
+#[derive(Debug, Default)]
+pub struct Notes {
+    /// The answer is partial.
+    pub warnings: Vec<Text>,
+    /// It is whole, and may not be what was meant.
+    pub infos: Vec<Text>,
+}
+
+/// The series of a query, and what was said beside them.
 ///
 /// # Errors
 /// What the server says instead, or that it says something else.
-pub fn query(place: &Text, head: &Head, body: &[u8]) -> Result<(Vec<Series>, Vec<Text>), Trouble> {
+pub fn query(place: &Text, head: &Head, body: &[u8]) -> Result<(Vec<Series>, Notes), Trouble> {
     let protocol = |what: String| Trouble::Protocol { place: place.clone(), what: short(&what) };
-    let (data, warnings) = success(place, head, body)?;
+    let (data, notes) = success(place, head, body)?;
     let data: Data<'_> = read(data).map_err(&protocol)?;
     let series = match data.result_type.as_str() {
         "vector" | "matrix" => {
@@ -70,7 +79,7 @@ pub fn query(place: &Text, head: &Head, body: &[u8]) -> Result<(Vec<Series>, Vec
     if let Some(twice) = series.iter().find(|s| !seen.insert(&s.labels)) {
         return Err(protocol(format!("two series with the same labels {}", twice.labels)));
     }
-    Ok((series, warnings))
+    Ok((series, notes))
 }
 
 /// The alerts that fire.
@@ -78,14 +87,23 @@ pub fn query(place: &Text, head: &Head, body: &[u8]) -> Result<(Vec<Series>, Vec
 /// # Errors
 /// As of [`query`].
 pub fn alerts(place: &Text, head: &Head, body: &[u8]) -> Result<Vec<Alert>, Trouble> {
-    let (data, _) = success(place, head, body)?;
+    let (data, notes) = success(place, head, body)?;
+    whole(&notes.warnings)?;
     let found: Alerts = read(data).map_err(|what| Trouble::Protocol { place: place.clone(), what: short(&what) })?;
     let firing = found.alerts.into_iter().filter(|alert| alert.state == "firing");
     Ok(firing.map(|a| Alert { labels: a.labels.0, annotations: a.annotations.0, since: a.active_at }).collect())
 }
 
+/// That an answer is not partial: what fires and is missing from it would look as if it did not.
+///
+/// # Errors
+/// What was warned of.
+pub fn whole(warnings: &[Text]) -> Result<(), Trouble> {
+    warnings.first().map_or(Ok(()), |warning| Err(Trouble::Failed { why: format!("a partial answer: {warning}").into() }))
+}
+
 /// The data inside what surrounds every answer.
-fn success<'a>(place: &Text, head: &Head, body: &'a [u8]) -> Result<(&'a RawValue, Vec<Text>), Trouble> {
+fn success<'a>(place: &Text, head: &Head, body: &'a [u8]) -> Result<(&'a RawValue, Notes), Trouble> {
     if !head.is_json() {
         return Err(refused(place, head, "", &other_than_json(head, body)));
     }
@@ -95,9 +113,10 @@ fn success<'a>(place: &Text, head: &Head, body: &'a [u8]) -> Result<(&'a RawValu
         Err(_) if !(200..300).contains(&head.status) => return Err(refused(place, head, "", &first_words(body))),
         Err(e) => return Err(Trouble::Protocol { place: place.clone(), what: short(&format!("JSON that is not understood: {e}")) }),
     };
-    let warnings = envelope.warnings.unwrap_or_default().iter().map(|w| short(w)).collect();
+    let all = |said: Option<Vec<String>>| said.unwrap_or_default().iter().map(|one| short(one)).collect();
+    let notes = Notes { warnings: all(envelope.warnings), infos: all(envelope.infos) };
     match envelope.data {
-        Some(data) if envelope.status == "success" && (200..300).contains(&head.status) => Ok((data, warnings)),
+        Some(data) if envelope.status == "success" && (200..300).contains(&head.status) => Ok((data, notes)),
         _ => Err(refused(place, head, &envelope.error_type.unwrap_or_default(), &envelope.error.unwrap_or_default())),
     }
 }

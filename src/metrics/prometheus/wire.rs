@@ -22,6 +22,9 @@ pub struct Envelope<'a> {
     /// What it warns of.
     #[serde(default)]
     pub warnings: Option<Vec<String>>,
+    /// What it remarks of a query: that it is not of a counter, say.
+    #[serde(default)]
+    pub infos: Option<Vec<String>>,
 }
 
 /// The data of a query.

@@ -64,6 +64,7 @@ pub(super) fn everything(gate: &GateState, now: Time, silent: Duration) -> Vec<S
     for q in &e.queries {
         all.push(said("query", format!("{} at {}Z: {}", q.name, clock(q.at), q.text), Tone::Plain));
         all.extend(q.warnings.iter().map(|w| said("warning", format!("{}: {w}", q.name), Tone::Warn)));
+        all.extend(q.infos.iter().map(|i| said("info", format!("{}: {i}", q.name), Tone::Dim)));
     }
     all.extend(e.peers.iter().map(|p| said("peer", format!("{} {}: {}", p.name, p.word, p.why), Tone::Plain)));
     all

@@ -212,8 +212,10 @@ struct Query {
     text: String,
     /// The time it was evaluated for.
     at: At,
-    /// What the backend warned of.
+    /// What the backend warned of: the answer is partial.
     warnings: Vec<String>,
+    /// What the backend remarked of the query; the answer is whole.
+    infos: Vec<String>,
 }
 
 /// What another tool's rule would say.
@@ -335,8 +337,8 @@ impl From<&Sensed> for Sensor {
 
 impl From<&Asked> for Query {
     fn from(q: &Asked) -> Self {
-        let warnings = q.warnings.iter().map(ToString::to_string).collect();
-        Self { name: q.name.to_string(), text: q.text.to_string(), at: At(q.at), warnings }
+        let all = |said: &[crate::model::text::Text]| said.iter().map(ToString::to_string).collect();
+        Self { name: q.name.to_string(), text: q.text.to_string(), at: At(q.at), warnings: all(&q.warnings), infos: all(&q.infos) }
     }
 }
 

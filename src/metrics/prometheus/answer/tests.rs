@@ -1,6 +1,6 @@
 //! Answers as real servers gave them (Prometheus 2.42, VictoriaMetrics 1.79), and ruined ones.
 
-use super::{Head, ahead, alerts, query, retry_after};
+use super::{Head, Notes, ahead, alerts, query, retry_after};
 use crate::{
     metrics::{Labels, Native, Series, Trouble, Value},
     model::{text::Text, time::Time},
@@ -21,13 +21,13 @@ fn place() -> Text {
     "http://prom:9090".into()
 }
 
-fn answer(status: u16, body: &[u8]) -> Result<(Vec<Series>, Vec<Text>), Trouble> {
+fn answer(status: u16, body: &[u8]) -> Result<(Vec<Series>, Notes), Trouble> {
     query(&place(), &head(status, "application/json"), body)
 }
 
 fn recorded(name: &str) -> Vec<Series> {
-    let (series, warnings) = answer(200, &bytes(name)).unwrap();
-    assert_eq!(warnings, [], "{name}");
+    let (series, notes) = answer(200, &bytes(name)).unwrap();
+    assert_eq!(notes.warnings, [], "{name}");
     series
 }
 
@@ -92,9 +92,12 @@ fn native_histograms() {
 
 #[test]
 fn warnings_are_kept() {
-    let (series, warnings) = answer(200, &bytes("warning.json")).unwrap();
-    assert_eq!((series.len(), warnings.len()), (1, 1));
+    let (series, Notes { warnings, infos }) = answer(200, &bytes("warning.json")).unwrap();
+    assert_eq!((series.len(), warnings.len(), infos.len()), (1, 1, 0));
     assert!(warnings[0].as_str().starts_with("remote_read: error sending request"), "{warnings:?}");
+    let said = br#"{"status":"success","data":{"resultType":"vector","result":[]},"infos":["PromQL info: metric might not be a counter"]}"#;
+    let (_, notes) = answer(200, said).unwrap();
+    assert_eq!((notes.warnings.len(), notes.infos[0].as_str()), (0, "PromQL info: metric might not be a counter"));
 }
 
 #[test]
