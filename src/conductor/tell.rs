@@ -40,6 +40,8 @@ pub struct Telling {
     pub how: How,
     /// Where the way back goes, or went.
     pub to: Option<Deployed>,
+    /// What starts by itself once it is back, unless somebody wants to be back.
+    pub then: Option<Text>,
 }
 
 impl Life {
@@ -61,6 +63,7 @@ impl Life {
             next: run.map_or_else(|| next("nothing is deployed", None, NOBODY), |r| self.next(r, &sight)),
             how: self.how(seen),
             to: self.goes_to(seen).cloned(),
+            then: run.and_then(|r| r.then.as_ref()).map(|t| t.candidate.label.clone()),
             holds,
         }
     }
@@ -119,7 +122,8 @@ impl Life {
             RunState::Reverting { .. } => self.next_back(run, sight),
             RunState::Reverted { .. } => match (&run.then, &self.frozen) {
                 (Some(then), Some(freeze)) => {
-                    next(format!("{} when the freeze is over: {}", then.candidate.label, freeze_text(freeze)), freeze.until, PERSON)
+                    let label = &then.candidate.label;
+                    next(format!("{label} when the freeze is over, R calls it off: {}", freeze_text(freeze)), freeze.until, PERSON)
                 }
                 (Some(then), None) => next(format!("{} starts", then.candidate.label), None, PLAN),
                 (None, _) => next(format!("nothing by itself; t retries {}", run.candidate.label), None, PERSON),
@@ -155,7 +159,7 @@ impl Life {
     /// What a way back still waits for.
     fn next_back(&self, run: &Run, sight: &Sight<'_>) -> Next {
         let left = &run.candidate.label;
-        let then = run.then.as_ref().map(|t| format!(", then {} starts", t.candidate.label)).unwrap_or_default();
+        let then = run.then.as_ref().map(|t| format!(", then {} starts; R calls it off", t.candidate.label)).unwrap_or_default();
         let Some(back) = &run.returning else {
             if run.weight == Weight::ZERO {
                 return next(format!("the router takes the canary to 0 %{then}"), None, PLAN);
@@ -172,7 +176,7 @@ impl Life {
         let meanwhile = if back.alone { "the service is away".to_owned() } else { format!("{left} keeps serving") };
         let ready = sight.ready_of_text(to);
         if back.missed {
-            let elsewhere = self.route(&sight.seen.gone).map(|r| format!("; R goes to {}", r.to().label)).unwrap_or_default();
+            let elsewhere = self.route(&sight.seen.gone).map_or(then, |r| format!("; R goes to {}", r.to().label));
             return next(format!("held: {} {ready}, {meanwhile}{elsewhere}", to.label), None, PERSON);
         }
         next(format!("all traffic to {} when it is ready: {ready}; {meanwhile}{then}", to.label), None, PLAN)
