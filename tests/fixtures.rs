@@ -190,6 +190,7 @@ fn ready(to: &Version, how: How) -> WayBack {
         how,
         checks: vec![check("artifact", "verified", 20), check("instances", "all ready", 1), check("secrets", "unchanged", 4)],
         measured: Some(Measured { usual: Some(Duration::from_millis(40)), worst: Duration::from_millis(210), n: 12 }),
+        then: None,
     }
 }
 
@@ -430,6 +431,7 @@ pub fn first_deploy() -> (Rollout, Pasts) {
         how: How::None { why: "first version: there is none to go back to".into() },
         checks: Vec::new(),
         measured: None,
+        then: None,
     };
     r.last = None;
     (r, pasts)

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use std::{process::Command, time::Duration};
 
 /// What is promised of one rollout.
-const PROMISED: [&str; 74] = [
+const PROMISED: [&str; 75] = [
     "/target",
     "/scope",
     "/service",
@@ -84,6 +84,7 @@ const PROMISED: [&str; 74] = [
     "/tracks/0/version/back_unsafe",
     "/back/version",
     "/back/skips",
+    "/back/then",
     "/versions",
     "/analyses",
     "/present",

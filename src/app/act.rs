@@ -248,6 +248,7 @@ fn label(command: &str, rollout: Option<&Rollout>) -> Text {
         return if command == "revert" { "back".into() } else { command.into() };
     };
     match (&back.how, &back.to) {
+        (How::Already { .. }, Some(_)) if back.then.is_some() => format!("call off {}", back.then.as_ref().map_or("", Text::as_str)).into(),
         (How::Already { .. }, Some(to)) => format!("already back on {}", to.label).into(),
         (How::None { .. }, _) => "nowhere to go back to".into(),
         (_, Some(to)) => format!("back to {}", to.label).into(),

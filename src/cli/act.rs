@@ -286,7 +286,8 @@ impl Wanted<'_> {
                 self.how.reason.as_deref().map(Into::into),
                 rollout.gates.iter().map(|g| format!("{} {} {}", g.id.text(), g.verdict.word(), g.verdict.reason()).into()).collect(),
             ),
-            slow: matches!(plan.action, Action::Back { .. }) && matches!(rollout.back.how, How::Redeploy { .. }),
+            // What it goes back to may still be starting, where that was asked for before.
+            slow: matches!(plan.action, Action::Back { .. }) && matches!(rollout.back.how, How::Redeploy { .. } | How::Already { .. }),
         };
         exit::block_on(sender.carry_out(self.how.output, out))?
     }

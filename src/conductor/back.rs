@@ -170,7 +170,10 @@ impl Life {
                 let label = self.label_of(&goes);
                 Err(Refusal::Moved { what: format!("the way back goes to {label} now").into() })
             }
-            (RunState::Reverting { .. } | RunState::Reverted { .. }, Some(goes)) if run.then.is_some() => {
+            // One that misses its deadline may be left for another; what was to follow is called off with it.
+            (RunState::Reverting { .. } | RunState::Reverted { .. }, Some(goes))
+                if run.then.is_some() && self.route(&sight.seen.gone).is_none() =>
+            {
                 Ok(self.call_off(ask, &goes, sight.now))
             }
             (RunState::Reverted { at, .. }, Some(goes)) => {
@@ -233,6 +236,7 @@ impl Life {
         };
         run.state = RunState::Reverting { asked, by: by.clone() };
         run.returning = returning;
+        run.then = None;
         run.converged = None;
         run.manual = None;
         run.stopped = None;

@@ -40,6 +40,8 @@ pub struct Telling {
     pub how: How,
     /// Where the way back goes, or went.
     pub to: Option<Deployed>,
+    /// What starts by itself once it is back, unless somebody wants to be back.
+    pub then: Option<Text>,
 }
 
 impl Life {
@@ -61,6 +63,7 @@ impl Life {
             next: run.map_or_else(|| next("nothing is deployed", None, NOBODY), |r| self.next(r, &sight)),
             how: self.how(seen),
             to: self.goes_to(seen).cloned(),
+            then: run.and_then(|r| r.then.as_ref()).map(|t| t.candidate.label.clone()),
             holds,
         }
     }
@@ -119,12 +122,19 @@ impl Life {
             RunState::Reverting { .. } => self.next_back(run, sight),
             RunState::Reverted { .. } => match (&run.then, &self.frozen) {
                 (Some(then), Some(freeze)) => {
-                    next(format!("{} when the freeze is over: {}", then.candidate.label, freeze_text(freeze)), freeze.until, PERSON)
+                    let label = &then.candidate.label;
+                    next(format!("{label} when the freeze is over, R calls it off: {}", freeze_text(freeze)), freeze.until, PERSON)
                 }
                 (Some(then), None) => next(format!("{} starts", then.candidate.label), None, PLAN),
-                (None, _) => next(format!("nothing by itself; t retries {}", run.candidate.label), None, PERSON),
+                (None, freeze) => {
+                    let retry = once_thawed(freeze.is_some(), &format!("t retries {}", run.candidate.label));
+                    next(format!("nothing by itself; {retry}"), None, PERSON)
+                }
             },
-            RunState::Failed { .. } => next("100 % if it gets ready after all; t retries", None, PLAN),
+            RunState::Failed { .. } => {
+                let retry = once_thawed(self.frozen.is_some(), "t retries");
+                next(format!("100 % if it gets ready after all; {retry}"), None, PLAN)
+            }
             RunState::Completed { .. } => match (&self.warm, self.baking()) {
                 (Some(warm), _) => next(format!("{} is torn down", warm.deployed.label), Some(warm.until), PLAN),
                 (None, Some((stable, _))) if run.bad.is_empty() => {
@@ -142,7 +152,7 @@ impl Life {
                 next(format!("{old} ends, then {} starts: the service is away", run.candidate.label), None, PLAN)
             }
             RunState::Starting | RunState::Stepping if self.frozen.is_some() && !run.is_held() => self.next_frozen(),
-            RunState::Starting | RunState::Stepping => run.next(sight),
+            RunState::Starting | RunState::Stepping => run.next(sight, self.frozen.is_some()),
         }
     }
 }
@@ -159,7 +169,7 @@ impl Life {
     /// What a way back still waits for.
     fn next_back(&self, run: &Run, sight: &Sight<'_>) -> Next {
         let left = &run.candidate.label;
-        let then = run.then.as_ref().map(|t| format!(", then {} starts", t.candidate.label)).unwrap_or_default();
+        let then = run.then.as_ref().map(|t| format!(", then {} starts; R calls it off", t.candidate.label)).unwrap_or_default();
         let Some(back) = &run.returning else {
             if run.weight == Weight::ZERO {
                 return next(format!("the router takes the canary to 0 %{then}"), None, PLAN);
@@ -176,7 +186,7 @@ impl Life {
         let meanwhile = if back.alone { "the service is away".to_owned() } else { format!("{left} keeps serving") };
         let ready = sight.ready_of_text(to);
         if back.missed {
-            let elsewhere = self.route(&sight.seen.gone).map(|r| format!("; R goes to {}", r.to().label)).unwrap_or_default();
+            let elsewhere = self.route(&sight.seen.gone).map_or(then, |r| format!("; R goes to {}", r.to().label));
             return next(format!("held: {} {ready}, {meanwhile}{elsewhere}", to.label), None, PERSON);
         }
         next(format!("all traffic to {} when it is ready: {ready}; {meanwhile}{then}", to.label), None, PLAN)
@@ -187,13 +197,18 @@ const PLAN: &str = "plan";
 const PERSON: &str = "a person";
 const NOBODY: &str = "nobody";
 
+/// What a person can do, unless a freeze refuses it until it is over.
+fn once_thawed(frozen: bool, what: &str) -> String {
+    if frozen { format!("{what} once thawed") } else { what.to_owned() }
+}
+
 fn next(what: impl Into<Text>, at: Option<Time>, by: &str) -> Next {
     Next { what: what.into(), at, by: by.into() }
 }
 
 impl Run {
-    fn next(&self, sight: &Sight<'_>) -> Next {
-        if let Some(held) = self.next_held(sight) {
+    fn next(&self, sight: &Sight<'_>, frozen: bool) -> Next {
+        if let Some(held) = self.next_held(sight, frozen) {
             return held;
         }
         let raised = self.planned_at(self.step + 1);
@@ -255,7 +270,8 @@ impl Run {
     }
 
     /// What a person is waited for, if one is.
-    fn next_held(&self, sight: &Sight<'_>) -> Option<Next> {
+    fn next_held(&self, sight: &Sight<'_>, frozen: bool) -> Option<Next> {
+        let can = |what: &str| once_thawed(frozen, what);
         if let Some(manual) = &self.manual {
             // The brakes work in a pause too: whoever paused must know.
             let armed =
@@ -268,15 +284,15 @@ impl Run {
             (Cause::Gate, Some(gate)) if sight.still_stopped(self).is_some() => {
                 format!("held by gate {}: nothing moves by itself", gate.text())
             }
-            (Cause::Gate, Some(gate)) => format!("gate {} passes again: s goes on", gate.text()),
-            (Cause::Deadline, _) if !sight.all_ready(self) => format!("held: {}; t retries", stopped.why),
+            (Cause::Gate, Some(gate)) => format!("gate {} passes again: {}", gate.text(), can("s goes on")),
+            (Cause::Deadline, _) if !sight.all_ready(self) => format!("held: {}; {}", stopped.why, can("t retries")),
             // What came of it is the reason of the hold; here stands what can be done, which must not be cut.
             (Cause::Check, _) => {
                 let kind = self.current().map_or("check", StepSpec::kind);
-                format!("held: the {kind} failed; t tries it again, s leaves it with a reason")
+                format!("held: the {kind} failed; {}", can("t tries it again, s leaves it with a reason"))
             }
-            (Cause::Deadline | Cause::Gate, _) => format!("held: {}; s goes on", stopped.why),
-            (Cause::Restart, _) => format!("held after {}: s goes on from {}", stopped.why, self.place()),
+            (Cause::Deadline | Cause::Gate, _) => format!("held: {}; {}", stopped.why, can("s goes on")),
+            (Cause::Restart, _) => format!("held after {}: {}", stopped.why, can(&format!("s goes on from {}", self.place()))),
         };
         Some(next(what, None, PERSON))
     }

@@ -22,6 +22,10 @@ pub struct WayBack {
     /// How long it took so far; only when it was measured.
     #[serde(default)]
     pub measured: Option<Measured>,
+    /// The version that starts by itself once it is back, as a deploy that replaces another does. Going back
+    /// calls that off, also where it goes back already.
+    #[serde(default)]
+    pub then: Option<Text>,
 }
 
 /// How the way back goes.

@@ -129,11 +129,12 @@ fn checked(scene: &Scene<'_>) -> Row {
         How::None { why } => return scene.fit([start.add(Tone::Warn, "NOWHERE").plain(format!(": {why}"))]),
         How::Already { since } => {
             let to = back.to.as_ref().map(|v| format!(" on {}", scene.label(v))).unwrap_or_default();
+            let then = back.then.as_ref().map(|v| format!("; then {v} starts, R calls it off")).unwrap_or_default();
             // It was asked for, and is not so yet: a pause by hand can keep it from ever being so.
             if scene.rollout.phase == Phase::Reverting {
-                return scene.fit([start.add(Tone::Warn, "on its way back").plain(format!("{to} since {}", clock(*since)))]);
+                return scene.fit([start.add(Tone::Warn, "on its way back").plain(format!("{to} since {}{then}", clock(*since)))]);
             }
-            return scene.fit([start.add(Tone::Good, "already back").plain(format!("{to} since {}", clock(*since)))]);
+            return scene.fit([start.add(Tone::Good, "already back").plain(format!("{to} since {}{then}", clock(*since)))]);
         }
         How::Switch | How::Redeploy { .. } => {}
     }

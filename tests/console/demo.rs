@@ -2,7 +2,7 @@
 
 use super::{Person, command};
 use crate::support::{host::marked, need, pty::Pty};
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal, kill_process};
 use std::{
     collections::BTreeMap,
     fs,
@@ -174,4 +174,38 @@ fn nor_does_its_prometheus() {
             scope.spawn(move || ends(end, true));
         }
     });
+}
+
+/// The command line of a process.
+fn command_of(pid: i32) -> String {
+    let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    String::from_utf8_lossy(&line).replace('\0', " ")
+}
+
+#[test]
+fn nor_does_a_demo_whose_parts_were_killed() {
+    if !need("prometheus") {
+        return;
+    }
+    let dir = tempfile::Builder::new().prefix("cutover-test-").tempdir().unwrap();
+    let mut pty = demo(dir.path(), &["--scenario", "errors", "--prometheus"], 80, 24);
+    shows_within(&mut pty, "CANARY step ", Duration::from_secs(60));
+    let marker = dir.path().display().to_string();
+    let running = |what: &str| marked(&marker).into_iter().filter(|pid| command_of(*pid).contains(what)).collect::<Vec<_>>();
+    assert_eq!(running("prometheus --config.file").len(), 1);
+    // Its Prometheus belongs to the load generator, and nobody else could end it.
+    for (part, takes_along) in [(" load ", "prometheus --config.file"), (" host ", "cutover sample")] {
+        let [pid] = running(part)[..] else { panic!("one {part}: {:?}", running(part)) };
+        assert!(!running(takes_along).is_empty(), "{takes_along}");
+        kill_process(Pid::from_raw(pid).unwrap(), Signal::KILL).unwrap();
+        let killed = Instant::now();
+        while !running(takes_along).is_empty() {
+            assert!(killed.elapsed() < Duration::from_secs(10), "{takes_along} lives on without {part}");
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+    pty.presses("q");
+    assert_eq!(pty.ends().exit_code(), 0);
+    pty.assert_restored();
+    nothing_left(dir.path(), "q");
 }

@@ -22,6 +22,7 @@ const GONE: Duration = Duration::from_secs(5);
 /// Leaves a grandchild in a session of its own; becomes slow to start where its artifact says so.
 const SERVE: &str = r#"#!/bin/sh
 setsid sh -c '(sleep 4713 &)'
+while test -e "$HOLD"; do sleep 0.05; done
 test -e slow && sleep 2
 exec python3 serve.py "$PORT"
 "#;
@@ -76,6 +77,8 @@ const PHASES: [Under; 9] = [
 struct Rig {
     host: Host,
     mark: String,
+    /// While this file is there, what starts does not get ready.
+    hold: tempfile::TempPath,
     /// Requests that are open, and end by themselves or with the host.
     open: Vec<Child>,
 }
@@ -84,12 +87,15 @@ impl Rig {
     fn start(strategy: &str, steps: &str) -> Self {
         static RIGS: AtomicUsize = AtomicUsize::new(0);
         let mark = format!("cutover-killed-{}-{}-", std::process::id(), RIGS.fetch_add(1, Ordering::Relaxed));
+        let hold = tempfile::NamedTempFile::new().unwrap().into_temp_path();
+        std::fs::remove_file(&hold).unwrap();
         let host = Host::start(&format!(
             "[[service]]\nname = \"web\"\nlisten = \"127.0.0.1:0\"\ncommand = [\"./serve\"]\ninstances = 2\nstrategy = \"{strategy}\"\n\
              readiness = {{ path = \"/version\", interval = \"50ms\" }}\nsteps = {steps}\ndrain = \"2s\"\nkeep_warm = \"10m\"\n\
-             environment = {{ MARK = \"{mark}\" }}\n"
+             environment = {{ MARK = \"{mark}\", HOLD = \"{}\" }}\n",
+            hold.display()
         ));
-        let rig = Self { host, mark, open: Vec::new() };
+        let rig = Self { host, mark, hold, open: Vec::new() };
         rig.host.ok(&["deploy", "web", &rig.version("v0", false)]);
         rig.host.ok(&["wait", "web", "--for", "completed", "--timeout", "60s"]);
         rig
@@ -198,7 +204,7 @@ fn every_phase(strategy: &str, steps: &str) {
             assert!(strategy == "recreate" || held.holds.iter().any(restart), "{what}: {:?}", held.holds);
         }
         if under == Under::Replacing {
-            // It was ordered as one: what was to follow the way back does.
+            // It was ordered as one: what was to follow the way back does, unless somebody goes back meanwhile.
             let next = |r: &Rollout| r.candidate().is_some_and(|t| t.version.label.as_str().ends_with("-next"));
             rig.host.until(&format!("{what}: the next one waits"), |r| r.phase == Phase::Held && next(r));
         }
@@ -272,6 +278,45 @@ fn a_way_back_that_starts_instances_goes_on_after_its_host_was_killed() {
         until("v1 serves", || (rig.serves("after it") == "v1").then_some(()));
         assert!((0..10).all(|_| rig.serves("after it") == "v1"));
         rig.host.until("whole", |r| r.stable().is_some_and(|t| t.pools.iter().any(|p| p.ready == 2)));
+        rig.host.stop();
+        assert_eq!(marked(&rig.mark), Vec::<i32>::new());
+    }
+}
+
+#[test]
+fn what_was_to_follow_a_slow_way_back_is_called_off_and_stays_so() {
+    if !need("python3") {
+        return;
+    }
+    for killed_first in [true, false] {
+        let mut rig = Rig::start("recreate", "[{ pause = \"manual\" }]");
+        rig.host.ok(&["deploy", "web", &rig.version("v1", false)]);
+        rig.host.until("held", |r| r.phase == Phase::Held);
+        // From here on v0 does not come back before it may.
+        std::fs::write(&rig.hold, "").unwrap();
+        rig.host.ok(&["deploy", "web", &rig.version("v2", false), "--replace"]);
+        let follows = |r: &Rollout| r.phase == Phase::Reverting && r.back.then.as_ref().is_some_and(|v| v.as_str() == "v2");
+        let run = rig.host.until("v2 follows", follows).run;
+        if killed_first {
+            rig.kill("coming back");
+            rig.host.until("v2 still follows", follows);
+        }
+        let plan = rig.host.ok(&["revert", "web", "--plan"]);
+        assert!(plan.contains("BACK on v0, v2 is called off"), "{plan}");
+        std::thread::scope(|scope| {
+            // It waits until all of it is true.
+            let asked = scope.spawn(|| rig.host.ok(&["revert", "web"]));
+            rig.host.until("nothing follows", |r| r.phase == Phase::Reverting && r.back.then.is_none());
+            std::fs::remove_file(&rig.hold).unwrap();
+            asked.join().unwrap();
+        });
+        if !killed_first {
+            rig.kill("back");
+        }
+        let back = rig.host.until("back", |r| r.phase == Phase::Reverted);
+        assert_eq!((label(&back), &back.run), ("v0".into(), &run), "no other run has begun");
+        until("v0 serves", || (rig.serves("after it") == "v0").then_some(()));
+        assert!(rig.host.ok(&["revert", "web"]).contains("already back on v0"));
         rig.host.stop();
         assert_eq!(marked(&rig.mark), Vec::<i32>::new());
     }

@@ -44,6 +44,10 @@ fn r_always_opens_something() {
     console.change(|r| r.back.how = How::Already { since: t0() });
     console.keys("+300ms R");
     assert_eq!(refused(&console), "already back on v41 since 03:12:09");
+    // Nothing is left to do but to call off what follows.
+    console.change(|r| r.back.then = Some("v43".into()));
+    console.keys("+300ms esc +200ms R");
+    assert!(matches!(console.preview().map(|p| &p.plan.action), Some(Action::Back { .. })));
 }
 
 #[test]

@@ -107,7 +107,7 @@ pub fn rollout() -> Rollout {
         gates: vec![gate(Verdict::Pass { why: "0.2 % of 900".into() })],
         verdict: None,
         bad: None,
-        back: WayBack { to: Some(version("v41")), how: How::Switch, checks: Vec::new(), measured: None },
+        back: WayBack { to: Some(version("v41")), how: How::Switch, checks: Vec::new(), measured: None, then: None },
         proof: None,
         last: None,
         findings: Vec::new(),
@@ -158,6 +158,7 @@ impl Planner for Fake {
             Action::SkipGate => Weight::from_bp(5_000).unwrap(),
             Action::Promote => Weight::FULL,
             Action::Back { .. } => match &r.back.how {
+                How::Already { .. } if r.back.then.is_some() => Weight::ZERO,
                 How::Already { .. } => return Err(Refusal::AlreadySo { what: "already back on v41 since 03:12:09".into() }),
                 How::None { why } => return Err(Refusal::NotNow { why: why.clone() }),
                 _ => Weight::ZERO,

@@ -23,6 +23,7 @@ use tokio::{
     sync::{Semaphore, mpsc},
     time::{Instant, sleep_until},
 };
+use tokio_util::sync::CancellationToken;
 
 /// Arguments of the hidden subcommand.
 #[derive(clap::Args, Debug)]
@@ -115,28 +116,38 @@ pub async fn run(args: LoadArgs) -> anyhow::Result<()> {
     })?;
     let mut sending = tokio::task::JoinSet::new();
     let mut seed = args.seed;
+    let mut ending = None;
+    let over = CancellationToken::new();
     while let Some(order) = orders.recv().await {
         seed = seed.wrapping_add(1);
         match order.url {
-            Some(url) => drop(sending.spawn(send(url, order.load, seed, client.clone(), Arc::clone(&open)))),
+            Some(url) => drop(sending.spawn(send(url, order.load, seed, client.clone(), Arc::clone(&open), over.clone()))),
             None => {
-                // Before the directory goes, in which it writes.
-                drop(scraper.take());
+                // Also those that are open: on a machine at its end there are up to [`OPEN`] of them, and the host
+                // would wait for each.
+                over.cancel();
                 sending.shutdown().await;
+                // Killed before the directory goes, in which it writes. Its end takes as long as the system still
+                // writes for it: not on the thread that closes connections.
+                ending = scraper.take().map(|scraper| tokio::task::spawn_blocking(move || drop(scraper)));
             }
         }
     }
     sending.shutdown().await;
+    if let Some(ending) = ending {
+        ending.await?;
+    }
     tokio::task::spawn_blocking(move || {
         // It writes there.
         drop(scraper);
-        dir.remove_when_left();
+        // Whoever sent nothing more has ended the host as well; who was killed may just have started one.
+        dir.remove_when_left(!over.is_cancelled());
     })
     .await?;
     Ok(())
 }
 
-async fn send(url: String, load: Load, seed: u64, client: Client, open: Arc<Semaphore>) {
+async fn send(url: String, load: Load, seed: u64, client: Client, open: Arc<Semaphore>, over: CancellationToken) {
     let mut random = StdRng::seed_from_u64(seed);
     let first = Instant::now();
     let mut due = first;
@@ -148,13 +159,13 @@ async fn send(url: String, load: Load, seed: u64, client: Client, open: Arc<Sema
         let path = PATHS.get(random.random_range(0..PATHS.len())).copied().unwrap_or("/");
         let request = client.get(format!("{url}{path}"));
         let Ok(permit) = Arc::clone(&open).try_acquire_owned() else { continue };
-        tokio::spawn(async move {
+        tokio::spawn(over.clone().run_until_cancelled_owned(async move {
             if let Ok(response) = request.send().await {
                 // Read to the end, so that the connection can be used again.
                 let _ = response.bytes().await;
             }
             drop(permit);
-        });
+        }));
     }
 }
 

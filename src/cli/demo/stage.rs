@@ -42,6 +42,14 @@ pub const TARGET: &str = "demo";
 /// How long each part may take to come up; a slow machine is waited for, a broken one is not.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// How long the host may take to end what it runs once the demo is left. Killed after that it ends all the same:
+/// whatever it started notices by itself.
+const LEAVING: Duration = Duration::from_secs(3);
+
+/// How long is waited for the load generator, which by then only tidies up. It is not ended: what is still there it
+/// removes later, when nobody waits.
+const TIDYING: Duration = Duration::from_secs(1);
+
 /// The running demo.
 pub struct Stage {
     dir: Private,
@@ -143,11 +151,15 @@ impl Stage {
         if let Some(mut host) = self.host.take() {
             // It ends when the pipe does.
             drop(host.stdin.take());
-            finish(&mut host);
+            if !has_ended(&mut host, LEAVING) {
+                let _ = host.kill();
+                let _ = host.wait();
+            }
         }
-        self.dir.remove();
+        // It ends what writes there, and removes the directory; one that was killed cannot.
         drop(self.load.stdin.take());
-        finish(&mut self.load);
+        has_ended(&mut self.load, TIDYING);
+        self.dir.remove();
     }
 
     fn order(&mut self, order: &Order) -> anyhow::Result<()> {
@@ -197,14 +209,16 @@ fn client(target: &str, socket: &Path) -> Result<HostRuntime, Fault> {
     HostRuntime::new(TargetId::new(target), socket.to_owned(), Arc::new(SystemClock::start()))
 }
 
-/// Waits for the end of a child that was told to end.
-fn finish(child: &mut Child) {
+/// Waits for the end of a child that was told to end, for so long.
+fn has_ended(child: &mut Child, patience: Duration) -> bool {
     let clock = SystemClock::start();
-    while matches!(child.try_wait(), Ok(None)) && clock.uptime() < PATIENCE {
+    while matches!(child.try_wait(), Ok(None)) {
+        if clock.uptime() >= patience {
+            return false;
+        }
         thread::sleep(Duration::from_millis(10));
     }
-    let _ = child.kill();
-    let _ = child.wait();
+    true
 }
 
 /// The demo's directory, gone with this value.

@@ -47,11 +47,13 @@ impl Dir {
         Ok(Self { path: path.to_owned(), id: (seen.dev(), seen.ino()) })
     }
 
-    /// Waits until the host is gone and removes what is left; at once when nothing is.
-    pub fn remove_when_left(&self) {
+    /// Waits until the host is gone and removes what is left; at once when nothing is. `may_come`: a host that was
+    /// only being started may make its directories yet, so they are looked for a while longer.
+    pub fn remove_when_left(&self, may_come: bool) {
+        let watch = if may_come { GONE } else { Duration::ZERO };
         let clock = SystemClock::start();
         let mut gone: Option<Duration> = None;
-        while self.is_there(gone.is_some()) || gone.is_some_and(|since| clock.uptime() - since < GONE) {
+        while self.is_there(gone.is_some()) || gone.is_some_and(|since| clock.uptime() - since < watch) {
             // A socket that was left over, because something else could not be removed, is nobody's.
             let host = UnixStream::connect(self.path.join(SOCKET)).is_ok() && clock.uptime() < PATIENCE;
             if !host && self.is_there(gone.is_some()) && remove(&self.path).is_ok() {
@@ -90,7 +92,7 @@ pub fn remove(dir: &Path) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::{Dir, PREFIX, SOCKET, remove};
-    use std::{fs, os::unix::fs::PermissionsExt};
+    use std::{fs, os::unix::fs::PermissionsExt, thread};
 
     #[test]
     fn only_a_demos_directory_is_removed() {
@@ -110,8 +112,19 @@ mod tests {
         fs::set_permissions(demo.join("copy"), fs::Permissions::from_mode(0o555)).unwrap();
         // A host that is gone may have left its socket.
         drop(std::os::unix::net::UnixListener::bind(demo.join(SOCKET)).unwrap());
-        ours.remove_when_left();
+        ours.remove_when_left(false);
         assert!(!demo.exists() && other.exists());
+        // What comes late goes as well.
+        fs::create_dir(&demo).unwrap();
+        let ours = Dir::new(&demo).unwrap();
+        thread::scope(|scope| {
+            scope.spawn(|| ours.remove_when_left(true));
+            while demo.exists() {
+                thread::yield_now();
+            }
+            fs::create_dir(&demo).unwrap();
+        });
+        assert!(!demo.exists());
         assert!(remove(&demo).is_err());
     }
 }

@@ -34,7 +34,10 @@ fn back(r: &Rollout) -> Line {
     let to = r.back.to.as_ref().map(|v| format!(" to {}", v.label)).unwrap_or_default();
     match &r.back.how {
         How::None { why } => Line::warn(format!("{name}: no way back: {why}"), "it comes with the next version that is promoted"),
-        How::Already { .. } => Line::ok(format!("{name}: is back{to}")),
+        How::Already { .. } => {
+            let then = r.back.then.as_ref().map(|v| format!("; then {v} starts, revert calls it off")).unwrap_or_default();
+            Line::ok(format!("{name}: is back{to}{then}"))
+        }
         How::Switch | How::Redeploy { .. } => {
             let by = if matches!(r.back.how, How::Switch) { "switch" } else { "re-deploy" };
             let open = |c: &&Check| matches!(c.state, CheckState::Bad | CheckState::Unknown);

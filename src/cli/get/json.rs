@@ -331,6 +331,8 @@ struct Back {
     why: Option<String>,
     /// Since when it is back already.
     since: Option<At>,
+    /// What starts by itself once it is back; `revert` calls it off.
+    then: Option<String>,
     /// How many steps a re-deploy skips.
     skips: Option<usize>,
     /// How long it took at most; `null` if it was never measured.
@@ -382,6 +384,7 @@ impl From<&Rollout> for Back {
             reasons: back.checks.iter().map(check).collect(),
             why,
             since,
+            then: back.then.as_ref().map(ToString::to_string),
             skips,
             estimate_ms: back.measured.map(|m| ms(m.worst)),
             measured: back.measured.map_or(0, |m| m.n),

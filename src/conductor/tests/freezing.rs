@@ -81,3 +81,15 @@ fn a_freeze_is_for_everybody_to_read() {
     w.crash();
     assert!(w.life.frozen.is_some(), "and it outlives the host");
 }
+
+#[test]
+fn what_a_freeze_refuses_is_not_offered_before_it_is_over() {
+    let mut w = World::canary(PLAN);
+    w.ready("v42", 2);
+    w.back("v41").unwrap();
+    assert_eq!(w.next(), "nothing by itself; t retries v42 [a person]");
+    w.because(Action::Freeze { until: None }, false).unwrap();
+    assert_eq!(w.next(), "nothing by itself; t retries v42 once thawed [a person]");
+    w.act(Action::Thaw).unwrap();
+    assert_eq!(w.next(), "nothing by itself; t retries v42 [a person]");
+}

@@ -175,7 +175,7 @@ fn a_deploy_may_replace_the_rollout_in_progress() {
     w.routed = false;
     w.said();
     w.replace("v43").unwrap();
-    assert_eq!((w.place().0, w.next()), ("reverting", "the router takes the canary to 0 %, then v43 starts [plan]".into()));
+    assert_eq!((w.place().0, w.next()), ("reverting", "the router takes the canary to 0 %, then v43 starts; R calls it off [plan]".into()));
     assert_eq!(w.replace("v43").unwrap_err().to_string(), "run r3 of v43 starts when the traffic is back");
     w.crash();
     w.routed = true;
@@ -188,7 +188,10 @@ fn a_deploy_may_replace_the_rollout_in_progress() {
     w.ready("v42", 2);
     w.routed = false;
     w.replace("v43").unwrap();
+    assert_eq!(w.view().then.unwrap().as_str(), "v43");
     w.back("v41").unwrap();
+    assert_eq!((w.view().then, w.next()), (None, "the router takes the canary to 0 % [plan]".into()));
+    assert_eq!(w.back("v41").unwrap_err().split(':').next(), Some("already_so"), "once");
     w.routed = true;
     w.settle();
     assert_eq!((w.place().0, w.pools()), ("reverted", vec!["v41.1".into()]));
@@ -203,9 +206,15 @@ fn a_deploy_may_replace_the_rollout_in_progress() {
     w.routed = true;
     w.settle();
     assert_eq!(w.place().0, "reverted");
-    assert!(w.next().starts_with("v43 when the freeze is over: by ben "));
+    assert!(w.next().starts_with("v43 when the freeze is over, R calls it off: by ben "));
+    let mut other = World { life: w.life.clone(), ..World::canary(PLAN) };
     w.act(Action::Thaw).unwrap();
     assert_eq!(w.run().candidate.label.as_str(), "v43");
+    // No freeze is in the way of calling it off, also when it is back already.
+    other.back("v41").unwrap();
+    other.act(Action::Thaw).unwrap();
+    other.settle();
+    assert_eq!((other.place().0, other.view().then), ("reverted", None));
 
     // Of a first deploy there is nothing to go back to.
     let mut w = World::new(PLAN);

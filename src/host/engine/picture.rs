@@ -177,6 +177,7 @@ fn picture(
             how: telling.how,
             checks: target.map(|t| lamp.checks(t, redeploy)).unwrap_or_default(),
             measured: measured(if redeploy { &state.redeploys } else { &state.ways_back }),
+            then: telling.then,
         },
         proof,
         last: life.last.clone(),

@@ -51,7 +51,7 @@ fn rollout(phase: Phase) -> Rollout {
         gates: vec![],
         verdict: None,
         bad: None,
-        back: WayBack { to: None, how: How::Switch, checks: vec![], measured: None },
+        back: WayBack { to: None, how: How::Switch, checks: vec![], measured: None, then: None },
         proof: None,
         last: None,
         findings: vec![],

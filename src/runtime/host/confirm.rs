@@ -61,6 +61,9 @@ fn back(plan: &Plan, r: &Rollout, to: &VersionId) -> Observation {
     let elsewhere = r.tracks.iter().filter(|t| t.version.id != *to);
     let elsewhere = elsewhere.filter_map(|t| Some((t, t.share.programmed.filter(|p| p.parts > 0)?))).max_by_key(|(_, p)| p.parts);
     let all = arrived.and_then(|t| t.share.programmed).is_some_and(|p| p.whole > 0 && p.parts == p.whole);
+    if let Some(then) = r.back.then.as_ref().filter(|_| r.run == plan.belief.run) {
+        return pending(&format!("{then} still follows"));
+    }
     if all && elsewhere.is_none() && matches!(r.phase, Phase::Reverted | Phase::Completed | Phase::Idle) {
         return Observation::Confirmed;
     }

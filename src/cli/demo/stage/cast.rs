@@ -14,13 +14,11 @@ use crate::{
 use std::{
     io,
     path::PathBuf,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, Mutex, PoisonError},
     thread::{self, JoinHandle},
     time::Duration,
 };
+use tokio_util::sync::CancellationToken;
 
 /// A version that is to be deployed.
 pub struct Planned {
@@ -77,7 +75,7 @@ impl Deployer {
 
 /// Deploys in their time. Ends with this value.
 pub struct Cast {
-    stop: Arc<AtomicBool>,
+    stop: CancellationToken,
     trouble: Arc<Mutex<Option<String>>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -91,13 +89,12 @@ impl Cast {
     /// # Errors
     /// When no thread can be had.
     pub fn start(deployer: Deployer, planned: Vec<Planned>) -> io::Result<Self> {
-        let (stop, trouble) = (Arc::new(AtomicBool::new(false)), Arc::new(Mutex::new(None)));
-        let (stopped, told) = (Arc::clone(&stop), Arc::clone(&trouble));
+        let (stop, trouble) = (CancellationToken::new(), Arc::new(Mutex::new(None)));
+        let (stopped, told) = (stop.clone(), Arc::clone(&trouble));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let thread = thread::Builder::new().name("cast".into()).spawn(move || {
-            if let Err(e) = runtime.block_on(play(&deployer, planned, &stopped))
-                && !stopped.load(Ordering::Relaxed)
-            {
+            // In the middle of a deploy too: a host that takes its time to answer must not keep the demo.
+            if let Some(Err(e)) = runtime.block_on(stopped.run_until_cancelled(play(&deployer, planned))) {
                 tracing::error!("{e:#}");
                 *told.lock().unwrap_or_else(PoisonError::into_inner) = Some(format!("{e:#}"));
             }
@@ -113,14 +110,14 @@ impl Cast {
 
 impl Drop for Cast {
     fn drop(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
+        self.stop.cancel();
         let _ = self.thread.take().map(JoinHandle::join);
     }
 }
 
-async fn play(deployer: &Deployer, mut planned: Vec<Planned>, stop: &AtomicBool) -> anyhow::Result<()> {
+async fn play(deployer: &Deployer, mut planned: Vec<Planned>) -> anyhow::Result<()> {
     let clock = SystemClock::start();
-    while !planned.is_empty() && !stop.load(Ordering::Relaxed) {
+    while !planned.is_empty() {
         let mut waiting = Vec::new();
         for next in planned {
             let held_up = waiting.iter().any(|w: &Planned| w.service == next.service);

@@ -23,13 +23,13 @@ pub fn back(view: &View<'_>, phase: &Phase) -> WayBack {
     let stands = *phase == Phase::Reverting && view.rollout.spec.paused;
     if matches!(phase, Phase::Reverting | Phase::Reverted) && !stands {
         let since = status.aborted_at.unwrap_or_else(|| view.since(view.rollout.because("RolloutAborted")));
-        return WayBack { to: Some(stable(view)), how: How::Already { since }, checks: Vec::new(), measured: None };
+        return WayBack { to: Some(stable(view)), how: How::Already { since }, checks: Vec::new(), measured: None, then: None };
     }
     if view.is_updating() { abort(view) } else { undo(view) }
 }
 
 fn nowhere(why: &str) -> WayBack {
-    WayBack { to: None, how: How::None { why: why.into() }, checks: Vec::new(), measured: None }
+    WayBack { to: None, how: How::None { why: why.into() }, checks: Vec::new(), measured: None, then: None }
 }
 
 fn stable(view: &View<'_>) -> Version {
@@ -56,7 +56,7 @@ fn abort(view: &View<'_>) -> WayBack {
     if is_fast_rollback(view) {
         checks.push(bad("rollback", "this update is itself a rollback within its window: an abort is ignored"));
     }
-    WayBack { to: Some(stable(view)), how: How::Switch, checks, measured: None }
+    WayBack { to: Some(stable(view)), how: How::Switch, checks, measured: None, then: None }
 }
 
 /// Whether what is being rolled out is an older version within the window, which the controller finishes whatever
@@ -124,7 +124,7 @@ fn undo(view: &View<'_>) -> WayBack {
         Target::Nowhere(why) => return nowhere(&why),
         Target::Gone => {
             let since = view.since(view.rollout.condition("Completed"));
-            return WayBack { to: Some(stable(view)), how: How::Already { since }, checks: Vec::new(), measured: None };
+            return WayBack { to: Some(stable(view)), how: How::Already { since }, checks: Vec::new(), measured: None, then: None };
         }
     };
     let version = tracks::version(view, target.metadata.hash().unwrap_or_default(), Some(target));
@@ -135,7 +135,7 @@ fn undo(view: &View<'_>) -> WayBack {
         checks.push(instances(view, target, warm));
     }
     if warm {
-        return WayBack { to: Some(version), how: How::Switch, checks, measured: None };
+        return WayBack { to: Some(version), how: How::Switch, checks, measured: None, then: None };
     }
     let sealed = version.parts.iter().all(|p| matches!(p.declared, Artifact::Digest(_)));
     if sealed {
@@ -153,7 +153,7 @@ fn undo(view: &View<'_>) -> WayBack {
     if fast {
         checks.push(check(view, "window", CheckState::Ok, "within the rollback window: the controller skips the steps itself"));
     }
-    WayBack { to: Some(version), how: How::Redeploy { steps: skipped(view) }, checks, measured: None }
+    WayBack { to: Some(version), how: How::Redeploy { steps: skipped(view) }, checks, measured: None, then: None }
 }
 
 /// What a full promotion skips of the plan.

@@ -64,6 +64,11 @@ fn the_way_back_is_confirmed_by_the_router_and_the_host() {
         r.back.how = How::Already { since: at("03:12:10") };
     };
     assert_eq!(seen(back(), NOTHING, done), "confirmed");
+    let follows = |r: &mut Rollout| {
+        done(r);
+        r.back.then = Some("v43".into());
+    };
+    assert_eq!(seen(back(), NOTHING, follows), "pending: v43 still follows");
     let starting = |r: &mut Rollout| {
         programmed(r, 0, 0);
         r.tracks[0].pools[0].ready = 1;

@@ -19,6 +19,8 @@ use crate::model::{
 pub fn back(r: &Rollout, to: &VersionId, switch_only: bool) -> Result<Draft, Refusal> {
     let name = r.back.to.as_ref().map_or_else(|| to.text(), |v| v.label.clone());
     let by = match &r.back.how {
+        // It is there, or on its way: what is left to do is that nothing follows.
+        How::Already { .. } if r.back.then.is_some() => "",
         // One that started a version which does not get ready may still be left for another.
         How::Already { .. } | How::Switch if r.phase == Phase::Reverting => {
             let asked = r.proof.as_ref().map_or(String::new(), |p| format!(" since {}", p.asked.format("%H:%M:%S")));
@@ -38,6 +40,11 @@ pub fn back(r: &Rollout, to: &VersionId, switch_only: bool) -> Result<Draft, Ref
         return Err(Refusal::Moved { what: format!("the way back goes to {} now", version.label).into() });
     }
     let mut draft = Draft { title: format!("BACK by {by}"), ..Draft::default() };
+    match &r.back.then {
+        Some(then) if matches!(r.back.how, How::Already { .. }) => return Ok(call_off(r, to, &name, then)),
+        Some(then) => draft.note(format!("{then} is not started")),
+        None => {}
+    }
     // An estimate only where it was measured.
     if let Some(measured) = r.back.measured {
         let took = match measured.usual {
@@ -78,6 +85,23 @@ pub fn back(r: &Rollout, to: &VersionId, switch_only: bool) -> Result<Draft, Ref
         }
     }
     Ok(draft)
+}
+
+/// It goes back already, but only to make way for another version: that one does not start.
+fn call_off(r: &Rollout, to: &VersionId, name: &Text, then: &Text) -> Draft {
+    let mut draft = Draft { title: format!("BACK on {name}, {then} is called off"), ..Draft::default() };
+    draft.note(match r.phase {
+        Phase::Reverting => format!("already on the way back to {name}: it goes on"),
+        _ => format!("already back on {name}: it stays so"),
+    });
+    draft.note(format!("{then} is not started: to have it all the same, deploy it again"));
+    for track in &r.tracks {
+        let after = if track.version.id == *to { Weight::FULL } else { Weight::ZERO };
+        draft.weights.push(shift(track, after));
+    }
+    draft.warns.extend(r.known(to).and_then(spoken_against));
+    draft.warns.extend(stable_is_sick(r));
+    draft
 }
 
 /// What happens to requests while the version is started again.

@@ -70,7 +70,7 @@ pub fn rollout() -> Rollout {
         started: None,
         holds: vec![],
         attention: None,
-        back: WayBack { to: Some(tracks[0].version.clone()), how: How::Switch, checks: vec![], measured: None },
+        back: WayBack { to: Some(tracks[0].version.clone()), how: How::Switch, checks: vec![], measured: None, then: None },
         tracks,
         steps: spec.into_iter().map(|spec| Step { label: spec.label(2), spec }).collect(),
         at: Some(StepAt { index: 2, since: at("03:00:00"), ends: None }),
@@ -197,6 +197,7 @@ fn nothing_but_its_own_end_stops_the_way_back() {
     assert_eq!(said(back(), |r| r.back.how = How::Already { since: at("03:12:09") }), "already_so: already back on v41 since 03:12:09");
     assert_eq!(said(back(), |r| r.back.how = How::None { why: "v41 is gone".into() }), "not_now: v41 is gone");
     assert_eq!(said(back(), |r| r.phase = Phase::Reverting), "already_so: already on the way back to v41");
+    assert_eq!(said(back(), |r| r.back.then = Some("v43".into())), "BACK by switch");
     assert!(said(Action::Back { to: VersionId::new("id-v40") }, |_| {}).starts_with("moved: the way back goes to v41"));
     let slow = Ask { switch_only: true, ..ask(back()) };
     assert!(plan(&changed(|r| r.back.how = How::Redeploy { steps: 1 }), &slow).is_err());
@@ -211,6 +212,33 @@ fn nothing_but_its_own_end_stops_the_way_back() {
     ] {
         assert_eq!(said(back(), change), "BACK by switch");
     }
+}
+
+#[test]
+fn what_follows_a_way_back_is_called_off_by_another() {
+    let goes = |r: &mut Rollout| {
+        (r.phase, r.back.how) = (Phase::Reverting, How::Already { since: at("03:12:09") });
+        r.back.then = Some("v43".into());
+    };
+    let plan = planned(back(), goes);
+    assert_eq!(plan.title.as_str(), "BACK on v41, v43 is called off");
+    assert_eq!(plan.notes[0].as_str(), "already on the way back to v41: it goes on");
+    assert_eq!(plan.notes[1].as_str(), "v43 is not started: to have it all the same, deploy it again");
+    assert_eq!((weights(&plan), plan.calls.len()), (vec!["v41 66.67 % → 100 %".to_owned(), "v42 33.33 % → 0 %".into()], 1));
+    // It starts nothing, so that only a switch is wanted is no reason against it.
+    assert!(super::plan(&changed(goes), &Ask { switch_only: true, ..ask(back()) }).is_ok());
+    let there = planned(back(), |r| {
+        goes(r);
+        r.phase = Phase::Reverted;
+    });
+    assert_eq!(there.notes[0].as_str(), "already back on v41: it stays so");
+    // Where it leads elsewhere by now, both are done at once.
+    let elsewhere = planned(back(), |r| {
+        goes(r);
+        r.back.how = How::Redeploy { steps: 1 };
+    });
+    assert_eq!(elsewhere.title.as_str(), "BACK by re-deploy, 1 step skipped");
+    assert!(elsewhere.notes.iter().any(|n| n.as_str() == "v43 is not started"), "{:?}", elsewhere.notes);
 }
 
 #[test]
