@@ -14,7 +14,9 @@
 //! the change as soon, and would have to be wide enough for a quiet service: the detector needs no width.
 //!
 //! It is fine only when it could have been seen to be off by twice the tolerance: a router that was found
-//! out is not trusted again after one request.
+//! out is not trusted again after one request. Nor is one that was mended held to its past: once what came
+//! since it was worst speaks for the declared share as strongly as the detector has to speak against it,
+//! counting begins anew. All requests together would be off for nine times as long as it was.
 //!
 //! Clients that stick to a version send requests that depend on each other, so that a share of requests
 //! proves nothing: whoever feeds it leaves such a weight out.
@@ -66,6 +68,9 @@ pub struct Split {
 struct Shift {
     /// The logarithm of the odds since it was last unlikely.
     ln: f64,
+    /// The most that they were since.
+    #[serde(default)]
+    peak: f64,
     /// Requests since then.
     requests: Count,
 }
@@ -105,6 +110,10 @@ impl Split {
         for (shift, off) in self.change.iter_mut().zip(OFF) {
             shift.add(new, declared, off * tolerance(declared));
         }
+        if self.off.is_some() && self.is_mended() {
+            *self = Self { of: self.of, last: self.last, ..Self::default() };
+            return;
+        }
         let (requests, ln) = self.told(declared);
         let differs = requests.ratio().is_some_and(|seen| (seen - declared).abs() > tolerance(declared));
         self.off = (differs && ln >= LINE.ln()).then(|| self.off.map_or(0.0, |off| off + secs));
@@ -119,6 +128,12 @@ impl Split {
         let bad = self.off.is_some_and(|off| off >= FOR);
         let missing = (enough(part) - self.requests.of).max(0.0);
         Some(Seen { requests, declared, since, ln_odds, off: self.off.is_some(), bad, missing })
+    }
+
+    /// Whether the share that was most likely once is as unlikely since, beside the declared one.
+    fn is_mended(&self) -> bool {
+        let worst = self.change.iter().max_by(|a, b| a.peak.total_cmp(&b.peak));
+        worst.is_some_and(|shift| shift.peak - shift.ln >= CHANGED.ln())
     }
 
     fn declared(&self) -> Option<f64> {
@@ -148,6 +163,7 @@ impl Shift {
             *self = Self::default();
         }
         self.ln += new.hits * (share / declared).ln() + (new.of - new.hits) * ((1.0 - share) / (1.0 - declared)).ln();
+        self.peak = self.peak.max(self.ln);
         self.requests += new;
     }
 }
@@ -323,6 +339,23 @@ mod tests {
         assert!((60..120).contains(&bad), "{bad} s; all requests together would see it after {} s", 21_600 / 4);
         let seen = split.seen().unwrap();
         assert!((seen.requests.ratio().unwrap() - 0.15).abs() < 0.01, "{seen:?}");
+    }
+
+    #[test]
+    fn a_router_that_was_mended_is_fine_once_that_is_known() {
+        for off in [0.0, 20.0, 40.0, 44.0, 57.0, 90.0] {
+            let weight = Some((Weight::from_percent(50.0).unwrap(), at(0)));
+            let mut split = Split::default();
+            let mut add = |second: u64, percent: f64| {
+                split.add(weight, percent, 100.0 - percent, at(second));
+                split.seen().map(|seen| (seen.bad, seen.off, seen.missing))
+            };
+            let bad = (0..1_200).filter_map(|second| add(second, off)).filter(|(bad, ..)| *bad).count();
+            assert!(bad > 1_000, "{off}: {bad}");
+            let fine = (1_200..7_200).find(|second| add(*second, 50.0).is_some_and(|(bad, off, missing)| !bad && !off && missing <= 0.0));
+            let took = fine.unwrap() - 1_200;
+            assert!((15..240).contains(&took), "{off}: {took} s");
+        }
     }
 
     #[test]

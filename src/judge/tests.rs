@@ -1,5 +1,6 @@
 //! Verdicts of whole runs: their order, their words, and how often they are wrong.
 
+mod first;
 mod order;
 mod peers;
 mod rules;

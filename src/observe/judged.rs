@@ -22,10 +22,10 @@ use crate::{
         gate::{Arm, GateState},
         history::Point,
         ident::{Role, VersionId},
-        ratio::Ratio,
+        ratio::{Ratio, Weight},
         rollout::{Finding, MeasuredBy, Rollout},
         signal::SignalId,
-        spec::{GateSignal, GateSpec},
+        spec::{GateSignal, GateSpec, OnFail},
         text::Text,
         time::{Time, elapsed},
         version::Track,
@@ -51,7 +51,6 @@ pub struct Judged {
     /// What a person has to know about the last answer to each query, and since when.
     remarks: BTreeMap<(usize, &'static str), (Text, Time)>,
     ledger: Ledger,
-    gates: Vec<GateState>,
     course: Course,
     place: Place,
     fired: Option<Fired>,
@@ -76,6 +75,9 @@ struct Fired {
 struct Place {
     declared: Option<Ratio>,
     converged: Option<Time>,
+    /// What the router says it does, where what is seen of the requests can be held against that: not
+    /// where pods make the share, nor where clients stick to theirs, nor while the candidate has none ready.
+    routed: Option<Weight>,
 }
 
 /// How often a rollout is measured; `None` where nothing of it is looked at.
@@ -131,7 +133,6 @@ impl Judged {
             trouble: None,
             remarks: BTreeMap::new(),
             ledger: Ledger::default(),
-            gates: Vec::new(),
             course: Course::new(),
             place: Place::default(),
             fired: None,
@@ -195,7 +196,7 @@ impl Judged {
             let known = rollout.at.map_or_else(|| compared.since(now), |at| at.since);
             let since = if first { known.min(now) } else { now };
             self.course.push((since, declared.and_then(Ratio::percent).map(|percent| percent / 100.0)));
-            self.place = Place { declared, converged: None };
+            self.place = Place { declared, ..Place::default() };
             for lane in &mut self.lanes {
                 lane.feed.follow(self.course.clone());
             }
@@ -204,6 +205,7 @@ impl Judged {
             let since = self.course.last().map(|(since, _)| *since).filter(|_| self.course.len() == 1);
             self.place.converged = Some(since.unwrap_or(now));
         }
+        self.place.routed = candidate.filter(|_| share_all(&rollout.tracks)).and_then(routed);
         self.ledger.follow(compared.run.as_ref(), self.place.converged, &self.specs);
     }
 
@@ -274,14 +276,19 @@ impl Judged {
     /// of rollouts says.
     pub fn judge(&mut self, in_words: bool, now: Time) {
         let Some(compared) = self.compared.as_ref().filter(|_| !self.specs.is_empty()) else { return };
-        for lane in &mut self.lanes {
+        let weight = self.place.routed.zip(self.place.converged);
+        for (n, lane) in self.lanes.iter_mut().enumerate() {
+            // Every gate over requests counts the same ones.
+            let requests = lane.gates.iter().find(|g| g.signal == GateSignal::Errors).filter(|_| n == 0).map(|g| g.name.clone());
             for (id, interval) in lane.feed.intervals() {
                 let Some(gate) = lane.gates.iter().find(|g| g.name == id) else { continue };
                 self.ledger.feed_measured(gate, &interval);
+                if requests.as_ref() == Some(&id) && weight.is_none_or(|(_, since)| interval.start >= since) {
+                    self.ledger.routed(weight, interval.candidate.of, interval.stable.of, interval.end);
+                }
             }
         }
         if compared.run.is_none() {
-            self.gates.clear();
             return;
         }
         let (fired, lanes) = (self.fired.as_ref(), &self.lanes);
@@ -293,8 +300,11 @@ impl Judged {
             let (sensors, queries) = lane.map(|lane| lane.feed.look(gate, now)).unwrap_or_default();
             Look { sensors, queries, alerts: Vec::new() }
         };
-        let said = if in_words { self.ledger.judge(&self.specs, look, now) } else { self.ledger.decide(&self.specs, look, now) };
-        self.gates = said.to_vec();
+        if in_words {
+            self.ledger.judge(&self.specs, look, now);
+        } else {
+            self.ledger.decide(&self.specs, look, now);
+        }
     }
 
     /// What was measured of each version since the last time, second by second.
@@ -328,10 +338,20 @@ impl Judged {
             track.signals.extend(lane.feed.signals(arm, now));
         }
         see_shares(&mut rollout.tracks);
-        rollout.gates.clone_from(&self.gates);
-        rollout.verdict = summary(&self.gates);
+        rollout.gates = self.gates().iter().cloned().map(advising).collect();
+        rollout.verdict = summary(&rollout.gates);
         rollout
     }
+
+    /// What was said last; nothing where no run is judged.
+    fn gates(&self) -> &[GateState] {
+        if self.compared.as_ref().is_some_and(|c| c.run.is_some()) { self.ledger.said() } else { &[] }
+    }
+}
+
+/// Nothing here acts by itself, and the split is nobody's configured gate.
+fn advising(gate: GateState) -> GateState {
+    GateState { on_fail: OnFail::Advise, ..gate }
 }
 
 /// What a gate over alerts rests on: as old as the last list of what fires.
@@ -352,13 +372,30 @@ fn has_converged(track: &Track) -> bool {
     }
 }
 
+/// Whether the two versions that are compared have all the traffic: an experiment's requests are not counted.
+fn share_all(tracks: &[Track]) -> bool {
+    let declared = tracks.iter().filter(|t| is_main(t)).filter_map(|t| t.share.declared?.percent());
+    (declared.sum::<f64>() - 100.0).abs() < 0.01
+}
+
+const fn is_main(track: &Track) -> bool {
+    matches!(track.role, Role::Stable | Role::Candidate)
+}
+
+/// The share that a router says it gives the candidate, where requests can show that it does.
+fn routed(candidate: &Track) -> Option<Weight> {
+    let share = &candidate.share;
+    let serves = !share.sticky && candidate.pools.iter().any(|pool| pool.ready > 0);
+    let programmed = share.programmed.filter(|_| serves && share.programmed == share.declared)?;
+    Weight::from_percent(programmed.percent()?).filter(|weight| *weight > Weight::ZERO)
+}
+
 /// What was seen of the shares, counted in requests, where both versions' are measured now.
 fn see_shares(tracks: &mut [Track]) {
-    let main = |t: &Track| matches!(t.role, Role::Stable | Role::Candidate);
     let counted = |t: &Track| Some(t.signals.get(&SignalId::Requests)?.reading.fresh()?.samples());
-    let counts: Option<Vec<u64>> = tracks.iter().filter(|t| main(t)).map(counted).collect();
+    let counts: Option<Vec<u64>> = tracks.iter().filter(|t| is_main(t)).map(counted).collect();
     let Some(whole) = counts.filter(|all| all.len() > 1).map(|all| all.iter().sum()).filter(|whole| *whole > 0) else { return };
-    for track in tracks.iter_mut().filter(|t| main(t)) {
+    for track in tracks.iter_mut().filter(|t| is_main(t)) {
         if let Some(parts) = counted(track) {
             track.share.seen = Some(Ratio { parts, whole });
             track.share.basis = "requests".into();

@@ -1,14 +1,17 @@
 use super::{How, Observed};
 use crate::{
     clock::PausedClock,
+    judge::SPLIT,
     metrics::{Alert, Answer, Labels, Metrics, Origin, Point, Series, Trouble, Value, feed::Pace, preset::Queries, template::Variables},
     model::{
         action::{Observation, Outcome, Plan, Refusal},
         delta::Delta,
         gate::{Arm, Verdict},
         ident::{ActionId, Key, Rev},
+        ratio::Ratio,
         rollout::{MetricCounts, Rollout, Seen},
         signal::SignalId,
+        spec::OnFail,
         text::Text,
         time::Time,
         wire::ActionRecord,
@@ -265,6 +268,32 @@ async fn a_run_that_began_an_hour_ago_is_judged_at_once_and_goes_on() {
     assert!((seen - 10.0).abs() < 0.5 && last.tracks[1].share.basis.as_str() == "requests", "{seen}");
     let points = all.iter().filter(|(_, d)| matches!(d, Delta::Point { version, .. } if version.as_str() == "v2")).count();
     assert!(points > 3_000, "the past of a version that runs for an hour: {points}");
+}
+
+/// The router says that it sends every second request to v2, and sends every tenth.
+#[tokio::test(start_paused = true)]
+async fn a_router_that_does_something_else_is_told_where_a_router_makes_the_share() {
+    let share = |programmed: Option<u64>, sticky: bool| {
+        let mut rollout = rollout(3_600, true);
+        for track in &mut rollout.tracks {
+            track.share.declared = Some(Ratio { parts: 50, whole: 100 });
+            track.share.programmed = programmed.map(|parts| Ratio { parts, whole: 100 });
+            track.share.sticky = sticky;
+        }
+        rollout
+    };
+    let split = |seen: &[Rollout]| seen[0].gates.iter().find(|g| g.id.as_str() == SPLIT).cloned();
+    let store = Store::new(1.0, 1.0);
+    let seen = observed(&store, Vec::new()).judge(vec![share(Some(50), false)]).await;
+    let gate = split(&seen).unwrap();
+    assert!(matches!(gate.verdict, Verdict::Fail { who: Arm::Candidate, .. }) && gate.on_fail == OnFail::Advise, "{:?}", gate.verdict);
+    assert!(gate.verdict.reason().as_str().starts_with("10.00 % of requests, 50.00 declared (n "), "{}", gate.verdict.reason());
+    assert!(seen[0].verdict.as_ref().unwrap().sentence.as_str().starts_with("split 10.00 %"), "{:?}", seen[0].verdict);
+    // Pods make the share; clients stick; the router is not there yet; it does what it says.
+    for other in [share(None, false), share(Some(50), true), share(Some(10), false), rollout(3_600, true)] {
+        let seen = observed(&store, Vec::new()).judge(vec![other]).await;
+        assert_eq!((split(&seen), seen[0].gates.len()), (None, 1));
+    }
 }
 
 #[tokio::test(start_paused = true)]

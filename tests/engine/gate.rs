@@ -20,16 +20,14 @@ fn a_failing_gate_goes_back_by_itself_and_everything_says_so() {
     // v2 is sound: with traffic the gate passes and nothing moves. Nothing is known of bursts, so it
     // takes 3.65 x 10 / 50 % requests of the half that it gets.
     until("passing", || {
-        for _ in 0..20 {
-            assert_eq!(host.get("/").0, 200);
-        }
+        assert_eq!(host.requests(20), [200; 20]);
         host.rollout().gates.iter().all(|g| g.verdict.passed()).then_some(())
     });
     host.ok(&["revert", "web"]);
     deploy(&host, "web", &version(&host, "v3", "errors = [[0.0, 100.0]]"), "paused");
     let mut failed = 0;
     let back = until("back by itself", || {
-        failed += u32::from(host.get("/").0 == 500);
+        failed += host.requests(5).iter().filter(|status| **status == 500).count();
         let rollout = host.rollout();
         (rollout.phase == Phase::Reverted).then_some(rollout)
     });
@@ -75,7 +73,7 @@ fn says(rollout: &Rollout, gate: &str) -> Option<(&'static str, String, Evidence
 /// Sends requests until a gate says a word.
 fn until_it_says(host: &Host, gate: &str, word: &str) -> (String, Evidence) {
     until(&format!("{gate} {word}"), || {
-        (0..10).for_each(|_| drop(host.get("/")));
+        host.requests(20);
         says(&host.rollout(), gate).filter(|(said, ..)| *said == word).map(|(_, why, evidence)| (why, evidence))
     })
 }
@@ -89,9 +87,7 @@ fn slow_answers_and_those_that_never_come_fail_and_quick_ones_pass() {
     let host = Host::start(&sample("web", &format!("{proxy}{}{}", gate("slow", 40.0), gate("timeouts", 40.0))));
     deploy(&host, "web", &paced(&host, "v1", 1.0), "completed");
     // What is slow is stable's p99, which takes a hundred requests to know.
-    for _ in 0..150 {
-        assert_eq!(host.get("/").0, 200);
-    }
+    assert_eq!(host.requests(150), [200; 150]);
     deploy(&host, "web", &paced(&host, "v2", 1.0), "paused");
     let (why, evidence) = until_it_says(&host, "timeouts", "pass");
     assert!(why.starts_with("under 40 %, "), "{why}");
@@ -112,9 +108,7 @@ fn slow_answers_of_a_young_instance_are_shown_and_not_judged() {
     let gate = "[[service.gate]]\nname = \"slow\"\nsignal = \"slow\"\ninterval = \"1s\"\nwarmup = \"10m\"\n";
     let host = Host::start(&sample("web", gate));
     deploy(&host, "web", &paced(&host, "v1", 1.0), "completed");
-    for _ in 0..150 {
-        assert_eq!(host.get("/").0, 200);
-    }
+    assert_eq!(host.requests(150), [200; 150]);
     deploy(&host, "web", &paced(&host, "v2", 40.0), "paused");
     let evidence = until("shown", || {
         host.get("/");
@@ -182,7 +176,7 @@ fn a_version_that_was_promoted_over_its_gate_is_judged_anew_and_alone() {
     // How its errors come is known when the next run begins: it is stable.
     deploy(&host, "web", &version(&host, "v3", "errors = [[0.0, 33.0]]"), "paused");
     until("more is known than nothing", || {
-        host.get("/");
+        host.requests(5);
         says(&host.rollout(), "errors").filter(|(_, _, e)| e.intervals > 0 && e.phi < 10.0).map(drop)
     });
 }

@@ -179,6 +179,23 @@ impl Host {
         })
     }
 
+    /// So many requests, one after the other over one connection: their status. A client of its own for each
+    /// costs more than the request does.
+    pub fn requests(&self, n: usize) -> Vec<u16> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            cutover::tls::ready();
+            let client = reqwest::Client::builder().no_proxy().build().unwrap();
+            let mut all = Vec::new();
+            for _ in 0..n {
+                let answer = client.get(format!("http://{}/", self.address)).send().await.unwrap();
+                all.push(answer.status().as_u16());
+                answer.bytes().await.unwrap();
+            }
+            all
+        })
+    }
+
     /// `kill -9`, and the zombie is reaped.
     pub fn kill(&mut self) {
         let mut child = self.child.take().unwrap();

@@ -249,3 +249,6 @@ pub(super) fn freeze_threshold(service: &Service, state: &mut ServiceState) {
     let whole = |exact: Duration| Duration::from_millis(u64::try_from(exact.as_micros().div_ceil(1_000)).unwrap_or(u64::MAX));
     state.slow_from = recent.or_else(ever).map(whole);
 }
+
+#[cfg(test)]
+mod tests;

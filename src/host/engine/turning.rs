@@ -290,7 +290,7 @@ fn pool_plan(depot: &crate::host::deploy::Depot, service: &str, deployed: &Deplo
     })
 }
 
-fn table(wanted: &Wanted, pools: &[PoolStatus]) -> Table {
+pub(super) fn table(wanted: &Wanted, pools: &[PoolStatus]) -> Table {
     let (stable, candidate) = (arm(wanted.stable.as_ref(), pools), arm(wanted.candidate.as_ref(), pools));
     Table { stable, candidate, weight: wanted.weight, testers: false }
 }

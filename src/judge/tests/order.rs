@@ -277,6 +277,7 @@ fn the_power_line_says_what_could_be_seen() {
     assert!(power.text.as_str().contains(" at this traffic"), "{}", power.text);
     let decides = power.decides.unwrap();
     assert!(decides.weight > 5.0, "more weight decides sooner: {decides:?}");
+    assert!(power.text.as_str().ends_with(&format!("; at {:.0} % a good one passes in 10 min", decides.weight)), "{}", power.text);
     // Bursts of which nothing is known see less.
     let mut unknown = World::new(&w.gates, (0.0, 0.0));
     unknown.feed((0.0, 50.0), (1.0, 950.0));

@@ -205,6 +205,23 @@ fn what_warms_up_is_not_judged_for_latency() {
 }
 
 #[test]
+fn without_instance_labels_whole_intervals_warm_up() {
+    let store = Store::new(600, &|_| 0.0);
+    let mut unlabelled = queries();
+    unlabelled.instance_label = None;
+    let mut one = Feed::new(unlabelled, &[gate("errors"), gate("slow")], PACE, &subject(), at(600)).unwrap();
+    round(&mut one, &store, 600, &mut |_| None);
+    let all = one.intervals();
+    let slow: Vec<&Interval> = all.iter().filter(|(id, _)| id.as_str() == "slow").map(|(_, i)| i).collect();
+    // Its first sample is that of second 7.
+    assert!(slow.iter().all(|i| i.warming == (i.start < at(67))), "{slow:?}");
+    assert!(slow.iter().filter(|i| i.warming).count() >= 2 && slow.iter().filter(|i| !i.warming).count() >= 15, "{slow:?}");
+    let (errors, _) = sum(&all, "errors");
+    let (counted, _) = sum(&all, "slow");
+    assert!((errors.of - counted.of).abs() < 1.0, "they are counted, to be shown: {errors:?} {counted:?}");
+}
+
+#[test]
 fn sensors_say_what_is_wrong() {
     let store = Store::new(300, &|_| 0.0);
     let errors = gate("errors");
