@@ -34,13 +34,15 @@ fn first_that_holds(run: &GateRun, gate: &GateSpec, odds: &Odds, sensors: &[Sens
 #[test]
 fn the_first_that_holds_decides() {
     let mut runner = TestRunner::deterministic();
-    let steps = prop::collection::vec((10.0..2_000.0_f64, 0.0..6.0_f64, 1..40_u8), 1..5);
-    let worlds = (steps, 0.0005..0.04_f64, prop::sample::select(vec![0.5, 2.0, 5.0]), prop::sample::select(vec![1.2, 3.0]), 0..8_u8);
+    let ratios = prop_oneof![0.0..6.0_f64, 1.5..2.2_f64];
+    let steps = prop::collection::vec((10.0..2_000.0_f64, ratios, 1..40_u8), 1..5);
+    let rules = (prop::sample::select(vec![0.5, 2.0, 20.0]), prop::sample::select(vec![1.2, 3.0]), prop::sample::select(vec![0.01, 50.0]));
+    let worlds = (steps, 0.0005..0.04_f64, rules, 0..8_u8);
     let mut seen = std::collections::BTreeMap::new();
     for _ in 0..120 {
         let tree = worlds.new_tree(&mut runner).unwrap();
-        let (steps, p, limit, r_max, blind) = tree.current();
-        let g = gate(&format!("interval = \"1m\"\nlimit = {limit}\nr_max = {r_max}\nslo = 99\nbudget = 0.01"));
+        let (steps, p, (limit, r_max, budget), blind) = tree.current();
+        let g = gate(&format!("interval = \"1m\"\nlimit = {limit}\nr_max = {r_max}\nslo = 99\nbudget = {budget}"));
         let stable = Count::new((900.0 * p).round(), 900.0);
         let mut w = World::new(std::slice::from_ref(&g), (stable.hits, stable.of));
         let state = if blind == 0 { SensorState::Stale } else { SensorState::Fresh };

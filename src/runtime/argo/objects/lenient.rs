@@ -277,7 +277,7 @@ impl Marks {
     }
 
     fn means_something(key: &str) -> bool {
-        const OURS: [&str; 8] = [
+        const OURS: [&str; 9] = [
             "argo",
             "rollouts-pod-template-hash",
             "rollout-type",
@@ -285,6 +285,7 @@ impl Marks {
             "scale-down-deadline",
             "toolkit.fluxcd.io/",
             "helm.sh/",
+            "app.kubernetes.io/instance",
             "kubernetes.io/change-cause",
         ];
         OURS.iter().any(|part| key.contains(part))
