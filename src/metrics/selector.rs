@@ -14,6 +14,25 @@ pub fn plain(text: &str) -> Option<&str> {
 /// The selector before the first range in an expression.
 #[must_use]
 pub fn ranged(text: &str) -> Option<&str> {
+    selector(text, Ends::Range)
+}
+
+/// The first selector with braces in an expression.
+#[must_use]
+pub fn first(text: &str) -> Option<&str> {
+    selector(text, Ends::Braces)
+}
+
+/// What the selector that is looked for ends with.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Ends {
+    /// The end of its own braces.
+    Braces,
+    /// The begin of a range behind it.
+    Range,
+}
+
+fn selector(text: &str, ends: Ends) -> Option<&str> {
     let (mut at, mut start, mut quote) = (0, None, None);
     while let Some(c) = text.get(at..).and_then(|rest| rest.chars().next()) {
         match (quote, c) {
@@ -22,30 +41,15 @@ pub fn ranged(text: &str) -> Option<&str> {
             (Some(_), _) => {}
             (None, '"' | '\'' | '`') => quote = Some(c),
             (None, '{') => {
-                start = start.or(Some(at));
+                let begin = start.unwrap_or(at);
                 at += braces(text.get(at..)?)?;
+                if ends == Ends::Braces {
+                    return text.get(begin..at);
+                }
+                start = Some(begin);
                 continue;
             }
-            (None, '[') => return text.get(start?..at),
-            (None, c) if is_name(c) => start = start.or(Some(at)),
-            (None, _) => start = None,
-        }
-        at += c.len_utf8();
-    }
-    None
-}
-
-/// The first selector with braces in an expression.
-#[must_use]
-pub fn first(text: &str) -> Option<&str> {
-    let (mut at, mut start, mut quote) = (0, None, None);
-    while let Some(c) = text.get(at..).and_then(|rest| rest.chars().next()) {
-        match (quote, c) {
-            (Some(open), c) if c == open => quote = None,
-            (Some(open), '\\') if open != '`' => at += text.get(at + 1..)?.chars().next().map_or(0, char::len_utf8),
-            (Some(_), _) => {}
-            (None, '"' | '\'' | '`') => quote = Some(c),
-            (None, '{') => return text.get(start.unwrap_or(at)..at + braces(text.get(at..)?)?),
+            (None, '[') if ends == Ends::Range => return text.get(start?..at),
             (None, c) if is_name(c) => start = start.or(Some(at)),
             (None, _) => start = None,
         }
