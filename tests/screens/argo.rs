@@ -1,7 +1,7 @@
 //! Recordings of a real controller as the console shows them at a chosen moment, with the keys and reasons that the
 //! console itself derives. Everything that is written here was read by a person.
 
-use super::{NARROW, ROOMY, keep, rows};
+use super::{NARROW, ROOMY, keep, rows, whole::paint};
 use crate::{
     argo::recorded::{Play, data, scenarios},
     fixtures::empty,
@@ -12,7 +12,6 @@ use cutover::{
         state::{Place, State, View},
         update::update,
     },
-    console,
     model::{
         action::{Observation, Plan, Refusal},
         delta::Delta,
@@ -22,7 +21,6 @@ use cutover::{
     panel,
     runtime::{Ask, Link, argo::watch::Objects},
 };
-use ratatui::{buffer::Buffer, layout::Rect};
 use std::{collections::BTreeSet, path::Path};
 
 /// Plans nothing: the target is read-only.
@@ -71,13 +69,6 @@ fn console(dir: &Path, t: f64, open: &str, panel: &str) -> State {
     state.panel = state.panels.iter().position(|p| p.id() == panel).unwrap();
     tell(&mut state, Msg::Frame);
     state
-}
-
-fn paint(state: &State, (width, height): (u16, u16)) -> Buffer {
-    let area = Rect::new(0, 0, width, height);
-    let mut buf = Buffer::empty(area);
-    console::draw(state, area, &mut buf);
-    buf
 }
 
 /// Scenario, second, what is open, which panel, and words that must stand there also at 80x24.

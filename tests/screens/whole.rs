@@ -62,7 +62,8 @@ fn after(change: impl FnOnce(&mut Rollout), fixture: (Rollout, fx::Pasts), keys:
     state
 }
 
-fn paint(state: &State, (width, height): (u16, u16)) -> Buffer {
+/// As the console draws it.
+pub(super) fn paint(state: &State, (width, height): (u16, u16)) -> Buffer {
     let area = Rect::new(0, 0, width, height);
     let mut buf = Buffer::empty(area);
     console::draw(state, area, &mut buf);
