@@ -1,6 +1,7 @@
 //! Who is who: targets, services, runs, versions, instances, actions.
 
 use super::text::{Raw, Text};
+use compact_str::CompactString;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -14,7 +15,7 @@ macro_rules! raw_id {
         impl $name {
             /// Takes the exact name.
             #[must_use]
-            pub fn new(exact: impl Into<String>) -> Self {
+            pub fn new(exact: impl Into<CompactString>) -> Self {
                 Self(Raw::new(exact))
             }
 

@@ -1,17 +1,18 @@
 //! Text from outside is two types: [`Raw`] is sent and compared, [`Text`] is drawn and printed.
 
+use compact_str::CompactString;
 use serde::{Deserialize, Deserializer, Serialize};
 use std::fmt;
 
 /// Exactly what the other side called something. Sent and compared, never drawn: it has no `Display`.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct Raw(String);
+pub struct Raw(CompactString);
 
 impl Raw {
     /// Takes the bytes as they are.
     #[must_use]
-    pub fn new(exact: impl Into<String>) -> Self {
+    pub fn new(exact: impl Into<CompactString>) -> Self {
         Self(exact.into())
     }
 
@@ -39,7 +40,7 @@ impl fmt::Debug for Raw {
 /// is read from the wire.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize)]
 #[serde(transparent)]
-pub struct Text(String);
+pub struct Text(CompactString);
 
 impl Text {
     /// The one sanitiser. Escape sequences vanish, tabs become four spaces, line ends one space,
@@ -53,14 +54,16 @@ impl Text {
     #[must_use]
     pub fn from_bytes(untrusted: &[u8]) -> Self {
         // Most text is harmless ASCII: skip the parser then.
-        if untrusted.iter().all(|b| (0x20..0x7f).contains(b)) {
-            return Self(untrusted.iter().map(|&b| char::from(b)).collect());
+        if untrusted.iter().all(|b| (0x20..0x7f).contains(b))
+            && let Ok(plain) = CompactString::from_utf8(untrusted)
+        {
+            return Self(plain);
         }
         let mut cleaner = Cleaner::default();
         vte::Parser::new().advance(&mut cleaner, untrusted);
         let mut out = cleaner.0;
         out.truncate(out.trim_end_matches(' ').len());
-        Self(out)
+        Self(out.into())
     }
 
     /// What to draw.
