@@ -72,6 +72,7 @@ pub fn spent(excess: f64, all: f64, secs: f64, slo: f64) -> Option<f64> {
 }
 
 /// One version's counts of the last three days: minutes for an hour, ten minutes for six hours, hours.
+/// A ring hands what is full on to the coarser one, so an interval touches the finest alone.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Windows {
     rings: [Ring; 3],
@@ -83,13 +84,20 @@ struct Ring {
     grain: f64,
     /// How far back, in seconds.
     span: f64,
-    /// Oldest first: seconds, hits, of.
-    cells: VecDeque<(f64, f64, f64)>,
+    /// What came last and is not full.
+    #[serde(default, skip_serializing_if = "Cell::is_empty")]
+    open: Cell,
+    /// Oldest first.
+    cells: VecDeque<Cell>,
 }
+
+/// Seconds, hits, of.
+#[derive(Clone, Copy, PartialEq, Debug, Default, Serialize, Deserialize)]
+struct Cell(f64, f64, f64);
 
 impl Default for Windows {
     fn default() -> Self {
-        let ring = |grain, span| Ring { grain, span, cells: VecDeque::new() };
+        let ring = |grain, span| Ring { grain, span, ..Ring::default() };
         Self { rings: [ring(60.0, 3_600.0), ring(600.0, 21_600.0), ring(3_600.0, 259_200.0)] }
     }
 }
@@ -97,21 +105,46 @@ impl Default for Windows {
 impl Windows {
     /// Takes in an interval of so many seconds, after a gap in which nothing was counted.
     pub fn add(&mut self, gap: f64, secs: f64, count: Count) {
+        // Less than an interval is jitter. A time without requests burns nothing.
+        if gap > secs {
+            self.rest(gap);
+        }
+        let mut new = Cell(secs, count.hits, count.of);
         for ring in &mut self.rings {
-            // Less than an interval is jitter. A time without requests burns nothing.
-            if gap > secs {
-                ring.add(gap.min(ring.span), Count::default());
+            match ring.add(new) {
+                Some(full) => new = full,
+                None => break,
             }
-            ring.add(secs, count);
+        }
+    }
+
+    /// Lets a time pass: what came before it lies behind it in every ring.
+    fn rest(&mut self, gap: f64) {
+        let mut before = Cell::default();
+        for ring in &mut self.rings {
+            let full = ring.add(before).unwrap_or_default();
+            let open = std::mem::take(&mut ring.open);
+            ring.push(open);
+            ring.push(Cell(gap.min(ring.span), 0.0, 0.0));
+            before = full.and(open);
         }
     }
 
     /// What was counted in the last so many seconds, and how many of them are known.
     #[must_use]
     pub fn last(&self, secs: f64) -> (Count, f64) {
-        // The finest that goes back that far.
-        let ring = self.rings.iter().find(|r| r.span >= secs).or(self.rings.last());
-        ring.map_or_else(Default::default, |r| r.last(secs))
+        // The finest that goes back that far, behind what the finer ones have not handed on.
+        let reach = self.rings.iter().position(|r| r.span >= secs).unwrap_or(self.rings.len() - 1);
+        let open = self.rings.iter().take(reach + 1).map(|r| r.open);
+        let full = self.rings.get(reach).into_iter().flat_map(|r| r.cells.iter().rev().copied());
+        let mut sum = Cell::default();
+        for cell in open.chain(full) {
+            if sum.0 >= secs * 0.999 {
+                break;
+            }
+            sum = sum.and(cell);
+        }
+        (Count::new(sum.1, sum.2), sum.0)
     }
 
     /// The pairs that alert. A version that is younger than a window burnt nothing before it was there.
@@ -126,32 +159,36 @@ impl Windows {
 }
 
 impl Ring {
-    fn add(&mut self, secs: f64, count: Count) {
-        match self.cells.back_mut() {
-            Some(last) if last.0 + secs <= self.grain * 1.01 => {
-                last.0 += secs;
-                last.1 += count.hits;
-                last.2 += count.of;
-            }
-            _ => self.cells.push_back((secs, count.hits, count.of)),
+    /// Takes in what came; what was open and has no room for it is full, and returned.
+    fn add(&mut self, new: Cell) -> Option<Cell> {
+        if self.open.is_empty() || self.open.0 + new.0 <= self.grain * 1.01 {
+            self.open = self.open.and(new);
+            return None;
+        }
+        let full = std::mem::replace(&mut self.open, new);
+        self.push(full);
+        Some(full)
+    }
+
+    fn push(&mut self, cell: Cell) {
+        if !cell.is_empty() {
+            self.cells.push_back(cell);
         }
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "at most 72")]
-        let most = (self.span / self.grain) as usize + 1;
+        let most = (self.span / self.grain) as usize;
         while self.cells.len() > most {
             self.cells.pop_front();
         }
     }
+}
 
-    fn last(&self, secs: f64) -> (Count, f64) {
-        let (mut count, mut known) = (Count::default(), 0.0);
-        for (cell, hits, of) in self.cells.iter().rev() {
-            if known >= secs * 0.999 {
-                break;
-            }
-            count += Count::new(*hits, *of);
-            known += cell;
-        }
-        (count, known)
+impl Cell {
+    fn is_empty(&self) -> bool {
+        self.0 <= 0.0
+    }
+
+    fn and(self, other: Self) -> Self {
+        Self(self.0 + other.0, self.1 + other.1, self.2 + other.2)
     }
 }
 
@@ -212,7 +249,7 @@ mod tests {
             w.add(0.0, 10.0, Count::new(0.0, 100.0));
         }
         let cells: Vec<usize> = w.rings.iter().map(|r| r.cells.len()).collect();
-        assert_eq!(cells, [61, 37, 73]);
+        assert_eq!(cells, [60, 36, 72]);
         let (count, known) = w.last(259_200.0);
         assert!((known - 259_200.0).abs() < 3_601.0 && (count.of / known - 10.0).abs() < 1e-6);
     }
