@@ -166,7 +166,7 @@ impl Stage<'_> {
                     ledger.feed(gate, interval);
                 }
             }
-            for state in ledger.judge(self.gates, |_| fresh(), end).iter().filter(|s| measured.contains(&s.id)) {
+            for state in ledger.judge(|_| fresh(), end).iter().filter(|s| measured.contains(&s.id)) {
                 if let Some(said) = said.get_mut(&state.id) {
                     said.hear(state, end, now);
                 }

@@ -123,6 +123,15 @@ impl Decision {
     }
 }
 
+/// Why nothing can be said, whatever was counted; `None` where something can.
+pub(super) fn blind(sensors: &[Sensor]) -> Option<Decision> {
+    if sensors.is_empty() {
+        return Some(Decision::Blind(None));
+    }
+    let lacks = sensors.iter().position(|s| s.required && s.state != SensorState::Fresh);
+    lacks.map(|place| Decision::Blind(Some(place)))
+}
+
 /// What odds are held to, for a gate among so many that revert.
 #[must_use]
 pub fn lines(gate: &GateSpec, reverting: usize) -> Lines {
@@ -131,6 +140,26 @@ pub fn lines(gate: &GateSpec, reverting: usize) -> Lines {
     let usual = Lines::default();
     let per_minute = 60.0 / gate.interval.as_secs_f64().max(0.001);
     Lines { fail: usual.fail * m, change: usual.change * per_minute * m, ..usual }
+}
+
+/// Lines with their logarithms, which are needed for every decision.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Held {
+    /// What odds are held to.
+    pub lines: Lines,
+    fail: f64,
+    change: f64,
+    worse: f64,
+    pass: f64,
+}
+
+impl Held {
+    /// With their logarithms.
+    #[must_use]
+    pub fn new(lines: Lines) -> Self {
+        let Lines { fail, change, worse, pass } = lines;
+        Self { lines, fail: fail.ln(), change: change.ln(), worse: worse.ln(), pass: pass.ln() }
+    }
 }
 
 impl GateRun {
@@ -151,34 +180,30 @@ impl GateRun {
         }
     }
 
-    /// The decision, with the odds it rests on.
+    /// The decision by these sensors.
     #[must_use]
-    pub fn decide(&self, gate: &GateSpec, lines: &Lines, sensors: &[Sensor]) -> (Decision, Odds) {
-        (self.blind(sensors).unwrap_or_else(|| self.decision(gate, lines)), self.odds())
-    }
-
-    /// Why nothing can be said, whatever was counted; `None` where something can.
-    pub(super) fn blind(&self, sensors: &[Sensor]) -> Option<Decision> {
-        if sensors.is_empty() {
-            return Some(Decision::Blind(None));
-        }
-        let lacks = sensors.iter().position(|s| s.required && s.state != SensorState::Fresh);
-        let unheard = (self.silence >= SILENT).then_some(Decision::Silent);
-        lacks.map(|place| Decision::Blind(Some(place))).or(self.refused.then_some(Decision::Refused)).or(unheard)
+    pub fn decide(&self, gate: &GateSpec, held: &Held, sensors: &[Sensor]) -> Decision {
+        blind(sensors).unwrap_or_else(|| self.decision(gate, held))
     }
 
     /// What is decided by what was counted. It needs none of [`Self::odds`], which cost more than it does.
-    pub(super) fn decision(&self, gate: &GateSpec, lines: &Lines) -> Decision {
+    pub(super) fn decision(&self, gate: &GateSpec, held: &Held) -> Decision {
+        if self.refused {
+            return Decision::Refused;
+        }
+        if self.silence >= SILENT {
+            return Decision::Silent;
+        }
         if gate.signal.quantile().is_some() {
             return self.quantile_decision(gate);
         }
-        let (fail, change, pass) = (lines.fail.ln(), lines.change.ln(), lines.pass.ln());
+        let Held { fail, change, worse: line, pass, .. } = *held;
         let (worse, changed) = (self.odds.reaches(fail), self.change.reaches(change));
         // What crosses a line has more errors than its share: see the room `odds`.
         if worse && self.ln_safe < pass {
             return Decision::Worse;
         }
-        let suspect = self.odds.reaches(lines.worse.ln());
+        let suspect = self.odds.reaches(line);
         // Hours in which it was within `r_max` say nothing of the minutes in which it became worse.
         if changed && self.change.ln_beyond(pass, suspect && self.ln_safe >= pass) >= change {
             return Decision::Changed;
@@ -197,7 +222,7 @@ impl GateRun {
         }
         if self.step.ln_safe >= pass {
             Decision::Safe
-        } else if super::run::per_one(gate).is_some() && self.step.under.ln_odds() >= pass {
+        } else if super::run::per_one(gate).is_some() && self.step.under.reaches(pass) {
             Decision::Under
         } else {
             Decision::Open

@@ -47,8 +47,11 @@ const COMPARISONS: f64 = 10.0;
 pub struct Dispersion {
     /// How long a cell is, in seconds, until it is full.
     grain: f64,
-    /// Oldest first.
+    /// Those that are full, oldest first.
     cells: VecDeque<Cell>,
+    /// What came last and is not full.
+    #[serde(default, skip_serializing_if = "Cell::is_nothing")]
+    open: Cell,
     /// Up to when it was fed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     to: Option<Time>,
@@ -69,14 +72,16 @@ struct Sums {
     fine: f64,
     parts: f64,
     between: Between,
+    /// Seconds of the oldest full cell; it lies elsewhere in memory, and mostly stays where it is.
+    oldest: f64,
     /// How often cells were taken away again: what rounding leaves must not add up.
     taken: u32,
 }
 
 impl Sums {
-    fn of(cells: &VecDeque<Cell>) -> Self {
-        let mut sums = Self::default();
-        cells.iter().for_each(|cell| sums.put(cell, 1.0));
+    fn of(full: &VecDeque<Cell>, open: &Cell) -> Self {
+        let mut sums = Self { oldest: full.front().map_or(0.0, |cell| cell.secs), ..Self::default() };
+        full.iter().chain([open]).for_each(|cell| sums.put(cell, 1.0));
         sums
     }
 
@@ -165,9 +170,8 @@ impl Dispersion {
         self.to.map_or(0.0, |to| elapsed(start, to).as_secs_f64())
     }
 
-    /// Lets that time pass.
-    pub fn rest_until(&mut self, start: Time) {
-        let gap = self.gap(start);
+    /// Lets so many seconds pass in which nothing was counted.
+    pub fn rest(&mut self, gap: f64) {
         // Less than an interval is jitter. An empty cell counts as time and as nothing else.
         if self.grain > 0.0 && gap > self.grain {
             self.add(gap.min(HOUR), Count::default(), &[]);
@@ -185,25 +189,25 @@ impl Dispersion {
         if self.grain <= 0.0 {
             self.grain = secs.min(HOUR);
         }
-        let mut sums = self.sums.take().filter(|sums| sums.taken < 1_000).unwrap_or_else(|| Sums::of(&self.cells));
-        match self.cells.back_mut() {
-            // Half an interval of grace: a second that came late must not make two cells of one.
-            Some(last) if last.secs + secs <= self.grain + secs / 2.0 => {
-                sums.put(last, -1.0);
-                last.take(new);
-                sums.put(last, 1.0);
-            }
-            _ => {
-                sums.put(&new, 1.0);
-                self.cells.push_back(new);
-            }
+        let mut sums = self.sums.take().filter(|sums| sums.taken < 1_000).unwrap_or_else(|| Sums::of(&self.cells, &self.open));
+        // Half an interval of grace: a second that came late must not make two cells of one.
+        if !self.open.is_nothing() && self.open.secs + secs <= self.grain + secs / 2.0 {
+            sums.put(&self.open, -1.0);
+            self.open.take(new);
+        } else {
+            let full = std::mem::replace(&mut self.open, new);
+            self.cells.extend((!full.is_nothing()).then_some(full));
+            sums.oldest = self.cells.front().map_or(0.0, |cell| cell.secs);
         }
-        while let Some(oldest) = self.cells.front().filter(|oldest| self.cells.len() > 1 && sums.secs - oldest.secs >= HOUR) {
-            sums.put(oldest, -1.0);
-            self.cells.pop_front();
+        sums.put(&self.open, 1.0);
+        while sums.secs - sums.oldest >= HOUR
+            && let Some(oldest) = self.cells.pop_front()
+        {
+            sums.put(&oldest, -1.0);
+            sums.oldest = self.cells.front().map_or(0.0, |cell| cell.secs);
         }
         self.sums = Some(sums);
-        if self.cells.len() > CELLS {
+        if self.cells.len() >= CELLS {
             self.grain *= 2.0;
             let cells = std::mem::take(&mut self.cells);
             for cell in cells {
@@ -213,17 +217,17 @@ impl Dispersion {
                 }
             }
             // Intervals of uneven length may refuse to merge.
-            while self.cells.len() > CELLS {
+            while self.cells.len() >= CELLS {
                 self.cells.pop_front();
             }
-            self.sums = Some(Sums::of(&self.cells));
+            self.sums = Some(Sums::of(&self.cells, &self.open));
         }
     }
 
     /// The dispersion as it is known now.
     #[must_use]
     pub fn phi(&self) -> Phi {
-        let Sums { count: all, squares, cells, fine, parts, between, .. } = self.sums.unwrap_or_else(|| Sums::of(&self.cells));
+        let Sums { count: all, squares, cells, fine, parts, between, .. } = self.sums.unwrap_or_else(|| Sums::of(&self.cells, &self.open));
         if all.hits < ENOUGH {
             return Phi::default();
         }
@@ -240,6 +244,10 @@ impl Dispersion {
 }
 
 impl Cell {
+    fn is_nothing(&self) -> bool {
+        self.secs <= 0.0
+    }
+
     /// Sum of y^2 / n of its intervals.
     fn fine(&self) -> f64 {
         match self.parts > 0.0 {
@@ -330,6 +338,10 @@ fn is_zero(value: &f64) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn all(d: &Dispersion) -> impl Iterator<Item = &Cell> {
+        d.cells.iter().chain([&d.open])
+    }
 
     fn minutes(counts: &[(f64, f64)]) -> Dispersion {
         let mut d = Dispersion::default();
@@ -441,8 +453,8 @@ mod tests {
         for k in 0..360 {
             d.add(10.0, Count::new(if k % 6 == 0 { 6.0 } else { 0.0 }, 100.0), &[]);
         }
-        let cells: f64 = d.cells.iter().map(|c| c.parts.max(1.0)).sum();
-        assert!(d.cells.len() <= CELLS && (cells - 360.0).abs() < 9.0, "{} {cells}", d.cells.len());
+        let cells: f64 = all(&d).map(|c| c.parts.max(1.0)).sum();
+        assert!(all(&d).count() <= CELLS && (cells - 360.0).abs() < 9.0, "{} {cells}", d.cells.len());
         // 6 in one of six, 1 expected in each: (25 + 5) / 6 a cell, times 1.2.
         assert!((d.phi().alone - 6.0).abs() < 0.1, "{:?}", d.phi());
         // Waves of ten minutes are seen between cells.
@@ -458,7 +470,7 @@ mod tests {
         let at = |secs: u64| crate::model::time::after(Time::UNIX_EPOCH, std::time::Duration::from_secs(secs));
         let mut d = Dispersion::default();
         let feed = |d: &mut Dispersion, from: u64| {
-            d.rest_until(at(from));
+            d.rest(d.gap(at(from)));
             d.add(60.0, Count::new(10.0, 1_000.0), &[]);
             d.fed_until(at(from + 60));
         };
@@ -484,8 +496,8 @@ mod tests {
                 d.add(secs, Count::new(secs, secs * 100.0), &[]);
                 fed += secs;
             }
-            let covered: f64 = d.cells.iter().map(|c| c.secs).sum();
-            assert!(d.cells.len() <= CELLS && (3_600.0..7_300.0).contains(&covered), "{secs}: {} cells, {covered} s", d.cells.len());
+            let covered: f64 = all(&d).map(|c| c.secs).sum();
+            assert!(all(&d).count() <= CELLS && (3_600.0..7_300.0).contains(&covered), "{secs}: {} cells, {covered} s", d.cells.len());
             assert_eq!(d.phi().alone, 1.0);
             let read: Dispersion = serde_json::from_str(&serde_json::to_string(&d).unwrap()).unwrap();
             assert_eq!(read.phi(), d.phi());

@@ -7,10 +7,9 @@
 
 use super::{
     burn::Windows,
-    decide::lines,
     dispersion::Dispersion,
-    run::{Fed, GateRun, Revision},
-    said::{Asked, Said, Words},
+    run::{Fed, GateRun},
+    said::{Said, Words},
     split::Split,
 };
 use crate::model::{
@@ -18,7 +17,7 @@ use crate::model::{
     ident::{GateId, RunId},
     interval::{Interval, Query, Sensor},
     ratio::Weight,
-    spec::{GateSignal, GateSpec, OnFail},
+    spec::GateSpec,
     text::Text,
     time::{Time, elapsed},
 };
@@ -30,27 +29,22 @@ pub const SPLIT: &str = "split";
 
 /// See the [module](self).
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+#[serde(from = "Written", into = "Written")]
 pub struct Ledger {
     /// The run that is judged.
     run: Option<RunId>,
-    gates: BTreeMap<GateId, GateRun>,
+    /// Those of the plan in its order, then what was fed without being in it.
+    gates: Vec<Known>,
     /// Whether the version that is judged has all the traffic and nothing beside it.
-    #[serde(default)]
     alone: bool,
     /// Which version's errors the dispersion is of.
     stable: Option<String>,
-    errors: BTreeMap<GateId, Dispersion>,
-    /// What stable burnt of its error budget, also before the run.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    burnt: BTreeMap<GateId, Windows>,
     split: Split,
     /// Whether the split was ever bad in this run: from then on it is told.
     split_told: bool,
-    /// Counts changes of gates.
-    #[serde(skip)]
-    changes: Revision,
-    #[serde(skip)]
     said: Said,
+    /// Behind the gate that was fed last: gates are fed in their order.
+    next: usize,
 }
 
 /// What is known of a gate's measurement at the moment a verdict is asked for.
@@ -64,27 +58,59 @@ pub struct Look {
     pub alerts: Vec<Text>,
 }
 
+/// What is known of one gate.
+#[derive(Clone, PartialEq, Debug)]
+pub(super) struct Known {
+    id: GateId,
+    /// In this run.
+    pub run: GateRun,
+    /// How stable's errors come, also before the run.
+    errors: Option<Dispersion>,
+    /// What stable burnt of its error budget, likewise.
+    pub burnt: Option<Windows>,
+}
+
+/// As it is kept on a disk.
+#[derive(Serialize, Deserialize)]
+struct Written {
+    run: Option<RunId>,
+    gates: BTreeMap<GateId, GateRun>,
+    #[serde(default)]
+    alone: bool,
+    stable: Option<String>,
+    errors: BTreeMap<GateId, Dispersion>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    burnt: BTreeMap<GateId, Windows>,
+    split: Split,
+    split_told: bool,
+}
+
 impl Ledger {
     /// Follows the plan: another run forgets the gates of the one before; a weight that converged at
-    /// another time starts anew what belongs to a weight. Gates that are no longer configured go.
+    /// another time starts anew what belongs to a weight. Gates that are no longer configured go; verdicts
+    /// are of these, in their order.
     pub fn follow(&mut self, run: Option<&RunId>, converged: Option<Time>, gates: &[GateSpec]) {
-        if self.run.as_ref() != run {
+        let other = self.run.as_ref() != run;
+        if other {
             self.run = run.cloned();
-            self.gates.clear();
             self.split = Split::default();
             self.split_told = false;
         }
-        let configured = |id: &GateId| gates.iter().any(|g| g.name == *id);
-        self.gates.retain(|id, _| configured(id));
-        self.errors.retain(|id, _| configured(id));
-        self.burnt.retain(|id, _| configured(id));
-        if let Some(since) = converged.filter(|_| run.is_some()) {
-            for gate in gates {
-                let state = self.gates.entry(gate.name.clone()).or_default();
-                if !state.is_at(since) {
-                    state.begin_step(since);
-                    state.touch(self.changes.next());
-                }
+        self.said.plan(gates);
+        let mut before = std::mem::take(&mut self.gates);
+        for gate in gates {
+            let place = before.iter().position(|known| known.id == gate.name);
+            self.gates.push(place.map_or_else(|| Known::new(&gate.name), |place| before.swap_remove(place)));
+        }
+        let converged = converged.filter(|_| run.is_some());
+        for (place, Known { run, .. }) in self.gates.iter_mut().enumerate() {
+            if other {
+                *run = GateRun::default();
+                self.said.touch(place);
+            }
+            if let Some(since) = converged.filter(|since| !run.is_at(*since)) {
+                run.begin_step(since);
+                self.said.touch(place);
             }
         }
     }
@@ -94,17 +120,17 @@ impl Ledger {
     /// budgets, on what is counted from here on. Call it after [`Self::follow`].
     pub fn bakes(&mut self, bakes: bool) {
         self.alone = bakes;
-        for (id, run) in &mut self.gates {
+        for (place, Known { run, burnt, .. }) in self.gates.iter_mut().enumerate() {
             match (bakes, run.is_alone()) {
                 (true, false) => {
                     // It is stable now: what it burnt as a candidate is what stable burnt.
-                    self.burnt.extend(run.burnt.take().map(|burnt| (id.clone(), burnt)));
+                    *burnt = run.burnt.take().or(burnt.take());
                     run.stand_alone();
                 }
                 (false, true) => *run = GateRun::default(),
                 _ => continue,
             }
-            run.touch(self.changes.next());
+            self.said.touch(place);
         }
     }
 
@@ -112,8 +138,7 @@ impl Ledger {
     pub fn stable_is(&mut self, version: &str) {
         if self.stable.as_deref() != Some(version) {
             self.stable = Some(version.to_owned());
-            self.errors.clear();
-            self.burnt.clear();
+            self.gates.iter_mut().for_each(|known| (known.errors, known.burnt) = (None, None));
         }
     }
 
@@ -127,33 +152,46 @@ impl Ledger {
     /// converged counts for the run and not for this weight, and not at all for a version that stands
     /// alone since.
     pub fn feed_measured(&mut self, gate: &GateSpec, interval: &Interval) -> Fed {
-        let run = self.gates.get(&gate.name);
-        let late = run.and_then(GateRun::step_since).is_some_and(|since| interval.start < since);
+        let since = self.gate(&gate.name).and_then(GateRun::step_since);
+        let late = since.is_some_and(|since| interval.start < since);
         if late && self.alone { Fed::Shown } else { self.add(gate, interval, late) }
     }
 
     fn add(&mut self, gate: &GateSpec, interval: &Interval, late: bool) -> Fed {
-        let errors = self.errors.entry(gate.name.clone()).or_default();
+        let place = self.place(&gate.name);
+        let Some(Known { run, errors, burnt, .. }) = self.gates.get_mut(place) else { return Fed::Refused };
+        let errors = errors.get_or_insert_default();
+        let secs = elapsed(interval.end, interval.start).as_secs_f64();
         let fed = match &self.run {
-            Some(_) => {
-                let run = self.gates.entry(gate.name.clone()).or_default();
-                run.touch(self.changes.next());
-                if late { run.feed_late(gate, interval, errors.phi()) } else { run.feed(gate, interval, errors.phi()) }
-            }
+            Some(_) if late => run.feed_late(gate, interval, secs, errors.phi()),
+            Some(_) => run.feed(gate, interval, secs, errors.phi()),
             None => Fed::Shown,
         };
+        self.said.touch(place);
         let (stable, instances) =
             if self.alone { (interval.candidate, [].as_slice()) } else { (interval.stable, interval.instances.as_slice()) };
         if fed != Fed::Refused && stable.of > 0.0 {
-            let secs = elapsed(interval.end, interval.start).as_secs_f64();
+            let gap = errors.gap(interval.start);
             if gate.slo.is_some() {
-                self.burnt.entry(gate.name.clone()).or_default().add(errors.gap(interval.start), secs, stable);
+                burnt.get_or_insert_default().add(gap, secs, stable);
             }
-            errors.rest_until(interval.start);
+            errors.rest(gap);
             errors.add(secs, stable, instances);
             errors.fed_until(interval.end);
         }
         fed
+    }
+
+    /// Where a gate is kept: mostly behind the one that was fed before it.
+    fn place(&mut self, id: &GateId) -> usize {
+        let is = |place: &usize| self.gates.get(*place).is_some_and(|known| known.id == *id);
+        let next = if self.next < self.gates.len() { self.next } else { 0 };
+        let place = Some(next).filter(is).or_else(|| (0..self.gates.len()).find(is)).unwrap_or_else(|| {
+            self.gates.push(Known::new(id));
+            self.gates.len() - 1
+        });
+        self.next = place + 1;
+        place
     }
 
     /// Takes in requests of both versions since the last time, for the split; see [`Split::add`].
@@ -165,20 +203,20 @@ impl Ledger {
     /// What one gate has learned in this run.
     #[must_use]
     pub fn gate(&self, id: &GateId) -> Option<&GateRun> {
-        self.gates.get(id)
+        self.gates.iter().find(|known| known.id == *id).map(|known| &known.run)
     }
 
     /// Every gate's state, and the split's once it was bad, as of now. A gate says the same word since when
     /// it said it first.
-    pub fn judge(&mut self, gates: &[GateSpec], look: impl Fn(&GateSpec) -> Look, now: Time) -> &[GateState] {
-        self.say(gates, look, now, Words::All)
+    pub fn judge(&mut self, look: impl Fn(&GateSpec) -> Look, now: Time) -> &[GateState] {
+        self.say(look, now, Words::All)
     }
 
     /// The same with as few words as will do for whoever draws none of it: what each gate decides is of now,
     /// and so are the words of those that fail and of the one that speaks for all. Numbers of the others
     /// are those of when they began to say what they say.
-    pub fn decide(&mut self, gates: &[GateSpec], look: impl Fn(&GateSpec) -> Look, now: Time) -> &[GateState] {
-        self.say(gates, look, now, Words::Fewest)
+    pub fn decide(&mut self, look: impl Fn(&GateSpec) -> Look, now: Time) -> &[GateState] {
+        self.say(look, now, Words::Fewest)
     }
 
     /// What was said last.
@@ -187,26 +225,51 @@ impl Ledger {
         self.said.states()
     }
 
-    fn say(&mut self, gates: &[GateSpec], look: impl Fn(&GateSpec) -> Look, now: Time, words: Words) -> &[GateState] {
-        let reverting = gates.iter().filter(|g| g.on_fail() == OnFail::Revert && g.signal != GateSignal::Alerts).count();
-        // No run that was ever fed has this revision.
-        let mut nothing = GateRun::default();
-        nothing.touch(u64::MAX);
-        self.said.arrange(gates);
-        for (place, gate) in gates.iter().enumerate() {
-            let look = look(gate);
-            if gate.signal == GateSignal::Alerts {
-                self.said.hear(place, gate, look, now);
-                continue;
-            }
-            let (run, burnt) = (self.gates.get(&gate.name).unwrap_or(&nothing), self.burnt.get(&gate.name));
-            self.said.look(place, Asked { gate, lines: lines(gate, reverting), look, run, burnt, now }, words);
+    fn say(&mut self, look: impl Fn(&GateSpec) -> Look, now: Time, words: Words) -> &[GateState] {
+        for (place, known) in self.gates.iter().enumerate() {
+            self.said.look(place, known, &look, now, words);
         }
         if words == Words::Fewest {
-            self.said.speak(|id| self.gates.get(id), now);
+            self.said.speak(&self.gates, now);
         }
-        let told = self.split_told && !gates.iter().any(|g| g.name.as_str() == SPLIT);
+        let told = self.split_told && !self.said.states().iter().take(self.said.planned()).any(|g| g.id.as_str() == SPLIT);
         self.said.split(self.split.seen().filter(|_| told).as_ref(), now);
         self.said.states()
+    }
+}
+
+impl Known {
+    fn new(id: &GateId) -> Self {
+        Self { id: id.clone(), run: GateRun::default(), errors: None, burnt: None }
+    }
+}
+
+impl From<Ledger> for Written {
+    fn from(ledger: Ledger) -> Self {
+        let Ledger { run, alone, stable, split, split_told, .. } = ledger;
+        let (mut gates, mut errors, mut burnt) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        for known in ledger.gates {
+            gates.extend((known.run != GateRun::default()).then(|| (known.id.clone(), known.run)));
+            errors.extend(known.errors.map(|errors| (known.id.clone(), errors)));
+            burnt.extend(known.burnt.map(|burnt| (known.id, burnt)));
+        }
+        Self { run, gates, alone, stable, errors, burnt, split, split_told }
+    }
+}
+
+impl From<Written> for Ledger {
+    fn from(written: Written) -> Self {
+        let Written { run, gates, alone, stable, errors, burnt, split, split_told } = written;
+        let mut known: BTreeMap<GateId, Known> = BTreeMap::new();
+        for (id, run) in gates {
+            known.entry(id).or_insert_with_key(Known::new).run = run;
+        }
+        for (id, errors) in errors {
+            known.entry(id).or_insert_with_key(Known::new).errors = Some(errors);
+        }
+        for (id, burnt) in burnt {
+            known.entry(id).or_insert_with_key(Known::new).burnt = Some(burnt);
+        }
+        Self { run, gates: known.into_values().collect(), alone, stable, split, split_told, ..Self::default() }
     }
 }

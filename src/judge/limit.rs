@@ -6,14 +6,25 @@
 //! `exp(x ln r - expected (r - 1))`. Under it: the mean over c in {0, 1/4, 1/2} of
 //! `exp(x ln c + expected (1 - c))`, which without any error passes 20 from 3.65 expected errors on.
 
-use super::odds::{Change, Product, ln_excess, ln_mean};
+use super::{
+    mixture::root,
+    odds::{PerRatio, Product, ln_excess, ln_mean, reaches},
+};
 use serde::{Deserialize, Serialize};
+use std::f64::consts::LN_2;
 
 /// Whether a ratio is over a limit.
 #[derive(Clone, Copy, PartialEq, Debug, Default, Serialize, Deserialize)]
 pub struct Over {
     run: Product,
-    change: Change,
+    change: Since,
+}
+
+/// The same since a change: it forgets what spoke against it. See [`super::odds::Change`], which also knows
+/// what excuses a candidate beside stable; nothing excuses one that is over its limit.
+#[derive(Clone, Copy, PartialEq, Debug, Default, Serialize, Deserialize)]
+struct Since {
+    ln: PerRatio,
 }
 
 impl Over {
@@ -21,7 +32,10 @@ impl Over {
     pub fn add(&mut self, x: f64, expected: f64, phi: f64) {
         let ln = ln_excess(x, expected);
         self.run.add(&ln, phi);
-        self.change.add(&ln, 0.0, phi);
+        let part = 1.0 / phi;
+        for (sum, ln) in self.change.ln.iter_mut().zip(ln) {
+            *sum = sum.max(0.0) + ln * part;
+        }
     }
 
     /// The logarithm of the odds over the whole run.
@@ -33,13 +47,13 @@ impl Over {
     /// The same of the change detector: a limit may be broken after healthy hours too.
     #[must_use]
     pub fn ln_change(&self) -> f64 {
-        self.change.ln_odds()
+        ln_mean(&self.change.ln)
     }
 
     /// Whether either of them is at its line or above.
     #[must_use]
     pub fn crosses(&self, ln_line: f64, ln_change: f64) -> bool {
-        self.run.reaches(ln_line) || self.change.reaches(ln_change)
+        self.run.reaches(ln_line) || reaches(&self.change.ln, ln_change)
     }
 }
 
@@ -60,11 +74,22 @@ impl Under {
     /// The logarithm of the odds.
     #[must_use]
     pub fn ln_odds(&self) -> f64 {
-        let one = |c: f64| {
-            let hits = if self.hits > 0.0 { self.hits * c.ln() } else { 0.0 };
+        ln_mean(&self.each())
+    }
+
+    /// Whether they are at a line or above.
+    #[must_use]
+    pub fn reaches(&self, ln_line: f64) -> bool {
+        reaches(&self.each(), ln_line)
+    }
+
+    /// Of none of what the limit allows, of a quarter and of half of it: the odds are their mean.
+    fn each(&self) -> [f64; 3] {
+        let one = |c: f64, ln_c: f64| {
+            let hits = if self.hits > 0.0 { self.hits * ln_c } else { 0.0 };
             hits + self.expected * (1.0 - c)
         };
-        ln_mean(&[if self.hits > 0.0 { f64::NEG_INFINITY } else { self.expected }, one(0.25), one(0.5)])
+        [if self.hits > 0.0 { f64::NEG_INFINITY } else { self.expected }, one(0.25, -2.0 * LN_2), one(0.5, -LN_2)]
     }
 
     /// How much more of `expected` it takes until the odds reach a line, if hits come at `part` of what
@@ -84,12 +109,7 @@ impl Under {
                 return None;
             }
         }
-        let mut low = 0.0;
-        for _ in 0..50 {
-            let middle = f64::midpoint(low, high);
-            if after(middle) < ln_line { low = middle } else { high = middle }
-        }
-        Some(high)
+        Some(root(0.0, high, |more| ln_line - after(more)))
     }
 }
 

@@ -139,7 +139,7 @@ pub fn share(hits: f64, of: f64, alpha: f64, t_opt: f64) -> (f64, f64) {
 /// Where a function falls to 0 between `above` and `below`, to a part in 1e9: by false position (the
 /// Illinois rule), which takes a fifth of the steps of halving. At `above` it may be infinite. If it falls
 /// nowhere, that is `above`.
-fn root(mut above: f64, mut below: f64, value: impl Fn(f64) -> f64) -> f64 {
+pub(super) fn root(mut above: f64, mut below: f64, value: impl Fn(f64) -> f64) -> f64 {
     // Halved until the value is a number: at 0 and 1 it is none.
     let (mut up, mut down) = (f64::INFINITY, value(below));
     for _ in 0..80 {

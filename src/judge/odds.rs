@@ -49,7 +49,9 @@ fn price(w: f64, r: f64) -> f64 {
 /// `ln L(r)` of one interval.
 #[must_use]
 pub fn ln_likelihood(x: f64, y: f64, w: f64, r: f64) -> f64 {
-    x * r.ln() - (x + y) * price(w, r)
+    let all = x + y;
+    // Intervals without an error are the usual ones.
+    if all > 0.0 { x * r.ln() - all * price(w, r) } else { 0.0 }
 }
 
 /// [`ln_likelihood`] for each ratio; `prices` are those of the same share.
@@ -106,8 +108,9 @@ pub struct Product(PerRatio);
 impl Product {
     /// Takes in an interval.
     pub fn add(&mut self, ln: &PerRatio, phi: f64) {
+        let part = 1.0 / phi;
         for (sum, ln) in self.0.iter_mut().zip(ln) {
-            *sum += ln / phi;
+            *sum += ln * part;
         }
     }
 
@@ -140,12 +143,13 @@ pub struct Change {
 impl Change {
     /// Takes in an interval; `other` is evidence that is to be known from the change on.
     pub fn add(&mut self, ln: &PerRatio, other: f64, phi: f64) {
-        let smallest = at(ln, 0);
+        let part = 1.0 / phi;
+        let (other, smallest) = (other * part, at(ln, 0) * part);
         for (((sum, since), little), ln) in self.ln.iter_mut().zip(&mut self.since).zip(&mut self.little).zip(ln) {
             let goes_on = *sum > 0.0;
-            *since = other / phi + if goes_on { *since } else { 0.0 };
-            *little = smallest / phi + if goes_on { *little } else { 0.0 };
-            *sum = sum.max(0.0) + ln / phi;
+            *since = other + if goes_on { *since } else { 0.0 };
+            *little = smallest + if goes_on { *little } else { 0.0 };
+            *sum = sum.max(0.0) + ln * part;
         }
     }
 

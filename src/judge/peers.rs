@@ -27,7 +27,7 @@ use crate::model::{
     interval::{Count, Interval},
     spec::{GateSignal, GateSpec},
     text::Text,
-    time::{Time, elapsed},
+    time::Time,
 };
 use serde::{Deserialize, Serialize};
 use std::{collections::VecDeque, time::Duration};
@@ -99,8 +99,8 @@ const fn argo_limits() -> argo::Limits {
 }
 
 impl Peers {
-    /// Takes in an interval that was judged.
-    pub fn feed(&mut self, gate: &GateSpec, interval: &Interval) {
+    /// Takes in an interval of so many seconds that was judged.
+    pub fn feed(&mut self, gate: &GateSpec, interval: &Interval, secs: f64) {
         let Some(limit) = limit(gate) else { return };
         let Interval { candidate: c, stable: s, .. } = *interval;
         // All three analyse a canary beside a primary: from its first request on, and as long as both
@@ -110,7 +110,6 @@ impl Peers {
         if !began || alone {
             return;
         }
-        let secs = elapsed(interval.end, interval.start).as_secs_f64();
         self.measure(gate, percent(c), limit, secs);
         self.minute.candidate += c;
         self.minute.stable += s;

@@ -63,27 +63,6 @@ pub struct GateRun {
     /// What it burnt of the error budget; only with an `slo`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) burnt: Option<Windows>,
-    /// Another number after each change: see [`Self::touch`].
-    #[serde(skip)]
-    pub(super) revision: Revision,
-}
-
-/// Which state of a run it is. It says nothing of what is in it: any two are equal.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Revision(pub u64);
-
-impl Revision {
-    /// The number after it.
-    pub(super) const fn next(&mut self) -> u64 {
-        self.0 += 1;
-        self.0
-    }
-}
-
-impl PartialEq for Revision {
-    fn eq(&self, _: &Self) -> bool {
-        true
-    }
 }
 
 /// The same since the weight converged.
@@ -144,11 +123,6 @@ impl GateRun {
         self.step = Step { since: Some(since), ..Step::default() };
     }
 
-    /// It has changed: what was told of it is told anew.
-    pub(super) const fn touch(&mut self, revision: u64) {
-        self.revision = Revision(revision);
-    }
-
     /// Since when what belongs to this weight is counted; `None` before anything was.
     pub(super) fn began(&self) -> Option<Time> {
         self.step.since.or(self.since)
@@ -177,9 +151,9 @@ impl GateRun {
 
     /// Takes in an interval that began before the weight converged: it belongs to the run, and says
     /// nothing of this weight.
-    pub fn feed_late(&mut self, gate: &GateSpec, interval: &Interval, phi: Phi) -> Fed {
+    pub(super) fn feed_late(&mut self, gate: &GateSpec, interval: &Interval, secs: f64, phi: Phi) -> Fed {
         let step = std::mem::take(&mut self.step);
-        let fed = self.feed(gate, interval, phi);
+        let fed = self.feed(gate, interval, secs, phi);
         self.step = step;
         fed
     }
@@ -196,14 +170,13 @@ impl GateRun {
         self.alone.is_some()
     }
 
-    /// Takes in an interval; `phi` is what was known before it.
-    pub fn feed(&mut self, gate: &GateSpec, interval: &Interval, phi: Phi) -> Fed {
+    /// Takes in an interval of so many seconds; `phi` is what was known before it.
+    pub(super) fn feed(&mut self, gate: &GateSpec, interval: &Interval, secs: f64, phi: Phi) -> Fed {
         let Interval { candidate: c, stable: s, .. } = *interval;
         self.refused = ![c, s].into_iter().all(|count| whole(count, gate.signal));
         if self.refused {
             return Fed::Refused;
         }
-        let secs = elapsed(interval.end, interval.start).as_secs_f64();
         self.since = self.since.or(Some(interval.start));
         self.step.since = self.step.since.or(Some(interval.start));
         let before = self.last.replace(interval.end);
@@ -219,7 +192,7 @@ impl GateRun {
         self.candidate += c;
         self.stable += s;
         self.recent.add(c, s, secs);
-        self.peers.feed(gate, interval);
+        self.peers.feed(gate, interval, secs);
         let step = &mut self.step;
         step.candidate += c;
         step.stable += s;

@@ -1,29 +1,26 @@
-//! What every gate says, kept from one look to the next. Verdicts are asked for at every look, and change
-//! only when something was fed; bounds, power, other tools' rules and words cost a hundred times what a
-//! decision costs. So each gate is told anew only when it changed since it was told (by its revision), or
-//! when it decides something else.
+//! What every gate of a plan says, kept from one look to the next. Verdicts are asked for at every look, and
+//! change only when something was fed; bounds, power, other tools' rules and words cost a hundred times what
+//! a decision costs. So a gate is decided anew only when it was fed, told anew only when it was fed or
+//! decides something else, and what neither was is not looked at: 10,000 gates lie in memory that is far away.
 //!
-//! It is no part of what is known: it is not written down, not copied, and equal to any other.
+//! It is no part of what is known: it is not written down, a copy starts with nothing said, and any two are equal.
 
 use super::{
-    burn::Windows,
-    decide::{Decision, Odds},
-    run::GateRun,
+    decide::{Decision, Held, blind, lines},
+    ledger::{Known, Look, SPLIT},
     say::rule_text,
     split::Seen,
     words,
 };
 use crate::model::{
-    gate::{Arm, Evidence, GateState, Lines, Verdict},
+    gate::{Arm, Evidence, GateState, Verdict},
     ident::GateId,
     interval::SensorState,
     signal::{Sample, SignalId},
-    spec::{GateSpec, OnFail},
+    spec::{GateSignal, GateSpec, OnFail},
     text::Text,
     time::Time,
 };
-
-use super::ledger::{Look, SPLIT};
 
 /// Which gates are put into words.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -37,21 +34,31 @@ pub(super) enum Words {
 /// See the [module](self).
 #[derive(Debug, Default)]
 pub(super) struct Said {
+    /// In the order of the plan.
+    gates: Vec<Gate>,
+    /// One for each of them, and the split's behind them.
     states: Vec<GateState>,
-    /// One for each of them.
-    told: Vec<Option<Told>>,
 }
 
-/// Of what a gate was told.
+/// A gate of the plan, and what was said of it last.
 #[derive(Debug)]
-struct Told {
-    gate: GateSpec,
-    lines: Lines,
-    ruling: Ruling,
-    /// The run's when that was decided.
-    decided: u64,
-    /// The run's when all of it was told.
-    told: u64,
+struct Gate {
+    spec: GateSpec,
+    held: Held,
+    /// Whether it was fed, or begun anew, since it was decided by what was counted.
+    undecided: bool,
+    /// The same since its evidence was told.
+    untold: bool,
+    /// The same since its verdict was put into words.
+    unspoken: bool,
+    /// By what was counted, whatever sensors say.
+    counted: Decision,
+    /// Since when its weight is what it is.
+    began: Option<Time>,
+    /// What a plan goes by; `None` before anything was said.
+    ruling: Option<Ruling>,
+    /// Of the verdict: see [`Verdict::rank`].
+    rank: u8,
 }
 
 /// What a gate decides, and since when its weight is what it is: what a plan goes by.
@@ -61,20 +68,10 @@ struct Ruling {
     began: Option<Time>,
 }
 
-/// A gate that is looked at.
-pub(super) struct Asked<'a> {
-    pub gate: &'a GateSpec,
-    pub lines: Lines,
-    pub look: Look,
-    pub run: &'a GateRun,
-    /// What stable burnt.
-    pub burnt: Option<&'a Windows>,
-    pub now: Time,
-}
-
 impl Clone for Said {
     fn clone(&self) -> Self {
-        Self::default()
+        let gates = self.gates.iter().map(|gate| Gate::new(gate.spec.clone(), gate.held)).collect();
+        Self { gates, states: self.gates.iter().map(|gate| unsaid(&gate.spec)).collect() }
     }
 }
 
@@ -85,78 +82,121 @@ impl PartialEq for Said {
 }
 
 impl Said {
-    /// What every gate says.
+    /// What every gate says; nothing before all of them were asked.
     pub fn states(&self) -> &[GateState] {
-        &self.states
+        if self.gates.iter().zip(&self.states).all(|(_, state)| state.evidence.is_some()) { &self.states } else { &[] }
     }
 
-    /// Makes room for these gates, in their order. What is known of one that has moved moves with it.
-    pub fn arrange(&mut self, gates: &[GateSpec]) {
-        let fits = self.told.len() == gates.len() && self.states.iter().zip(gates).all(|(state, gate)| state.id == gate.name);
-        if fits {
+    /// How many gates the plan has.
+    pub const fn planned(&self) -> usize {
+        self.gates.len()
+    }
+
+    /// Takes over a plan. What was said of a gate that stays is said on.
+    pub fn plan(&mut self, specs: &[GateSpec]) {
+        if self.gates.len() == specs.len() && self.gates.iter().zip(specs).all(|(gate, spec)| gate.spec == *spec) {
             return;
         }
-        let mut known: Vec<(GateState, Option<Told>)> = Vec::new();
-        let told = std::mem::take(&mut self.told).into_iter().chain(std::iter::repeat_with(|| None));
-        known.extend(std::mem::take(&mut self.states).into_iter().zip(told));
-        for gate in gates {
-            let place = known.iter().position(|(state, _)| state.id == gate.name);
-            let (state, told) = place.map_or_else(|| (unsaid(gate), None), |place| known.swap_remove(place));
+        let reverting = specs.iter().filter(|g| g.on_fail() == OnFail::Revert && g.signal != GateSignal::Alerts).count();
+        let split = self.states.split_off(self.gates.len());
+        let mut before: Vec<(Gate, GateState)> = std::mem::take(&mut self.gates).into_iter().zip(self.states.drain(..)).collect();
+        for spec in specs {
+            let held = Held::new(lines(spec, reverting));
+            let place = before.iter().position(|(gate, _)| gate.spec.name == spec.name);
+            let (gate, state) = match place.map(|place| before.swap_remove(place)) {
+                Some((gate, state)) if gate.spec == *spec && gate.held == held => (gate, state),
+                // It says the same word since when it did, by whatever rule.
+                Some((_, GateState { verdict, since, evidence, .. })) => {
+                    (Gate::new(spec.clone(), held), GateState { verdict, since, evidence, ..unsaid(spec) })
+                }
+                None => (Gate::new(spec.clone(), held), unsaid(spec)),
+            };
+            self.gates.push(gate);
             self.states.push(state);
-            self.told.push(told);
         }
-        // What is left is the split's, or of gates that are gone.
-        self.states.extend(known.into_iter().map(|(state, _)| state).find(|state| state.id.as_str() == SPLIT));
+        self.states.extend(split);
     }
 
-    /// Looks at the gate in a place; [`Self::arrange`] has made room for it.
-    pub fn look(&mut self, place: usize, asked: Asked<'_>, words: Words) {
-        let (Some(state), Some(told)) = (self.states.get_mut(place), self.told.get_mut(place)) else { return };
-        let Asked { gate, lines, look, run, burnt, now } = asked;
-        let same = told.as_mut().filter(|t| t.lines == lines && t.gate == *gate);
-        let decided = same.as_ref().filter(|t| t.decided == run.revision.0).map(|t| t.ruling.decision).filter(|d| !d.is_blind());
-        let decision = run.blind(&look.sensors).or(decided).unwrap_or_else(|| run.decision(gate, &lines));
-        let ruling = Ruling { decision, began: run.began() };
-        match same {
-            Some(same) if same.ruling == ruling && (same.told == run.revision.0 || words == Words::Fewest && !decision.fails()) => {
-                same.decided = run.revision.0;
-                if decision.is_blind() {
-                    // How old a sensor is belongs to its words.
-                    say(state, run.verdict(gate, &lines, (decision, &Odds::default()), &look.sensors), now);
-                }
+    /// Notes that more is known of a gate.
+    pub fn touch(&mut self, place: usize) {
+        if let Some(gate) = self.gates.get_mut(place) {
+            (gate.undecided, gate.untold, gate.unspoken) = (true, true, true);
+        }
+    }
+
+    /// Asks a gate.
+    pub fn look(&mut self, place: usize, known: &Known, look: impl Fn(&GateSpec) -> Look, now: Time, words: Words) {
+        if let (Some(gate), Some(state)) = (self.gates.get_mut(place), self.states.get_mut(place)) {
+            gate.look(state, known, look(&gate.spec), now, words);
+        }
+    }
+
+    /// Puts the gate that speaks for all into words of now.
+    pub fn speak(&mut self, known: &[Known], now: Time) {
+        let worst = self.gates.iter_mut().enumerate().min_by_key(|(_, gate)| gate.rank);
+        let Some((place, gate)) = worst else { return };
+        if let (Some(known), Some(state)) = (known.get(place), self.states.get_mut(place)) {
+            gate.speak(state, known, now);
+        }
+    }
+
+    /// The split's state, behind the gates; `None` takes it away.
+    pub fn split(&mut self, seen: Option<&Seen>, now: Time) {
+        let before = self.states.drain(self.gates.len()..).next();
+        self.states.extend(seen.map(|seen| split_state(seen, before, now)));
+    }
+}
+
+impl Gate {
+    const fn new(spec: GateSpec, held: Held) -> Self {
+        Self { spec, held, undecided: true, untold: true, unspoken: true, counted: Decision::Open, began: None, ruling: None, rank: 0 }
+    }
+
+    fn look(&mut self, state: &mut GateState, known: &Known, look: Look, now: Time, words: Words) {
+        if self.spec.signal == GateSignal::Alerts {
+            return self.hear(state, look, now);
+        }
+        let Known { run, burnt, .. } = known;
+        if self.undecided {
+            self.undecided = false;
+            self.counted = run.decision(&self.spec, &self.held);
+            self.began = run.began();
+        }
+        let decision = blind(&look.sensors).unwrap_or(self.counted);
+        let ruling = Some(Ruling { decision, began: self.began });
+        let (same, all) = (self.ruling == ruling, words == Words::All);
+        // How old a sensor is belongs to the words of a blind gate; what was never fed has times of its own.
+        if same && !all && !decision.is_blind() && self.began.is_some() {
+            if decision.fails() {
+                self.speak(state, known, now);
             }
-            _ => {
-                let odds = run.odds();
-                (state.rule, state.on_fail, state.signal) = (rule_text(gate), gate.on_fail(), gate.signal.measured());
-                say(state, run.verdict(gate, &lines, (decision, &odds), &look.sensors), now);
-                state.evidence = Some(run.evidence(gate, &lines, (decision, &odds), burnt, now));
-                *told = Some(Told { gate: gate.clone(), lines, ruling, decided: run.revision.0, told: run.revision.0 });
-            }
+            return;
+        }
+        let Look { sensors, queries, .. } = look;
+        let anew = !same || self.untold && all;
+        if anew || decision.is_blind() {
+            say(state, run.verdict(&self.spec, &self.held.lines, decision, &sensors), now);
+        }
+        if anew {
+            state.evidence = Some(run.evidence(&self.spec, &self.held.lines, decision, burnt.as_ref(), now));
+            (self.untold, self.unspoken, self.ruling, self.rank) = (false, false, ruling, state.verdict.rank());
         }
         if let Some(evidence) = &mut state.evidence {
             run.date(evidence, now);
-            evidence.sensors = look.sensors;
-            evidence.queries = look.queries;
+            (evidence.sensors, evidence.queries) = (sensors, queries);
         }
     }
 
-    /// Puts the gate that speaks for all into words, if what it rests on changed since it was told.
-    pub fn speak<'a>(&mut self, runs: impl Fn(&GateId) -> Option<&'a GateRun>, now: Time) {
-        let worst = self.states.iter().zip(&self.told).enumerate().min_by_key(|(_, (state, _))| state.verdict.rank());
-        let Some((place, (_, Some(told)))) = worst else { return };
-        let Some(run) = runs(&told.gate.name).filter(|run| run.revision.0 != told.told) else { return };
-        let odds = run.odds();
-        if let Some(state) = self.states.get_mut(place)
-            && let Some(told) = self.told.get(place).and_then(Option::as_ref)
-            && !told.ruling.decision.is_blind()
-        {
-            say(state, run.verdict(&told.gate, &told.lines, (told.ruling.decision, &odds), &[]), now);
+    /// Puts its verdict into words of now, if it was fed since it was: its evidence stays as it is.
+    fn speak(&mut self, state: &mut GateState, known: &Known, now: Time) {
+        if let Some(Ruling { decision, .. }) = self.ruling.filter(|ruling| self.unspoken && !ruling.decision.is_blind()) {
+            self.unspoken = false;
+            say(state, known.run.verdict(&self.spec, &self.held.lines, decision, &[]), now);
         }
     }
 
     /// A gate over alerts: no statistics, somebody else has decided that what fires is bad.
-    pub fn hear(&mut self, place: usize, gate: &GateSpec, look: Look, now: Time) {
-        let Some(state) = self.states.get_mut(place) else { return };
+    fn hear(&mut self, state: &mut GateState, look: Look, now: Time) {
         let lacks = look.sensors.iter().find(|s| s.required && s.state != SensorState::Fresh);
         let verdict = match (look.sensors.is_empty(), lacks, look.alerts.as_slice()) {
             (true, ..) => Verdict::Blind { why: "nobody tells which alerts fire".into() },
@@ -165,16 +205,10 @@ impl Said {
             (_, None, [only]) => Verdict::Fail { who: Arm::Candidate, why: only.clone() },
             (_, None, [first, more @ ..]) => Verdict::Fail { who: Arm::Candidate, why: format!("{first} +{} more", more.len()).into() },
         };
-        state.on_fail = gate.on_fail();
         say(state, verdict, now);
+        self.rank = state.verdict.rank();
         let evidence = Evidence { since: now, run_since: now, sensors: look.sensors, queries: look.queries, ..Evidence::default() };
         state.evidence = Some(evidence);
-    }
-
-    /// The split's state, behind the gates; `None` takes it away.
-    pub fn split(&mut self, seen: Option<&Seen>, now: Time) {
-        let before = self.states.drain(self.told.len()..).next();
-        self.states.extend(seen.map(|seen| split_state(seen, before, now)));
     }
 }
 

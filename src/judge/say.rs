@@ -2,7 +2,7 @@
 
 use super::{
     burn,
-    decide::{Decision, Odds},
+    decide::Decision,
     mixture, power,
     quantile::measured,
     run::{GateRun, per_one},
@@ -47,8 +47,7 @@ pub fn rule_text(gate: &GateSpec) -> Text {
 
 impl GateRun {
     /// The verdict's words.
-    pub(super) fn verdict(&self, gate: &GateSpec, lines: &Lines, said: (Decision, &Odds), sensors: &[Sensor]) -> Verdict {
-        let (decision, odds) = said;
+    pub(super) fn verdict(&self, gate: &GateSpec, lines: &Lines, decision: Decision, sensors: &[Sensor]) -> Verdict {
         let fail = |who, why: String| Verdict::Fail { who, why: why.into() };
         let hold = |missing: String| Verdict::Wait { missing: missing.into(), eta: None };
         let n = words::sum(self.candidate.of);
@@ -58,29 +57,37 @@ impl GateRun {
                 Verdict::Blind { why: "the last counts cannot be: more hits than requests, or none that are numbers".into() }
             }
             Decision::Silent => Verdict::Blind { why: "no requests reach the canary".into() },
-            Decision::Worse => fail(Arm::Candidate, format!("{} (n {n}), worse {}", self.apart(gate, false), words::odds(odds.run))),
-            Decision::Changed => fail(Arm::Candidate, format!("{}, became worse {}", self.apart(gate, true), words::odds(odds.change))),
+            Decision::Worse => {
+                fail(Arm::Candidate, format!("{} (n {n}), worse {}", self.apart(gate, false), words::odds(self.odds.ln_odds())))
+            }
+            Decision::Changed => {
+                fail(Arm::Candidate, format!("{}, became worse {}", self.apart(gate, true), words::odds(self.change.ln_odds())))
+            }
             Decision::Both if gate.signal.quantile().is_some() => fail(Arm::Both, format!("both over {}", limit_text(gate))),
             Decision::Both => fail(Arm::Both, format!("both {} (n {n})", self.over_limit(gate, true))),
             Decision::Limit if gate.signal.quantile().is_some() => fail(Arm::Candidate, format!("over {}", limit_text(gate))),
             Decision::Limit => {
-                let odds = words::odds(odds.over.run.max(odds.over.change));
+                let odds = words::odds(self.over.ln_odds().max(self.over.ln_change()));
                 fail(Arm::Candidate, format!("{} (n {n}), over the limit {odds}", self.over_limit(gate, false)))
             }
             Decision::Budget => {
                 let (spent, budget) = words::beside(self.spent(gate).unwrap_or_default() * 100.0, gate.budget);
                 fail(Arm::Candidate, format!("{spent} % of the month's budget spent, {budget} allowed"))
             }
-            Decision::Suspect => hold(format!("worse {}, fails at {}:1", words::odds(odds.run), words::plain(lines.fail))),
+            Decision::Suspect => hold(format!("worse {}, fails at {}:1", words::odds(self.odds.ln_odds()), words::plain(lines.fail))),
             Decision::Within => {
-                let worse = words::odds(odds.run.max(odds.change));
-                let safe = if odds.run >= lines.fail.ln() { odds.safe_run } else { odds.safe_since };
+                let odds = self.odds.ln_odds();
+                let worse = words::odds(odds.max(self.change.ln_odds()));
+                let safe = if odds >= lines.fail.ln() { self.ln_safe } else { self.change.ln_since() };
                 hold(format!("worse {worse}, but within {}x ({})", words::plain(gate.r_max), words::odds(safe)))
             }
-            Decision::Safe => pass(format!("not {}x stable, {} (n {})", words::plain(gate.r_max), words::odds(odds.safe), self.step_n())),
-            Decision::Under => {
-                pass(format!("under {}, {} (n {})", limit_text(gate), words::odds(odds.under), self.step_n()) + self.beside_nothing())
+            Decision::Safe => {
+                pass(format!("not {}x stable, {} (n {})", words::plain(gate.r_max), words::odds(self.step.ln_safe), self.step_n()))
             }
+            Decision::Under => pass(
+                format!("under {}, {} (n {})", limit_text(gate), words::odds(self.step.under.ln_odds()), self.step_n())
+                    + self.beside_nothing(),
+            ),
             Decision::Slower => fail(Arm::Candidate, self.quantile_text(gate)),
             Decision::Alike => pass(self.quantile_text(gate)),
             Decision::Open => self.open(gate, lines),
@@ -239,10 +246,11 @@ impl GateRun {
         &self,
         gate: &GateSpec,
         lines: &Lines,
-        (decision, odds): (Decision, &Odds),
+        decision: Decision,
         burnt: Option<&burn::Windows>,
         now: Time,
     ) -> Evidence {
+        let odds = self.odds();
         let missing = if decision == Decision::Open { self.missing(gate, lines) } else { Missing::default() };
         let quantile = self.quantile(gate);
         let counted = |count: Count| Sample::Counts { hits: count.hits, of: count.of };

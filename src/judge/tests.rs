@@ -6,7 +6,11 @@ mod peers;
 mod rules;
 mod simulation;
 
-use super::{Fed, Ledger, Look, decide::lines, rule_text, summary, waiting_cost, words};
+use super::{
+    Fed, Ledger, Look,
+    decide::{Held, lines},
+    rule_text, summary, waiting_cost, words,
+};
 use crate::model::{
     gate::{Arm, Evidence, GateState, Verdict},
     ident::RunId,
@@ -65,7 +69,7 @@ impl World {
             assert_ne!(self.ledger.feed(gate, &interval), Fed::Refused);
         }
         self.secs += self.gates[0].interval.as_secs();
-        self.said = self.ledger.judge(&self.gates, fresh, at(self.secs)).to_vec();
+        self.said = self.ledger.judge(fresh, at(self.secs)).to_vec();
     }
 
     /// The same interval until a gate says another word; how many it took.

@@ -301,9 +301,9 @@ impl Judged {
             Look { sensors, queries, alerts: Vec::new() }
         };
         if in_words {
-            self.ledger.judge(&self.specs, look, now);
+            self.ledger.judge(look, now);
         } else {
-            self.ledger.decide(&self.specs, look, now);
+            self.ledger.decide(look, now);
         }
     }
 

@@ -45,40 +45,41 @@ fn look(_: &GateSpec) -> Look {
     Look { sensors: vec![requests], queries: Vec::new(), alerts: Vec::new() }
 }
 
-/// How long each round took: `part` of the signals are fed before it, one of so many; then every service is
-/// judged, the first with all its evidence, as one that is open, the others as lines of a list.
-fn rounds(gates: &[GateSpec], part: Option<usize>) -> (Duration, Duration, Duration, Vec<Ledger>) {
+/// What a round took.
+#[derive(Clone, Copy, Default)]
+struct Took {
+    feeding: Duration,
+    judging: Duration,
+}
+
+/// How long each round took, on the median: `part` of the signals are fed, one of so many, and every service is
+/// judged, one after the other as a host does it; the first with all its evidence, as one that is open, the
+/// others as lines of a list.
+fn rounds(gates: &[GateSpec], part: Option<usize>) -> (Took, Vec<Ledger>) {
     let mut services: Vec<Ledger> = (0..SERVICES).map(|_| Ledger::default()).collect();
     services.iter_mut().for_each(|s| s.follow(Some(&RunId::new("1")), Some(at(0)), gates));
-    let (mut fed, mut judged, mut taken) = (Vec::new(), Vec::new(), Vec::new());
+    let mut took = Vec::new();
     // Before the first rounds nothing is known: they are not those that a console is in for hours.
     for k in 0..ROUNDS * 2 {
         let due = |i: usize| part.map_or(k < ROUNDS, |part| k < ROUNDS || i % part == k % part);
         let intervals: Vec<Vec<Option<Interval>>> =
             (0..SERVICES).map(|s| (0..GATES).map(|g| due(s * GATES + g).then(|| interval(k, s * GATES + g))).collect()).collect();
-        let start = Instant::now();
-        for (ledger, intervals) in services.iter_mut().zip(&intervals) {
+        let mut round = Took::default();
+        let now = at(k as u64 * 10 + 10);
+        for (n, (ledger, intervals)) in services.iter_mut().zip(&intervals).enumerate() {
+            let start = Instant::now();
             for (gate, interval) in gates.iter().zip(intervals) {
                 interval.iter().for_each(|interval| _ = ledger.feed(gate, interval));
             }
+            let fed = Instant::now();
+            black_box(if n == 0 { ledger.judge(look, now) } else { ledger.decide(look, now) });
+            round.feeding += fed - start;
+            round.judging += fed.elapsed();
         }
-        let between = Instant::now();
-        let now = at(k as u64 * 10 + 10);
-        for (n, ledger) in services.iter_mut().enumerate() {
-            black_box(if n == 0 { ledger.judge(gates, look, now) } else { ledger.decide(gates, look, now) });
-        }
-        let told = Instant::now();
-        // A host and a console take along what is said; it is judged already.
-        for ledger in &mut services {
-            black_box(ledger.decide(gates, look, now).to_vec());
-        }
-        if k >= ROUNDS {
-            fed.push(between - start);
-            judged.push(told - between);
-            taken.push(told.elapsed());
-        }
+        took.extend((k >= ROUNDS).then_some(round));
     }
-    (median(fed), median(judged), median(taken), services)
+    let of = |what: fn(&Took) -> Duration| median(took.iter().map(what).collect());
+    (Took { feeding: of(|t| t.feeding), judging: of(|t| t.judging) }, services)
 }
 
 fn main() {
@@ -87,17 +88,21 @@ fn main() {
     let signals = SERVICES * GATES;
     let mut warm = None;
     for (what, part) in [("all", Some(1)), ("a tenth", Some(10)), ("none", None)] {
-        let (fed, judged, taken, services) = rounds(&gates, part);
-        let all = fed + judged;
+        let (Took { feeding, judging }, services) = rounds(&gates, part);
         println!(
-            "{signals} signals of {SERVICES} services judged, {what} of them fed: median {all:?} (goal 10 ms): feeding {fed:?}, judging {judged:?}; and copied in {taken:?}"
+            "{signals} signals of {SERVICES} services judged, {what} of them fed: {:?} (goal 10 ms): feeding {feeding:?}, judging {judging:?}",
+            feeding + judging
         );
         warm.get_or_insert(services);
     }
     let mut services = warm.unwrap();
+    let start = Instant::now();
+    let copies: Vec<Vec<GateState>> = services.iter().map(|ledger| ledger.said().to_vec()).collect();
+    println!("what they say, copied: {:?}", start.elapsed());
+    drop(copies);
     let words = |said: &[GateState]| said.iter().map(|s| s.verdict.word()).collect::<Vec<_>>().len();
     let start = Instant::now();
-    let said: usize = services.iter_mut().map(|ledger| words(ledger.judge(&gates, look, at(9_999)))).sum();
+    let said: usize = services.iter_mut().map(|ledger| words(ledger.judge(look, at(9_999)))).sum();
     println!("all evidence of {said} signals in words, as if every service were open: {:?}", start.elapsed());
 
     let gates = [gate.clone()];
@@ -116,7 +121,7 @@ fn main() {
                 let next = interval(now, 1);
                 let start = Instant::now();
                 copy.feed(&gate, &next);
-                black_box(if in_words { copy.judge(&gates, look, next.end) } else { copy.decide(&gates, look, next.end) });
+                black_box(if in_words { copy.judge(look, next.end) } else { copy.decide(look, next.end) });
                 start.elapsed()
             });
             median(times.collect())

@@ -168,7 +168,7 @@ impl Service {
                     let age = self.tally.age(gate, uptime);
                     Look { sensors: sensors(gate, [candidate, stable], state.slow_from, age), queries: Vec::new(), alerts: Vec::new() }
                 };
-                let said = if everything { self.ledger.judge(gates, look, now) } else { self.ledger.decide(gates, look, now) };
+                let said = if everything { self.ledger.judge(look, now) } else { self.ledger.decide(look, now) };
                 self.gates = said.to_vec();
             }
             Some(_) => {}

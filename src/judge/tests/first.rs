@@ -53,7 +53,7 @@ fn the_first_that_holds_decides() {
                 w.ledger.feed(&g, &Interval::new(at(w.secs), at(w.secs + 60), candidate, stable));
                 w.secs += 60;
                 let run = w.ledger.gate(&g.name).unwrap();
-                let (decision, odds) = run.decide(&g, &lines(&g, 1), &sensors);
+                let (decision, odds) = (run.decide(&g, &Held::new(lines(&g, 1)), &sensors), run.odds());
                 if let Some(want) = first_that_holds(run, &g, &odds, &sensors) {
                     assert_eq!(decision, want, "{odds:?}");
                 }

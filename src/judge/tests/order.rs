@@ -12,7 +12,8 @@ fn minute(toml: &str) -> World {
 fn before_anything_is_measured_a_gate_is_blind_or_waits() {
     let gates = [gate("")];
     let mut ledger = Ledger::default();
-    let judge = |ledger: &mut Ledger, look: fn(&GateSpec) -> Look| say(&ledger.judge(&gates, look, at(0))[0]);
+    ledger.follow(None, None, &gates);
+    let judge = |ledger: &mut Ledger, look: fn(&GateSpec) -> Look| say(&ledger.judge(look, at(0))[0]);
     assert_eq!(judge(&mut ledger, |_| Look::default()), "BLIND: nothing measures it");
     // 3.65 x 10 / 5 %: nothing is known of bursts.
     assert_eq!(judge(&mut ledger, fresh), "WAIT: 730 more requests, no traffic yet");
@@ -31,9 +32,9 @@ fn a_required_sensor_that_is_not_fresh_blinds_whatever_was_seen() {
         (SensorState::Contradictory, "BLIND: requests of canary contradictory, 41 s old"),
     ] {
         let look = |_: &GateSpec| Look { sensors: vec![sensor(state, true)], queries: Vec::new(), alerts: Vec::new() };
-        assert_eq!(say(&w.ledger.judge(&w.gates, look, at(w.secs))[0]), said);
+        assert_eq!(say(&w.ledger.judge(look, at(w.secs))[0]), said);
         let idle = |_: &GateSpec| Look { sensors: vec![sensor(state, false)], queries: Vec::new(), alerts: Vec::new() };
-        assert_eq!(w.ledger.judge(&w.gates, idle, at(w.secs))[0].verdict.word(), "FAIL");
+        assert_eq!(w.ledger.judge(idle, at(w.secs))[0].verdict.word(), "FAIL");
     }
 }
 
@@ -46,7 +47,7 @@ fn a_candidate_that_nothing_reaches_is_not_healthy_and_a_quiet_service_is() {
             let interval = Interval { share, ..Interval::new(at(w.secs), at(w.secs + 10), Count::default(), Count::new(0.0, stable)) };
             w.ledger.feed(&gates[0], &interval);
             w.secs += 10;
-            w.said = w.ledger.judge(&gates, fresh, at(w.secs)).to_vec();
+            w.said = w.ledger.judge(fresh, at(w.secs)).to_vec();
             if w.said[0].verdict.word() == "BLIND" {
                 return (i + 1, w.say());
             }
@@ -97,7 +98,7 @@ fn what_is_within_r_max_does_not_fail_at_the_next_weight() {
     assert!(w.say().starts_with("WAIT: worse >1e9:1, but within 3x"), "{}", w.say());
     // A person lets it go on. The odds are the run's; what is held against a fail must be too.
     w.ledger.follow(Some(&RunId::new("2")), Some(at(w.secs)), &w.gates);
-    w.said = w.ledger.judge(&w.gates, fresh, at(w.secs)).to_vec();
+    w.said = w.ledger.judge(fresh, at(w.secs)).to_vec();
     assert!(w.say().starts_with("WAIT: worse >1e9:1, but within 3x (>1e9:1)"), "{}", w.say());
     assert!(w.evidence().holds && w.evidence().safe == 1.0 && w.evidence().safe_run > 20.0);
     // All of the traffic: nothing is compared any more, and nothing is shown that was not.
@@ -119,11 +120,12 @@ fn a_version_that_bakes_is_judged_by_its_limits_alone() {
     w.until("FAIL", (40.0, 1_000.0), (9.0, 900.0));
     assert!(w.say().contains(", worse "), "{}", w.say());
     (0..60).for_each(|_| w.feed((40.0, 1_000.0), (9.0, 900.0)));
+    let since = at(w.secs);
     let bake = |w: &mut World| {
         w.ledger.stable_is("v42");
-        w.ledger.follow(Some(&RunId::new("2")), Some(at(w.secs)), &w.gates);
+        w.ledger.follow(Some(&RunId::new("2")), Some(since), &w.gates);
         w.ledger.bakes(true);
-        w.said = w.ledger.judge(&w.gates, fresh, at(w.secs)).to_vec();
+        w.said = w.ledger.judge(fresh, at(w.secs)).to_vec();
     };
     let mut good = World { ledger: w.ledger.clone(), gates: w.gates.clone(), secs: w.secs, said: Vec::new() };
     bake(&mut good);
@@ -138,7 +140,7 @@ fn a_version_that_bakes_is_judged_by_its_limits_alone() {
     // Asked again after a restart, or at every look: it goes on where it was.
     let intervals = good.evidence().intervals;
     good.ledger = serde_json::from_str(&serde_json::to_string(&good.ledger).unwrap()).unwrap();
-    good.ledger.bakes(true);
+    bake(&mut good);
     good.feed((10.0, 1_000.0), (0.0, 0.0));
     assert_eq!(good.evidence().intervals, intervals + 1);
     // Its errors are stable's now: the next run knows how they come.
@@ -175,7 +177,7 @@ fn a_candidate_that_never_gets_ready_is_seen_by_its_restarts() {
         let interval = Interval { share: Some(0.1), ..Interval::new(at(w.secs), at(w.secs + 10), counts.0, counts.1) };
         assert_eq!(w.ledger.feed(&g, &interval), Fed::Judged);
         w.secs += 10;
-        w.said = w.ledger.judge(&w.gates, fresh, at(w.secs)).to_vec();
+        w.said = w.ledger.judge(fresh, at(w.secs)).to_vec();
         assert!(w.said[0].verdict.word() == "WAIT" && w.secs < 3_600 || w.said[0].verdict.word() == "FAIL", "{}", w.say());
     }
 }
@@ -294,11 +296,11 @@ fn lines_grow_with_the_number_of_gates_that_revert() {
     assert_eq!(advice.on_fail(), OnFail::Advise);
     let gates = [revert.clone(), hold, advice];
     let mut w = World::new(&gates, (9.0, 900.0));
-    let fail: Vec<f64> = w.ledger.judge(&gates, fresh, at(0)).iter().map(|g| g.evidence.as_ref().unwrap().lines.fail).collect();
+    let fail: Vec<f64> = w.ledger.judge(fresh, at(0)).iter().map(|g| g.evidence.as_ref().unwrap().lines.fail).collect();
     assert_eq!(fail, [100.0; 3], "one gate that reverts spends what one may");
     let two = [revert.clone(), GateSpec { name: crate::model::ident::GateId::new("z"), ..revert }];
     let mut w = World::new(&two, (9.0, 900.0));
-    assert!(w.ledger.judge(&two, fresh, at(0)).iter().all(|g| g.evidence.as_ref().unwrap().lines.fail == 200.0));
+    assert!(w.ledger.judge(fresh, at(0)).iter().all(|g| g.evidence.as_ref().unwrap().lines.fail == 200.0));
 }
 
 #[test]
@@ -308,7 +310,7 @@ fn warmup_hides_latency_and_never_errors() {
         let mut w = World::new(std::slice::from_ref(&g), (9.0, 900.0));
         let warming = Interval { warming: true, ..Interval::new(at(0), at(10), Count::new(90.0, 100.0), Count::new(9.0, 900.0)) };
         assert_eq!(w.ledger.feed(&g, &warming), fed, "{signal}");
-        let evidence = w.ledger.judge(&w.gates, fresh, at(10))[0].evidence.clone().unwrap();
+        let evidence = w.ledger.judge(fresh, at(10))[0].evidence.clone().unwrap();
         assert_eq!(evidence.intervals, u64::from(fed == Fed::Judged));
         let shown = (fed == Fed::Shown).then_some(crate::model::signal::Sample::Counts { hits: 90.0, of: 100.0 });
         assert_eq!(evidence.warming, shown, "{signal}");
@@ -340,7 +342,7 @@ fn quantiles_advise_with_the_edges_around_them() {
         let latency = Some(Latency { candidate: buckets(candidate), stable: buckets([9_000.0, 800.0, 150.0, 40.0, 10.0, 0.0, 0.0]) });
         let interval = Interval { latency, ..Interval::new(at(0), at(10), Count::new(0.0, 10_000.0), Count::new(0.0, 10_000.0)) };
         w.ledger.feed(&g, &interval);
-        w.said = w.ledger.judge(&w.gates, fresh, at(10)).to_vec();
+        w.said = w.ledger.judge(fresh, at(10)).to_vec();
         w
     };
     assert_eq!(run([9_000.0, 800.0, 150.0, 40.0, 10.0, 0.0, 0.0]).say(), "pass: p99 25 to 50 ms, stable 25 to 50 ms");
@@ -366,7 +368,7 @@ fn what_cannot_be_is_refused_and_never_counted() {
     ] {
         let interval = Interval::new(at(0), at(10), Count::new(c.0, c.1), Count::new(s.0, s.1));
         assert_eq!(w.ledger.feed(&g, &interval), Fed::Refused, "{c:?} {s:?}");
-        w.said = w.ledger.judge(&w.gates, fresh, at(w.secs)).to_vec();
+        w.said = w.ledger.judge(fresh, at(w.secs)).to_vec();
         assert!(w.say().starts_with("BLIND: the last counts cannot be: "), "{}", w.say());
     }
     assert_eq!(w.ledger.gate(&g.name).unwrap().odds(), super::super::decide::Odds::default());
@@ -381,13 +383,13 @@ fn a_split_that_is_off_is_told_and_never_goes_back() {
     ledger.follow(Some(&RunId::new("1")), Some(at(0)), &[]);
     for second in 0..50 {
         ledger.routed(weight, 30.0, 70.0, at(second));
-        assert!(ledger.judge(&[], fresh, at(second)).is_empty(), "not before it was bad");
+        assert!(ledger.judge(fresh, at(second)).is_empty(), "not before it was bad");
     }
-    assert_eq!(ledger.judge(&[], fresh, at(50)).first().map(|g| g.on_fail), None);
+    assert_eq!(ledger.judge(fresh, at(50)).first().map(|g| g.on_fail), None);
     for second in 50..100 {
         ledger.routed(weight, 30.0, 70.0, at(second));
     }
-    let said = ledger.judge(&[], fresh, at(100)).to_vec();
+    let said = ledger.judge(fresh, at(100)).to_vec();
     assert_eq!((said[0].id.as_str(), said[0].on_fail), ("split", OnFail::Hold));
     assert!(say(&said[0]).starts_with("FAIL Candidate: 30.00 % of requests, 10.00 declared (n 9,900), >1e9:1"), "{}", say(&said[0]));
     // It stays on the screen when it is right again, so that what it stopped can go on.
@@ -396,12 +398,12 @@ fn a_split_that_is_off_is_told_and_never_goes_back() {
         ledger.routed(new, 30.0, 70.0, at(second));
     }
     // A router that was found out is not trusted after a hundred requests.
-    let waits = say(&ledger.judge(&[], fresh, at(102))[0]);
+    let waits = say(&ledger.judge(fresh, at(102))[0]);
     assert!(waits.starts_with("WAIT: ") && waits.ends_with(" more requests to know the share"), "{waits}");
     for second in 102..140 {
         ledger.routed(new, 30.0, 70.0, at(second));
     }
-    assert_eq!(say(&ledger.judge(&[], fresh, at(140))[0]), "pass: 30.00 % of requests (n 3,900)");
+    assert_eq!(say(&ledger.judge(fresh, at(140))[0]), "pass: 30.00 % of requests (n 3,900)");
 }
 
 #[test]
@@ -512,7 +514,8 @@ fn a_gate_over_alerts_fails_while_one_fires_and_spends_nothing() {
             alerts: alerts.iter().map(|a| (*a).into()).collect(),
         };
         let mut ledger = Ledger::default();
-        let states = ledger.judge(&gates, look, now);
+        ledger.follow(None, None, &gates);
+        let states = ledger.judge(look, now);
         assert_eq!(states[0].evidence.as_ref().unwrap().lines.fail, 100.0, "one gate of odds reverts");
         (states[1].verdict.word(), states[1].verdict.reason().to_string())
     };

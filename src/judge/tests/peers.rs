@@ -84,7 +84,7 @@ fn a_candidate_that_should_have_no_requests_is_not_missed() {
             w.ledger.feed(&g, &interval);
             w.secs += 60;
         }
-        let said = w.ledger.judge(&w.gates, fresh, at(w.secs));
+        let said = w.ledger.judge(fresh, at(w.secs));
         assert_eq!(said[0].evidence.as_ref().unwrap().peers, before, "{share:?}");
     }
 }
@@ -152,7 +152,9 @@ fn they_decide_nothing() {
                 Interval::new(at(w.secs - 10), at(w.secs), Count::new(hits, of), Count::new(f64::from(u8::from(k % 4 == 0)), 100.0));
             deaf = without_peers(&deaf);
             deaf.feed(&w.gates[0], &interval);
-            let said = without_peers(&deaf).judge(&w.gates, fresh, at(w.secs)).to_vec();
+            let mut read = without_peers(&deaf);
+            read.follow(Some(&RunId::new("2")), None, &w.gates);
+            let said = read.judge(fresh, at(w.secs)).to_vec();
             assert_eq!(said[0].verdict, w.said[0].verdict, "{seed} {k}");
             let same = Evidence { peers: Vec::new(), ..w.evidence().clone() };
             assert_eq!(said[0].evidence.as_ref().unwrap(), &same);
