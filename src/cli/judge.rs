@@ -9,7 +9,6 @@ use super::{
     get::{Output, json::SCHEMA},
 };
 use crate::{
-    clock::SystemClock,
     config::{Config, Loaded, MetricsConfig, TargetKind},
     metrics::{
         Metrics,
@@ -34,7 +33,6 @@ use std::{
     fs::File,
     io::{BufReader, IsTerminal, Write},
     path::Path,
-    sync::Arc,
     time::Duration,
 };
 
@@ -151,11 +149,11 @@ impl<'a> Setting<'a> {
     }
 
     /// The server that keeps its past.
-    fn server(&self) -> Result<Prometheus, Exit> {
+    fn server(&self, cx: &Context) -> Result<Prometheus, Exit> {
         let settings = self.metrics.prometheus().ok_or_else(|| {
             Exit::usage("nothing keeps a past here: set kind = \"prometheus\" and `url` in [metrics], or give --samples FILE")
         })?;
-        Ok(Prometheus::new(settings, Arc::new(SystemClock::start())))
+        Ok(Prometheus::new(settings, &cx.servers))
     }
 
     /// Reads the past of one version.

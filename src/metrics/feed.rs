@@ -18,7 +18,7 @@ mod sensors;
 mod source;
 
 use super::{
-    Answer, Trouble,
+    Answer, SPARED, Trouble,
     counting::Increment,
     preset::{Queries, What},
     template::Variables,
@@ -43,10 +43,6 @@ const BACKFILL: Duration = Duration::from_secs(6 * 3_600);
 
 /// Read before the run: what is slow, and the zero points of counters.
 const BEFORE: Duration = Duration::from_secs(600);
-
-/// A backend that says when it wants to be asked again is asked no later than this: a gate that is blind for
-/// an hour because a proxy said so helps nobody.
-const SPARED: Duration = Duration::from_secs(60);
 
 /// How a backend is asked.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

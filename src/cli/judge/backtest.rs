@@ -112,7 +112,7 @@ pub fn run(args: &BacktestArgs, cx: &Context, out: &mut impl Write) -> Result<()
     }
     let gates = args.gates.as_deref().map(gates).transpose()?;
     let runs: Vec<Checked> = runs.into_iter().enumerate().map(|(n, past)| past.check(n, cx)).collect::<Result<_, _>>()?;
-    let (used, played) = exit::block_on(play(args, &loaded, gates.as_deref(), &runs))??;
+    let (used, played) = exit::block_on(play(args, cx, &loaded, gates.as_deref(), &runs))??;
     let report = report(&used, &played);
     print(args.output, "backtest", &report, &lines(&report), out)
 }
@@ -194,6 +194,7 @@ impl Checked {
 async fn play(
     args: &BacktestArgs,
     loaded: &Loaded,
+    cx: &Context,
     gates: Option<&[GateSpec]>,
     runs: &[Checked],
 ) -> Result<(Vec<GateSpec>, Vec<Played>), Exit> {
@@ -210,12 +211,12 @@ async fn play(
         } else if let Some(kept) = &kept {
             let head = Head::new(&run.past.service, run.values(&run.past.stable, &setting.metrics.variables));
             let file = kept.try_clone().map_err(Exit::failed)?;
-            let recorder = Recorder::new(setting.server()?, BufWriter::new(file), &head).map_err(Exit::failed)?;
+            let recorder = Recorder::new(setting.server(cx)?, BufWriter::new(file), &head).map_err(Exit::failed)?;
             let said = one(&setting, &recorder, run, &progress).await?;
             recorder.finish().map_err(|e| Exit::failed(format!("cannot record: {e}")))?;
             said
         } else {
-            one(&setting, &setting.server()?, run, &progress).await?
+            one(&setting, &setting.server(cx)?, run, &progress).await?
         };
         let (known, unknown): (Vec<GateSpec>, Vec<GateSpec>) = setting.alerts.into_iter().partition(|g| said.contains_key(&g.name));
         left_out.extend(unknown);
