@@ -140,7 +140,13 @@ impl Feed {
             all.collect::<Result<BTreeMap<_, _>, String>>()
         };
         let candidate = subject.candidate.as_ref().map(|values| of(CANDIDATE, values)).transpose()?.unwrap_or_default();
-        let sources = [candidate, of(STABLE, &subject.stable)?];
+        let mut sources = [candidate, of(STABLE, &subject.stable)?];
+        let [candidate, stable] = &mut sources;
+        for (what, source) in candidate {
+            if let Some(other) = stable.get_mut(what) {
+                source.are_one(other);
+            }
+        }
         let has = subject.candidate.is_some();
         let from = |gate: &GateSpec| subject.judged.get(&gate.name).map_or(since, |judged| since.max(*judged));
         Ok(Self {
@@ -206,6 +212,11 @@ impl Feed {
         let came = source.take(&question.kind, &question.text, question.at, answer, self.pace);
         if source.is_behind(self.pace) {
             self.next = None;
+        }
+        let [candidate, stable] = &mut self.sources;
+        let both = candidate.get_mut(&question.what).zip(stable.get_mut(&question.what));
+        if both.is_some_and(|(one, other)| if question.arm == CANDIDATE { one.are_one(other) } else { other.are_one(one) }) {
+            return;
         }
         self.count(question.arm, question.what, &came);
         self.close();

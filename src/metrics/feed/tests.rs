@@ -61,15 +61,19 @@ fn queries() -> Queries {
 
 /// With `more` of what is written.
 fn queries_and(more: &str) -> Queries {
+    queries_with_requests(&format!("'req{{v=\"{{{{version}}}}\"}}'\n{more}"))
+}
+
+/// With requests written so.
+fn queries_with_requests(requests: &str) -> Queries {
     let written = r#"
-        requests = 'req{v="{{version}}"}'
         latency = 'lat{v="{{version}}"}'
         code_label = "code"
         grpc_label = ""
         instance_label = "pod"
         latency_unit = "s"
     "#;
-    Queries::of("istio", &toml::from_str(&format!("{written}\n{more}")).unwrap()).unwrap()
+    Queries::of("istio", &toml::from_str(&format!("{written}\nrequests = {requests}")).unwrap()).unwrap()
 }
 
 fn values(version: &str) -> Variables {
@@ -512,4 +516,38 @@ proptest! {
         }
         prop_assert!(one.intervals().iter().all(|(_, i)| i.start < i.end));
     }
+}
+
+#[test]
+fn what_measures_both_versions_together_says_nothing_of_either() {
+    let hashed = |values: Variables, hash: &str| values.into_iter().chain([("pod_hash".to_owned(), hash.to_owned())]).collect();
+    let versions = |new: &str| Subject { stable: hashed(values("v1"), "aaa"), candidate: Some(hashed(values(new), "bbb")), ..subject() };
+    let with_restarts = "restarts = 'restarts{pod=\"{{pod_hash}}\"}'\nready = 'ready{pod=\"{{pod_hash}}\"}'";
+    // The same query; and others that find the same series all the same.
+    let other = "{ stable = 'req{v=\"v1\"}', canary = 'req{v=\"v1\",x!=\"{{pod_hash}}\"}' }";
+    for (queries, subject, most) in [(queries_and(with_restarts), versions("v1"), 0), (queries_with_requests(other), versions("v2"), 2)] {
+        let mut feed = Feed::new(queries, &[gate("errors")], PACE, &subject, at(600)).unwrap();
+        let store = Store::new(900, &|_| 0.0);
+        let mut asked = 0;
+        for now in (600..900).step_by(15) {
+            for question in feed.due(at(now)) {
+                asked += usize::from(question.name() == "requests" && !question.text.starts_with("count("));
+                if !matches!(question.name(), "restarts" | "ready") {
+                    feed.take(&question, Ok(store.answer(&question)));
+                }
+            }
+        }
+        assert_eq!(asked, most);
+        assert!(feed.intervals().is_empty());
+        let (sensors, _) = feed.look(&gate("errors"), at(900));
+        assert!(sensors.iter().all(|s| s.state == SensorState::Absent && s.required), "{sensors:?}");
+        let why = "requests of canary (it counts both versions together: tell them apart by {{pod_hash}} or another label)";
+        assert_eq!(sensors[0].name.as_str(), why);
+    }
+    // What tells them apart is asked still.
+    let mut feed = Feed::new(queries_and(with_restarts), &[gate("errors")], PACE, &versions("v1"), at(600)).unwrap();
+    assert!(feed.due(at(600)).iter().all(|q| matches!(q.name(), "restarts" | "ready")));
+    // Alone there is nobody to be taken for.
+    let alone = Subject { candidate: None, ..subject() };
+    assert!(!Feed::new(queries(), &[gate("errors")], PACE, &alone, at(600)).unwrap().due(at(600)).is_empty());
 }
