@@ -147,9 +147,12 @@ async fn whoever_does_not_wait_any_more_hangs_up() {
     until("the connection is closed", || server.closed() == 1).await;
 }
 
-/// A server, with how many questions it has now, and how many it had at once at most. It answers when it has
+/// How many questions a server has now, and how many it had at once at most; and that this changed.
+type Counts = Arc<(Mutex<(usize, usize)>, Condvar)>;
+
+/// A server that counts its questions. It answers when it has
 /// another one too, or when none comes.
-fn counting() -> (Fake, Arc<(Mutex<(usize, usize)>, Condvar)>) {
+fn counting() -> (Fake, Counts) {
     let state = Arc::new((Mutex::new((0, 0)), Condvar::new()));
     let shared = Arc::clone(&state);
     let server = Fake::new(move |_, client| {
