@@ -21,6 +21,7 @@ pub mod prometheus;
 pub mod recording;
 mod selector;
 pub mod template;
+pub mod traffic;
 
 use crate::model::{
     text::{Raw, Text},
@@ -28,11 +29,11 @@ use crate::model::{
 };
 use std::{collections::BTreeMap, fmt, future::Future, time::Duration};
 
-/// A metrics backend.
 /// A backend that says when it wants to be asked again is asked no later than this: a gate that is blind for
 /// an hour because a proxy said so helps nobody.
 pub const SPARED: Duration = Duration::from_secs(60);
 
+/// A metrics backend.
 pub trait Metrics: Send + Sync + 'static {
     /// What a query is at a time: one point of every series, or, for a selector of a range, all the raw
     /// samples in it.

@@ -7,6 +7,7 @@ use crate::{
     metrics::{
         Metrics,
         alerts::{self, Board},
+        preset::Asked,
         recording::{Head, Recorder},
         template::Variables,
     },
@@ -193,8 +194,8 @@ impl Checked {
 /// Plays every run; also the gates that were played, each once.
 async fn play(
     args: &BacktestArgs,
-    loaded: &Loaded,
     cx: &Context,
+    loaded: &Loaded,
     gates: Option<&[GateSpec]>,
     runs: &[Checked],
 ) -> Result<(Vec<GateSpec>, Vec<Played>), Exit> {
@@ -233,6 +234,13 @@ async fn one(setting: &Setting<'_>, backend: &impl Metrics, run: &Checked, told:
     let variables = &setting.metrics.variables;
     let early = run.since - chrono::Duration::from_std(setting.look_back).unwrap_or_default();
     let (stable, candidate) = (run.values(&run.past.stable, variables), run.values(&run.past.candidate, variables));
+    let is_one = |(_, asked): (_, &Asked)| {
+        let (old, new) = (asked.stable.fill(&stable, Duration::ZERO), asked.canary.fill(&candidate, Duration::ZERO));
+        old.is_ok() && old == new
+    };
+    if setting.queries.all().any(is_one) {
+        return Err(about(Exit::usage("stable and candidate are called the same: no version is compared with itself")));
+    }
     let stable = setting.past(backend, &stable, false, (early, run.until), told).await.map_err(about)?;
     let candidate = setting.past(backend, &candidate, true, (run.since, run.until), told).await.map_err(about)?;
     for (who, history) in [("stable", &stable), ("the candidate", &candidate)] {
