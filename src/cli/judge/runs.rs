@@ -64,7 +64,7 @@ pub fn run(args: &RunsArgs, cx: &Context, out: &mut impl Write) -> Result<(), Ex
         let versions: std::collections::BTreeSet<&String> = past.values().flat_map(|counts| counts.keys()).collect();
         let seen = match versions.len() {
             0 => "no version had traffic; `cutover doctor` asks for its series".to_owned(),
-            1 => "one version had all the traffic".to_owned(),
+            1 => "one version had all the traffic: look further back with --since".to_owned(),
             n => format!("{n} versions had traffic, and no two of them a rollout that is over"),
         };
         let service = service.escape_debug();
