@@ -21,10 +21,14 @@ pub mod seal;
 pub mod undo;
 pub mod wait;
 
-use crate::config::{ColorChoice, Env, Flags, Loaded};
+use crate::{
+    clock::SystemClock,
+    config::{ColorChoice, Env, Flags, Loaded},
+    metrics::prometheus::Servers,
+};
 use clap::{Parser, Subcommand};
 use exit::Exit;
-use std::{ffi::OsString, io::Write, path::PathBuf, process::ExitCode};
+use std::{ffi::OsString, io::Write, path::PathBuf, process::ExitCode, sync::Arc};
 
 /// The terminal console for live rollouts.
 ///
@@ -161,6 +165,8 @@ pub struct Context {
     pub global: Global,
     /// The process environment, read once.
     pub env: Env,
+    /// The metrics backends that are asked, whose limits all of their clients share.
+    pub servers: Servers,
 }
 
 impl Context {
@@ -186,7 +192,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>, env: Env) -> ExitCode {
             return ExitCode::from(code);
         }
     };
-    let cx = Context { global: cli.global, env };
+    let cx = Context { global: cli.global, env, servers: Servers::new(Arc::new(SystemClock::start())) };
     let json = cli.verb.as_ref().is_some_and(Verb::prints_json);
     match run(cli.verb, &cx) {
         Ok(()) => ExitCode::SUCCESS,

@@ -21,12 +21,17 @@ pub mod prometheus;
 pub mod recording;
 mod selector;
 pub mod template;
+pub mod traffic;
 
 use crate::model::{
     text::{Raw, Text},
     time::Time,
 };
 use std::{collections::BTreeMap, fmt, future::Future, time::Duration};
+
+/// A backend that says when it wants to be asked again is asked no later than this: a gate that is blind for
+/// an hour because a proxy said so helps nobody.
+pub const SPARED: Duration = Duration::from_secs(60);
 
 /// A metrics backend.
 pub trait Metrics: Send + Sync + 'static {

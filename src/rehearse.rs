@@ -5,6 +5,7 @@
 //! |---|---|
 //! | [`plan`] | shares and how long each lasts |
 //! | [`aa`] | stable beside itself, split by instance: how often a healthy release would be stopped |
+//! | [`runs`] | past rollouts, found in which versions had traffic when |
 //! | [`backtest`] | past rollouts whose end is known: what would have been caught, and when |
 //! | [`figures`] | shares with their 95 % interval, medians |
 //!
@@ -15,6 +16,7 @@ pub mod aa;
 pub mod backtest;
 pub mod figures;
 pub mod plan;
+pub mod runs;
 
 use crate::{
     judge::{Ledger, Look},

@@ -64,6 +64,7 @@ pub fn version(label: &str, short: &str, config: u8) -> Version {
         }],
         config: Some(Digest::from_array([config; 32])),
         back_unsafe: None,
+        measured_as: None,
     }
 }
 

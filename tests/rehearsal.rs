@@ -186,3 +186,74 @@ fn past_rollouts_are_played_with_other_gates() {
     let (code, said) = refused(dir, &["backtest", "none.toml"]);
     assert!(code == 2 && said.contains("none.toml:8: "), "{said}");
 }
+
+/// Requests a minute of one version.
+type Rate<'a> = (&'a str, u64);
+
+/// v1 is replaced by v2 in two steps; v3, of whose requests every fifth fails, goes back. Up to `now`.
+const STORY: [(u64, &[Rate<'_>]); 6] = [
+    (30, &[("v1", 600)]),
+    (10, &[("v1", 540), ("v2", 60)]),
+    (10, &[("v1", 300), ("v2", 300)]),
+    (15, &[("v2", 600)]),
+    (10, &[("v2", 480), ("v3", 120)]),
+    (20, &[("v2", 600)]),
+];
+
+/// As it was scraped every 15 s.
+fn past(now: DateTime<Utc>) -> String {
+    let minutes: Vec<&[Rate<'_>]> = STORY.iter().flat_map(|(minutes, rates)| (0..*minutes).map(move |_| *rates)).collect();
+    let begin = now.timestamp() - 60 * minutes.len() as i64;
+    let mut text = "# TYPE req counter\n".to_owned();
+    for (version, bad) in [("v1", 0), ("v2", 0), ("v3", 20)] {
+        for (code, failed) in [(200, false), (503, true)] {
+            let mut total = 0;
+            for (n, rates) in minutes.iter().enumerate() {
+                let Some((_, rate)) = rates.iter().find(|(v, _)| *v == version) else { continue };
+                for quarter in 0..4 {
+                    let failures = rate / 4 * bad / 100;
+                    total += if failed { failures } else { rate / 4 - failures };
+                    let at = begin + 60 * n as i64 + 15 * quarter;
+                    writeln!(text, "req_total{{version=\"{version}\",pod=\"{version}-a\",code=\"{code}\"}} {total} {at}").unwrap();
+                }
+            }
+        }
+    }
+    text + "# EOF\n"
+}
+
+#[test]
+fn past_rollouts_are_found_in_the_traffic_and_played() {
+    let Some(server) = Server::of_past(&past(Utc::now())) else { return };
+    let dir = TempDir::new().unwrap();
+    let dir = dir.path();
+    config(dir, &server.url, POD);
+    let slower = fs::read_to_string(dir.join("config.toml")).unwrap().replace("every = \"1s\"", "every = \"15s\"");
+    fs::write(dir.join("config.toml"), slower.replace("interval = \"1s\"", "interval = \"30s\"")).unwrap();
+    let runs = ok(dir, &["runs", "shop", "--since", "3h"]);
+    fs::write(dir.join("runs.toml"), &runs).unwrap();
+    let read: toml::Table = runs.parse().unwrap();
+    let run = |n: usize, key: &str| read["run"][n][key].as_str().unwrap().to_owned();
+    let told: Vec<_> = (0..2).map(|n| ["service", "stable", "candidate", "label"].map(|key| run(n, key))).collect();
+    assert_eq!(told, [["shop", "v1", "v2", "good"], ["shop", "v2", "v3", "bad"]], "{runs}");
+    assert!(runs.contains("label = \"good\"  # it went through\n") && runs.contains("label = \"bad\"  # it went back\n"), "{runs}");
+    let percent = |share: &toml::Value| share["percent"].as_float().or(share["percent"].as_integer().map(|n| n as f64)).unwrap().round();
+    let shares: Vec<f64> = read["run"][0]["shares"].as_array().unwrap().iter().map(percent).collect();
+    assert_eq!(shares, [10.0, 50.0], "{runs}");
+    let report: Value = serde_json::from_str(&ok(dir, &["backtest", "runs.toml", "-o", "json"])).unwrap();
+    let outcomes: Vec<&str> = (0..2).map(|n| report["backtest"]["runs"][n]["outcome"].as_str().unwrap()).collect();
+    assert_eq!(outcomes, ["passed", "caught"], "{report:#}");
+
+    let (code, said) = refused(dir, &["runs", "shop", "--since", "15m"]);
+    assert!(code == 1 && said.contains("shop: no past rollout in 15m: one version had all the traffic"), "{said}");
+    let (code, said) = refused(dir, &["runs", "shop", "--since", "1h", "--until", "2h"]);
+    assert!(code == 2 && said.contains("--since must be longer ago than --until"), "{said}");
+    // A version that is compared with itself is always as good.
+    fs::write(dir.join("same.toml"), runs.replace("candidate = \"v2\"", "candidate = \"v1\"")).unwrap();
+    let (code, said) = refused(dir, &["backtest", "same.toml"]);
+    assert!(code == 2 && said.contains("stable and candidate are called the same"), "{said}");
+    let by_pod = fs::read_to_string(dir.join("config.toml")).unwrap().replace("version=\"{{version}}\"", "pod=~\"{{version}}-.+\"");
+    fs::write(dir.join("config.toml"), by_pod).unwrap();
+    let (code, said) = refused(dir, &["runs", "shop"]);
+    assert!(code == 1 && said.contains("does not tell versions apart by a label alone"), "{said}");
+}

@@ -7,7 +7,7 @@ use crate::{
     helper,
     metrics::{
         Origin,
-        prometheus::{self, Prometheus},
+        prometheus::{self, Prometheus, Servers},
     },
     model::{
         action::{Observation, Outcome, Plan, Refusal},
@@ -63,6 +63,8 @@ enum At {
 #[derive(Clone, Debug)]
 struct Measured {
     server: prometheus::Settings,
+    /// With whom it shares the server.
+    servers: Servers,
     how: How,
 }
 
@@ -101,7 +103,7 @@ impl Target {
                 Ok(match measured {
                     None => Client::Argo(Box::new(argo)),
                     Some(measured) => {
-                        let server = Prometheus::new(measured.server.clone(), Arc::clone(&clock));
+                        let server = Prometheus::new(measured.server.clone(), &measured.servers);
                         Client::Judged(Box::new(Observed::new(argo, server, measured.how.clone(), clock)))
                     }
                 })
@@ -305,11 +307,11 @@ fn cluster(cx: &Context, target: &TargetConfig, origin: Origin) -> Target {
         proxies: Proxies { https: env.https_proxy.clone(), http: env.http_proxy.clone(), except: env.no_proxy.clone() },
         launcher: helper::launcher(),
     };
-    Target { id, read_only: true, at: At::Argo(Box::new(settings), measured(target, origin)) }
+    Target { id, read_only: true, at: At::Argo(Box::new(settings), measured(cx, target, origin)) }
 }
 
 /// What a configuration that was checked says of it.
-fn measured(target: &TargetConfig, origin: Origin) -> Option<Box<Measured>> {
+fn measured(cx: &Context, target: &TargetConfig, origin: Origin) -> Option<Box<Measured>> {
     let metrics = target.metrics.as_ref()?;
     let (server, queries) = (metrics.prometheus()?, metrics.queries().ok()?);
     let gates = if target.gates.is_empty() { How::usual_gates(&queries) } else { target.gates.clone() };
@@ -322,7 +324,7 @@ fn measured(target: &TargetConfig, origin: Origin) -> Option<Box<Measured>> {
         analyses: metrics.analysis,
         origin,
     };
-    Some(Box::new(Measured { server, how }))
+    Some(Box::new(Measured { server, servers: cx.servers.clone(), how }))
 }
 
 fn kubeconfig(env: &Env, target: &TargetConfig) -> Vec<PathBuf> {

@@ -20,6 +20,7 @@ use super::{
 };
 use crate::{
     config::{Env, Loaded},
+    metrics::prometheus::Servers,
     model::{rollout::Rollout, time::Time},
 };
 use serde::Serialize;
@@ -51,6 +52,7 @@ type Look = fn(&Facts<'_>) -> Vec<Line>;
 /// What subjects look at; whoever answered was asked once.
 struct Facts<'a> {
     env: &'a Env,
+    servers: &'a Servers,
     loaded: &'a Loaded,
     /// Each target, with what it answered.
     targets: Vec<(connect::Target, Result<Vec<Rollout>, Exit>)>,
@@ -129,7 +131,7 @@ pub fn run(args: &DoctorArgs, cx: &Context, out: &mut impl Write) -> Result<(), 
         }
     };
     let targets = connect::targets(cx);
-    let facts = Facts { env: &cx.env, loaded: &loaded, targets: Vec::new(), now: connect::now() };
+    let facts = Facts { env: &cx.env, servers: &cx.servers, loaded: &loaded, targets: Vec::new(), now: connect::now() };
     let facts = match &targets {
         Ok(targets) => Facts { targets: exit::block_on(connect::answers(targets))?, ..facts },
         Err(_) => facts,

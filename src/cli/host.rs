@@ -110,7 +110,7 @@ fn settings(cx: &Context) -> Result<Settings, Exit> {
         // Chosen by us: below a temporary directory anybody could have made it.
         config::private_dir(dir, cx.env.uid).map_err(Exit::usage)?;
     }
-    let backend = backend(&loaded)?;
+    let backend = backend(cx, &loaded)?;
     let (paths, host) = (loaded.paths, loaded.config.host);
     let access = Access::new(cx.env.uid, &host.allow_users, host.allow_group.as_deref(), &host.read_users).map_err(Exit::usage)?;
     Ok(Settings {
@@ -132,12 +132,12 @@ fn settings(cx: &Context) -> Result<Settings, Exit> {
 }
 
 /// What measures the services, when that is not the proxy itself.
-fn backend(loaded: &config::Loaded) -> Result<Option<Backend>, Exit> {
+fn backend(cx: &Context, loaded: &config::Loaded) -> Result<Option<Backend>, Exit> {
     let metrics = &loaded.config.metrics;
     let Some(settings) = metrics.prometheus() else { return Ok(None) };
     tls::ready();
     Ok(Some(Backend {
-        client: Prometheus::new(settings, Arc::new(SystemClock::start())),
+        client: Prometheus::new(settings, &cx.servers),
         queries: metrics.queries().map_err(Exit::usage)?,
         origin: loaded.queries_at("metrics", metrics),
         pace: metrics.pace(),

@@ -2,6 +2,7 @@
 
 mod aa;
 mod backtest;
+mod runs;
 
 use super::{
     Context,
@@ -9,7 +10,6 @@ use super::{
     get::{Output, json::SCHEMA},
 };
 use crate::{
-    clock::SystemClock,
     config::{Config, Loaded, MetricsConfig, TargetKind},
     metrics::{
         Metrics,
@@ -34,7 +34,6 @@ use std::{
     fs::File,
     io::{BufReader, IsTerminal, Write},
     path::Path,
-    sync::Arc,
     time::Duration,
 };
 
@@ -48,9 +47,15 @@ pub enum JudgeVerb {
     /// of them small shares cannot be played; what was played instead is printed. Nothing is written but
     /// what --record asks for.
     Aa(aa::AaArgs),
+    /// The past rollouts of a service, as the file that `judge backtest` plays.
+    ///
+    /// They are found in which versions had traffic when, by the query of requests, so the versions must be told
+    /// apart by a label. What went through is called good, what went back or was taken back is called bad: look
+    /// at it, and correct what you know better.
+    Runs(runs::RunsArgs),
     /// Past rollouts whose end is known: what these gates would have caught, missed, and stopped for nothing.
     ///
-    /// The runs are a file: one [[run]] each with service, stable, candidate, since, until,
+    /// The runs are a file, which `cutover judge runs` writes: one [[run]] each with service, stable, candidate, since, until,
     /// label = "good" or "bad", and where they are known bad_from, target, namespace, name, and
     /// shares = [{ at = …, percent = 5 }]. A version is a text, or a table of what queries name
     /// ({ version = "…", pod_hash = "…" }). Beside our gates stands what the rules of Kayenta, Flagger and
@@ -65,6 +70,7 @@ impl JudgeVerb {
         match self {
             Self::Aa(args) => args.output == Output::Json,
             Self::Backtest(args) => args.output == Output::Json,
+            Self::Runs(_) => false,
         }
     }
 }
@@ -77,6 +83,7 @@ pub fn run(verb: &JudgeVerb, cx: &Context, out: &mut impl Write) -> Result<(), E
     match verb {
         JudgeVerb::Aa(args) => aa::run(args, cx, out),
         JudgeVerb::Backtest(args) => backtest::run(args, cx, out),
+        JudgeVerb::Runs(args) => runs::run(args, cx, out),
     }
 }
 
@@ -151,11 +158,11 @@ impl<'a> Setting<'a> {
     }
 
     /// The server that keeps its past.
-    fn server(&self) -> Result<Prometheus, Exit> {
+    fn server(&self, cx: &Context) -> Result<Prometheus, Exit> {
         let settings = self.metrics.prometheus().ok_or_else(|| {
             Exit::usage("nothing keeps a past here: set kind = \"prometheus\" and `url` in [metrics], or give --samples FILE")
         })?;
-        Ok(Prometheus::new(settings, Arc::new(SystemClock::start())))
+        Ok(Prometheus::new(settings, &cx.servers))
     }
 
     /// Reads the past of one version.

@@ -36,7 +36,7 @@ pub struct MetricsConfig {
     /// From a question to the end of its answer.
     #[serde(with = "human")]
     pub timeout: Duration,
-    /// So many questions at once.
+    /// So many questions at once, of all that this process asks the server.
     pub concurrency: usize,
     /// The longest answer, in bytes.
     pub body_limit: usize,

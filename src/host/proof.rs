@@ -174,7 +174,15 @@ mod tests {
     use std::time::Duration;
 
     fn left() -> Version {
-        Version { id: VersionId::new("v42"), label: "v42".into(), revision: None, parts: vec![], config: None, back_unsafe: None }
+        Version {
+            id: VersionId::new("v42"),
+            label: "v42".into(),
+            revision: None,
+            parts: vec![],
+            config: None,
+            back_unsafe: None,
+            measured_as: None,
+        }
     }
 
     /// By both clocks.

@@ -37,8 +37,8 @@ pub struct Names {
     pub hashes: Option<[String; 2]>,
     /// Services: parts of host names.
     pub services: Option<[String; 2]>,
-    /// Versions as people call them: whole values.
-    pub labels: Option<[String; 2]>,
+    /// Versions, as series and as people call them: whole values.
+    pub versions: Vec<[String; 2]>,
 }
 
 /// A share of something, as an expression gives it.
@@ -181,9 +181,10 @@ fn others(share: &Share) -> Result<Selector, String> {
 
 /// The same of both versions.
 fn both(canary: &Selector, names: &Names) -> Result<Written, String> {
-    let pairs = [(&names.hashes, Part::Hash), (&names.services, Part::Name), (&names.labels, Part::Whole)];
-    let pairs: Vec<(&[String; 2], Part)> =
-        pairs.into_iter().filter_map(|(pair, part)| Some((pair.as_ref()?, part))).filter(|([new, old], _)| new != old).collect();
+    let pairs = [(&names.hashes, Part::Hash), (&names.services, Part::Name)].map(|(pair, part)| (pair.as_ref(), part));
+    let versions = names.versions.iter().map(|pair| (Some(pair), Part::Whole));
+    let pairs = pairs.into_iter().chain(versions).filter_map(|(pair, part)| Some((pair?, part)));
+    let pairs: Vec<(&[String; 2], Part)> = pairs.filter(|([new, old], _)| new != old).collect();
     let mut stable = canary.clone();
     for matcher in &mut stable.matchers {
         let other = pairs.iter().find_map(|([new, old], part)| swapped(&matcher.value, new, old, *part));

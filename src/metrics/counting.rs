@@ -89,6 +89,8 @@ pub struct Counter {
     appeared: BTreeSet<Time>,
     newest: Option<Time>,
     started: bool,
+    /// Whether the last answer had a series that was not known.
+    grew: bool,
 }
 
 /// One counter in an answer.
@@ -124,6 +126,7 @@ impl Counter {
             appeared: BTreeSet::new(),
             newest: None,
             started: false,
+            grew: false,
         }
     }
 
@@ -137,6 +140,18 @@ impl Counter {
     #[must_use]
     pub fn series(&self) -> usize {
         self.tracks.len()
+    }
+
+    /// Whether the last answer had a series that was not known.
+    #[must_use]
+    pub const fn has_grown(&self) -> bool {
+        self.grew
+    }
+
+    /// Whether both count one and the same series. Not known where labels change without making another one.
+    #[must_use]
+    pub fn shares_series(&self, other: &Self) -> bool {
+        self.reads.changing_label.is_none() && self.tracks.keys().any(|series| other.tracks.contains_key(series))
     }
 
     /// When an instance was seen first, if it was born while this was watching.
@@ -158,6 +173,7 @@ impl Counter {
         for line in &lines {
             self.note_birth(line, early);
         }
+        let before = self.tracks.len();
         let mut all = Vec::new();
         for Line { labels, edge, target, points } in lines {
             let known = self.targets.get(&target).map(|(first, _)| *first);
@@ -178,6 +194,7 @@ impl Counter {
             track.trim();
         }
         self.started |= !series.is_empty();
+        self.grew = self.tracks.len() > before;
         self.forget();
         all
     }

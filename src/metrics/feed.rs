@@ -18,7 +18,7 @@ mod sensors;
 mod source;
 
 use super::{
-    Answer, Trouble,
+    Answer, SPARED, Trouble,
     counting::Increment,
     preset::{Queries, What},
     template::Variables,
@@ -43,10 +43,6 @@ const BACKFILL: Duration = Duration::from_secs(6 * 3_600);
 
 /// Read before the run: what is slow, and the zero points of counters.
 const BEFORE: Duration = Duration::from_secs(600);
-
-/// A backend that says when it wants to be asked again is asked no later than this: a gate that is blind for
-/// an hour because a proxy said so helps nobody.
-const SPARED: Duration = Duration::from_secs(60);
 
 /// How a backend is asked.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -144,7 +140,13 @@ impl Feed {
             all.collect::<Result<BTreeMap<_, _>, String>>()
         };
         let candidate = subject.candidate.as_ref().map(|values| of(CANDIDATE, values)).transpose()?.unwrap_or_default();
-        let sources = [candidate, of(STABLE, &subject.stable)?];
+        let mut sources = [candidate, of(STABLE, &subject.stable)?];
+        let [candidate, stable] = &mut sources;
+        for (what, source) in candidate {
+            if let Some(other) = stable.get_mut(what) {
+                source.are_one(other);
+            }
+        }
         let has = subject.candidate.is_some();
         let from = |gate: &GateSpec| subject.judged.get(&gate.name).map_or(since, |judged| since.max(*judged));
         Ok(Self {
@@ -210,6 +212,11 @@ impl Feed {
         let came = source.take(&question.kind, &question.text, question.at, answer, self.pace);
         if source.is_behind(self.pace) {
             self.next = None;
+        }
+        let [candidate, stable] = &mut self.sources;
+        let both = candidate.get_mut(&question.what).zip(stable.get_mut(&question.what));
+        if both.is_some_and(|(one, other)| if question.arm == CANDIDATE { one.are_one(other) } else { other.are_one(one) }) {
+            return;
         }
         self.count(question.arm, question.what, &came);
         self.close();

@@ -7,14 +7,16 @@
 //! ```
 //!
 //! Nothing is asked twice, except that a proof that was refused is renewed once. Every answer is bounded
-//! in time and size, and so is the number of questions at once, for all clones together. Whoever drops a
-//! future closes its connection, so the server stops computing.
+//! in time and size. What is under way at once is bounded for each server, whoever asks it
+//! ([`Servers`]), and a server that wants to be left alone is. Whoever drops a future closes its
+//! connection, so the server stops computing.
 
 pub mod access;
 mod alerts;
 mod answer;
 mod client;
 mod files;
+mod servers;
 mod wire;
 
 use super::{Alert, Answer, Metrics, Trouble};
@@ -30,8 +32,9 @@ use reqwest::{
     Method, Request, Url,
     header::{ACCEPT, ACCEPT_ENCODING, HOST, HeaderValue},
 };
+pub use servers::Servers;
+use servers::{NoTurn, Server};
 use std::{collections::BTreeMap, ffi::OsString, sync::Arc, time::Duration};
-use tokio::sync::Semaphore;
 
 /// Larger answers are decoded aside, so that nobody waits for that.
 const SMALL: usize = 128 << 10;
@@ -43,7 +46,7 @@ pub struct Settings {
     pub url: Url,
     /// From sending a question to the end of its answer; also told to the server.
     pub timeout: Duration,
-    /// So many questions at once; the others wait.
+    /// So many questions at once, with what others ask the same server; further ones wait.
     pub concurrency: usize,
     /// The longest answer, in bytes.
     pub body_limit: usize,
@@ -63,7 +66,7 @@ pub struct Settings {
     pub lookup: Lookup,
 }
 
-/// A client of one server. Clones share its limits.
+/// A client of one server. Clones share its connections.
 #[derive(Clone)]
 pub struct Prometheus(Arc<Inner>);
 
@@ -75,7 +78,8 @@ struct Inner {
     timeout: Duration,
     body_limit: usize,
     parameters: BTreeMap<String, String>,
-    permits: Semaphore,
+    concurrency: usize,
+    server: Arc<Server>,
     clients: Maker,
     keeper: Keeper,
     clock: Arc<dyn Clock>,
@@ -84,7 +88,7 @@ struct Inner {
 impl Prometheus {
     /// Nothing is read, run or connected yet.
     #[must_use]
-    pub fn new(settings: Settings, clock: Arc<dyn Clock>) -> Self {
+    pub fn new(settings: Settings, servers: &Servers) -> Self {
         let Settings { url, timeout, concurrency, body_limit, proxy, auth, headers, tls, parameters, launcher, lookup } = settings;
         let place = client::shown(&url);
         let clients = Maker::new(&url, tls.clone(), proxy);
@@ -96,9 +100,10 @@ impl Prometheus {
                 told.1 = HeaderValue::from_str(&host).ok();
             }
         }
+        let (server, clock) = (servers.at(&url), servers.clock());
         let keeper = Keeper::new(Sources { auth, headers, lookup, launcher }, Arc::clone(&clock));
-        let permits = Semaphore::new(concurrency.max(1));
-        Self(Arc::new(Inner { place, url: told.0, host: told.1, timeout, body_limit, parameters, permits, clients, keeper, clock }))
+        let (url, host) = told;
+        Self(Arc::new(Inner { place, url, host, timeout, body_limit, parameters, concurrency, server, clients, keeper, clock }))
     }
 
     /// What a query is now, by the server's clock.
@@ -151,11 +156,21 @@ impl Prometheus {
         let without = |why: String| Trouble::NoCredential { place: inner.place.clone(), why: why.into() };
         let client = inner.clients.client().await.map_err(without)?;
         let request = self.request(&client, method, endpoint, parameters, proof)?;
-        // Nobody closes it.
-        let _permit = inner.permits.acquire().await.map_err(|e| without(e.to_string()))?;
+        let _turn = inner.server.turn(inner.concurrency).await.map_err(|none| match none {
+            NoTurn::Spared(rest, status) => {
+                let why = format!("it answered {status}, and wants to be left alone").into();
+                Trouble::Busy { place: inner.place.clone(), why, after: Some(rest) }
+            }
+            NoTurn::Closed(e) => without(e.to_string()),
+        })?;
         let exchange = client::exchange(&client, request, &inner.place, inner.body_limit, &*inner.clock);
         match tokio::time::timeout(inner.timeout, exchange).await {
-            Ok(done) => done,
+            Ok(done) => {
+                if let Ok(Received { head, .. }) = &done {
+                    inner.server.heed(head.status, head.after);
+                }
+                done
+            }
             Err(_) => Err(Trouble::Slow { place: inner.place.clone(), seconds: inner.timeout.as_secs_f64().ceil() as u64 }),
         }
     }

@@ -112,6 +112,7 @@ mod tests {
             parts: vec![part],
             config: None,
             back_unsafe: None,
+            measured_as: None,
         };
         Known { version, standing, proven: Duration::ZERO, error_ratio: None, until: None, available: true }
     }

@@ -6,7 +6,7 @@ use super::{
     instance::{Growth, Pool, Usage},
     ratio::Ratio,
     signal::{Signal, SignalId},
-    text::Text,
+    text::{Raw, Text},
     time::Time,
 };
 use serde::{Deserialize, Serialize};
@@ -30,6 +30,9 @@ pub struct Version {
     /// Why going back from it is not safe (a migration, say), as its artifact says. Shown, never blocking.
     #[serde(default)]
     pub back_unsafe: Option<Text>,
+    /// What its series call it in a metrics backend, where the runtime tells: a label of its pods, say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub measured_as: Option<Raw>,
 }
 
 /// One artifact of a version.

@@ -84,9 +84,10 @@ pub const fn is_moving(rollout: &Rollout) -> bool {
 #[must_use]
 pub fn values(rollout: &Rollout, track: &Track, configured: &Variables) -> Variables {
     let key = &rollout.key;
+    let version = track.version.measured_as.as_ref().map_or_else(|| track.version.label.to_string(), |name| name.as_str().to_owned());
     let mut values = Variables::from([
         ("service".to_owned(), key.service.as_str().to_owned()),
-        ("version".to_owned(), track.version.label.to_string()),
+        ("version".to_owned(), version),
         ("label".to_owned(), track.version.label.to_string()),
         ("pod_hash".to_owned(), track.version.id.as_str().to_owned()),
     ]);

@@ -7,7 +7,7 @@
 use crate::{
     metrics::{
         borrowed::{self, Borrowed, Names},
-        template::Variables,
+        template::{LABEL, Variables},
     },
     model::{
         ident::GateId,
@@ -88,7 +88,7 @@ fn names(stable: &Variables, candidate: &Variables) -> Names {
     Names {
         hashes: pair(candidate.get("pod_hash"), stable.get("pod_hash")),
         services: pair(candidate.get("canary_service"), candidate.get("stable_service")),
-        labels: pair(candidate.get("label"), stable.get("label")),
+        versions: ["version", LABEL].into_iter().filter_map(|name| pair(candidate.get(name), stable.get(name))).collect(),
     }
 }
 

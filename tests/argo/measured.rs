@@ -6,7 +6,13 @@ use super::{
     recorded::{Play, data},
     rig::{NAMESPACE, cluster, still},
 };
-use crate::{replay::recording::Recording, support::prometheus::Server};
+use crate::{
+    replay::recording::Recording,
+    support::{
+        http::{self, Fake},
+        prometheus::Server,
+    },
+};
 use chrono::{DateTime, SecondsFormat, Utc};
 use cutover::{
     metrics::borrowed::{self, Names},
@@ -105,6 +111,56 @@ fn past(now: DateTime<Utc>) -> String {
     text + "# EOF\n"
 }
 
+/// The same in a mesh: the pods of stable, then of the candidate, are labelled with these versions.
+fn meshed(began: DateTime<Utc>, now: DateTime<Utc>, versions: [&str; 2]) -> Recording {
+    let mut recording = story(began, now);
+    let set = |(hash, revision, version): (&str, u32, &str)| {
+        json!({
+            "metadata": {
+                "name": format!("web-{hash}"), "namespace": NAMESPACE, "uid": format!("uid-{hash}"), "resourceVersion": "902",
+                "labels": { "app": "web", "rollouts-pod-template-hash": hash },
+                "annotations": { "rollout.argoproj.io/revision": revision.to_string() },
+                "ownerReferences": [{ "kind": "Rollout", "name": "web", "uid": "uid-web", "controller": true }],
+            },
+            "spec": { "replicas": 2, "template": {
+                "metadata": { "labels": { "app": "web", "version": version, "app.kubernetes.io/version": "chart" } },
+                "spec": { "containers": [{ "name": "app", "image": "web:latest" }] },
+            } },
+            "status": { "replicas": 2, "readyReplicas": 2, "availableReplicas": 2 },
+        })
+    };
+    let sets: Vec<Value> = [("aaa111", 1, versions[0]), ("bbb222", 2, versions[1])].map(set).to_vec();
+    recording.list("replicasets", &json!({ "metadata": { "resourceVersion": "1000" }, "items": sets }));
+    recording.settle();
+    recording
+}
+
+/// As Istio's sidecars count them, of another workload too: a tenth of what the version `1.4.2` answers is wrong.
+fn past_of_a_mesh(now: DateTime<Utc>) -> String {
+    let mut text = "# TYPE istio_requests counter\n".to_owned();
+    for (workload, version, code, each) in [
+        ("web", "1.4.1", 200, 800),
+        ("web", "1.4.1", 500, 0),
+        ("web", "1.4.2", 200, 180),
+        ("web", "1.4.2", 500, 20),
+        ("admin", "1.4.1", 500, 900),
+    ] {
+        let whose =
+            format!("destination_workload=\"{workload}\",destination_workload_namespace=\"shop\",destination_version=\"{version}\"");
+        for n in 0..=60_i64 {
+            let at = now.timestamp() - 15 * (60 - n);
+            let pod = format!("{workload}-{version}");
+            writeln!(
+                text,
+                "istio_requests_total{{reporter=\"destination\",{whose},pod=\"{pod}\",response_code=\"{code}\"}} {} {at}",
+                n * each
+            )
+            .unwrap();
+        }
+    }
+    text + "# EOF\n"
+}
+
 /// A cluster at that moment, a server with its past, and a target over both.
 struct Scene {
     home: Home,
@@ -115,8 +171,12 @@ struct Scene {
 impl Scene {
     fn set() -> Option<Self> {
         let now = Utc::now();
-        let server = Server::of_past(&past(now))?;
-        let home = Home::new(story(now - chrono::Duration::minutes(10), now), still());
+        Self::of(story(now - chrono::Duration::minutes(10), now), &past(now))
+    }
+
+    fn of(cluster: Recording, past: &str) -> Option<Self> {
+        let server = Server::of_past(past)?;
+        let home = Home::new(cluster, still());
         let config = home.dir.path().join("config.toml").display().to_string();
         Some(Self { home, server, config })
     }
@@ -205,4 +265,53 @@ fn stable_is_looked_up_where_it_runs_and_played_beside_itself() {
         "{played:#}"
     );
     assert!(report["gates"][0]["samples"].as_f64().unwrap() > 100.0, "{played:#}");
+}
+
+#[test]
+fn two_targets_that_are_measured_by_one_server_share_its_patience() {
+    let now = Utc::now();
+    let home = Home::new(story(now - chrono::Duration::minutes(10), now), still());
+    let tired = Fake::new(|_, client| http::reply(client, 429, "content-type: text/plain\r\nretry-after: 40\r\n", b"too many"));
+    let config = home.dir.path().join("config.toml").display().to_string();
+    let target = |name: &str, path: &str| {
+        let metrics = format!("kind = \"prometheus\"\nurl = \"{}{path}\"\npreset = \"istio\"\nconcurrency = 1\n", tired.url);
+        format!("[[target]]\nname = \"{name}\"\nkind = \"argo\"\ncontext = \"shop\"\n[target.metrics]\n{metrics}{QUERIES}")
+    };
+    std::fs::write(&config, format!("{}{}", target("east", ""), target("west", "/west"))).unwrap();
+    let rollouts = home.json(&["-c", &config, "get"])["rollouts"].clone();
+    let verdicts: Vec<&Value> = rollouts.as_array().unwrap().iter().map(|r| &r["gates"][0]["verdict"]).collect();
+    assert_eq!(verdicts, [&json!("blind"), &json!("blind")], "{rollouts:#}");
+    let asked = tired.asked();
+    assert_eq!(asked.len(), 1, "of all questions one was sent, which said that it is enough: {asked:#?}");
+}
+
+#[test]
+fn in_a_mesh_a_version_is_what_its_pods_are_labelled_with() {
+    let now = Utc::now();
+    let began = now - chrono::Duration::minutes(10);
+    let Some(scene) = Scene::of(meshed(began, now, ["1.4.1", "1.4.2"]), &past_of_a_mesh(now)) else { return };
+    scene.target("preset = \"istio\"\n");
+    let rollout = scene.json(&["get"])["rollouts"][0].clone();
+    let gate = &rollout["gates"][0];
+    assert_eq!((&gate["name"], &gate["verdict"]), (&json!("errors"), &json!("fail")), "{rollout:#}");
+    let counted = |whose: &str| (gate["evidence"][whose]["hits"].as_f64().unwrap(), gate["evidence"][whose]["of"].as_f64().unwrap());
+    let ((bad, of), (bad_stable, of_stable)) = (counted("run_candidate"), counted("run_stable"));
+    assert!(of > 5_000.0 && (bad / of - 0.1).abs() < 0.01, "{bad} of {of}");
+    assert!(bad_stable == 0.0 && of_stable > 20_000.0, "of the other workload nothing: {bad_stable} of {of_stable}");
+    // People still call them by their tags.
+    let called: Vec<&Value> = rollout["tracks"].as_array().unwrap().iter().map(|t| &t["version"]["label"]).collect();
+    assert_eq!(called, [&json!("latest r1"), &json!("latest r2")], "{rollout:#}");
+}
+
+#[test]
+fn versions_that_a_mesh_calls_the_same_are_not_compared() {
+    let now = Utc::now();
+    let began = now - chrono::Duration::minutes(10);
+    let Some(scene) = Scene::of(meshed(began, now, ["1.4.1", "1.4.1"]), &past_of_a_mesh(now)) else { return };
+    let same = "requests = 'istio_requests_total{destination_workload=\"{{service}}\",destination_version=\"{{version}}\"}'\n";
+    scene.target(&format!("preset = \"istio\"\n[target.metrics.query]\n{same}"));
+    let rollout = scene.json(&["get"])["rollouts"][0].clone();
+    let gate = &rollout["gates"][0];
+    assert_eq!((&gate["name"], &gate["verdict"]), (&json!("errors"), &json!("blind")), "{rollout:#}");
+    assert!(gate.to_string().contains("it counts both versions together: tell them apart by {{pod_hash}}"), "{gate:#}");
 }

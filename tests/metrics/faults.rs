@@ -1,11 +1,14 @@
 //! Servers that are slow, silent, endless, broken or somebody else: bounded, clear, never a number.
 
-use super::rig::{client, now, recorded};
+use super::rig::{client, client_among, now, recorded, servers};
 use crate::support::{
     host::PATIENCE,
     http::{Fake, json, reply, silence},
 };
-use cutover::metrics::{Metrics, Trouble};
+use cutover::{
+    clock::{Clock, ManualClock},
+    metrics::{Metrics, Trouble, prometheus::Servers},
+};
 use std::{
     io::{self, Write},
     net::TcpListener,
@@ -144,8 +147,11 @@ async fn whoever_does_not_wait_any_more_hangs_up() {
     until("the connection is closed", || server.closed() == 1).await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn only_so_many_questions_are_under_way_for_all_clones_together() {
+/// How many questions a server has now, and how many it had at once at most; and that this changed.
+type Counts = Arc<(Mutex<(usize, usize)>, Condvar)>;
+
+/// A server that counts its questions. It answers when it has three at once, or when no other one comes.
+fn counting() -> (Fake, Counts) {
     let state = Arc::new((Mutex::new((0, 0)), Condvar::new()));
     let shared = Arc::clone(&state);
     let server = Fake::new(move |_, client| {
@@ -155,19 +161,52 @@ async fn only_so_many_questions_are_under_way_for_all_clones_together() {
             held.0 += 1;
             held.1 = held.1.max(held.0);
             changed.notify_all();
-            // Until another one is here too, or for the last one: until nobody comes.
-            let _held = changed.wait_timeout_while(held, Duration::from_millis(300), |held| held.0 < 2).unwrap();
+            let _held = changed.wait_timeout_while(held, Duration::from_millis(400), |held| held.0 < 3).unwrap();
         }
         counts.lock().unwrap().0 -= 1;
         json(client, 200, &recorded("vector.json"))
     });
-    let first = client(&server.url, |s| s.concurrency = 2);
-    let asked = (0..9).map(|_| {
-        let clone = first.clone();
-        tokio::spawn(async move { clone.instant("up", now()).await })
+    (server, state)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn only_so_many_questions_are_under_way_at_a_server_whoever_asks() {
+    let (server, state) = counting();
+    let shared = servers();
+    // The same server by another path, as two targets name it.
+    let first = client_among(&shared, &server.url, |s| s.concurrency = 2);
+    let second = client_among(&shared, &format!("{}/prometheus", server.url), |s| s.concurrency = 2);
+    let asked = (0..6).map(|n| {
+        let client = if n % 2 == 0 { first.clone() } else { second.clone() };
+        tokio::spawn(async move { client.instant("up", now()).await })
     });
     for answer in futures::future::join_all(asked).await {
         assert_eq!(answer.unwrap().unwrap().series.len(), 2);
     }
+    assert_eq!(server.asked().len(), 6);
     assert_eq!(state.0.lock().unwrap().1, 2);
+}
+
+#[tokio::test]
+async fn a_server_that_wants_to_be_left_alone_is_by_everybody() {
+    let tired = Fake::new(|asked, client| match asked.target.as_str() {
+        "/api/v1/query" => reply(client, 503, "content-type: text/plain\r\nretry-after: 40\r\n", b"starting"),
+        _ => json(client, 200, &recorded("vector.json")),
+    });
+    let clock = Arc::new(ManualClock::new(now()));
+    let shared = Servers::new(Arc::clone(&clock) as Arc<dyn Clock>);
+    let first = client_among(&shared, &tired.url, |_| ());
+    let second = client_among(&shared, &format!("{}/prometheus", tired.url), |_| ());
+    assert_eq!(first.instant("up", now()).await.unwrap_err().to_string(), format!("{} is busy: 503: starting", tired.url));
+    clock.advance(Duration::from_secs(10));
+    let said = second.instant("up", now()).await.unwrap_err();
+    assert_eq!(said.to_string(), format!("{}/prometheus is busy: it answered 503, and wants to be left alone", tired.url));
+    assert!(matches!(said, Trouble::Busy { after: Some(after), .. } if after == Duration::from_secs(30)));
+    assert_eq!(tired.asked().len(), 1, "it was not asked");
+    // Another server is another matter, and so is another process.
+    let (other, _) = counting();
+    assert!(client_among(&shared, &other.url, |_| ()).instant("up", now()).await.is_ok());
+    assert!(client(&format!("{}/prometheus", tired.url), |_| ()).instant("up", now()).await.is_ok());
+    clock.advance(Duration::from_secs(30));
+    assert!(second.instant("up", now()).await.is_ok());
 }

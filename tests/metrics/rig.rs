@@ -2,7 +2,7 @@
 
 use cutover::{
     clock::{Clock, SystemClock},
-    metrics::prometheus::{Prometheus, Settings, Tls, access::Auth},
+    metrics::prometheus::{Prometheus, Servers, Settings, Tls, access::Auth},
     model::time::Time,
 };
 use std::{collections::BTreeMap, fs, path::Path, sync::Arc, time::Duration};
@@ -30,9 +30,19 @@ pub fn settings(url: &str) -> Settings {
 
 /// With what is different.
 pub fn client(url: &str, change: impl FnOnce(&mut Settings)) -> Prometheus {
+    client_among(&servers(), url, change)
+}
+
+/// Another client in the process that asks these servers.
+pub fn client_among(servers: &Servers, url: &str, change: impl FnOnce(&mut Settings)) -> Prometheus {
     let mut settings = settings(url);
     change(&mut settings);
-    Prometheus::new(settings, Arc::new(SystemClock::start()))
+    Prometheus::new(settings, servers)
+}
+
+/// Those of a process of its own.
+pub fn servers() -> Servers {
+    Servers::new(Arc::new(SystemClock::start()))
 }
 
 pub fn now() -> Time {

@@ -46,7 +46,15 @@ pub fn version(label: &str) -> Version {
         checked: None,
         wrong: None,
     };
-    Version { id: VersionId::new(label), label: label.into(), revision: None, parts: vec![part], config: None, back_unsafe: None }
+    Version {
+        id: VersionId::new(label),
+        label: label.into(),
+        revision: None,
+        parts: vec![part],
+        config: None,
+        back_unsafe: None,
+        measured_as: None,
+    }
 }
 
 fn track(role: Role, label: &str, bp: u16) -> Track {

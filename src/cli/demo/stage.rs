@@ -122,7 +122,7 @@ impl Stage {
         let mut global = cx.global.clone();
         global.config = Some(self.config());
         global.target = Some(TARGET.into());
-        Context { global, env: cx.env.clone() }
+        Context { global, env: cx.env.clone(), servers: cx.servers.clone() }
     }
 
     /// A client of the demo's host.

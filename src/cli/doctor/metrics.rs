@@ -4,7 +4,6 @@
 use super::{Facts, Line};
 use crate::{
     cli::{connect, exit},
-    clock::SystemClock,
     config::{AuthConfig, HeaderConfig, MetricsConfig, MetricsKind},
     host::measured,
     metrics::{
@@ -16,7 +15,7 @@ use crate::{
     model::{rollout::Rollout, spec::SecretSource, text::Text, time::Time, version::Track},
     observe, tls,
 };
-use std::{collections::BTreeSet, os::unix::fs::MetadataExt, sync::Arc};
+use std::{collections::BTreeSet, os::unix::fs::MetadataExt};
 
 /// Of so many services everything is said; of others what is wrong.
 const TOLD: usize = 3;
@@ -45,7 +44,7 @@ fn backend(facts: &Facts<'_>, of: Option<&str>, config: &MetricsConfig) -> Vec<L
     let mut lines = open_secrets(config);
     let (Some(settings), Ok(queries)) = (config.prometheus(), config.queries()) else { return lines };
     tls::ready();
-    let client = Prometheus::new(settings, Arc::new(SystemClock::start()));
+    let client = Prometheus::new(settings, facts.servers);
     let rollouts: Vec<(&Rollout, &Track)> = served(facts, of).filter_map(|r| Some((r, r.stable()?))).collect();
     let asked = exit::block_on(async {
         let first = answers(&client, of.unwrap_or("the host"), facts.now).await;

@@ -64,7 +64,9 @@ mod tests {
             connect::Target,
             doctor::{Facts, State},
         },
+        clock::ManualClock,
         config::{Config, Env, Loaded, Origins, Paths},
+        metrics::prometheus::Servers,
         model::{
             back::{Check, CheckState, How},
             ident::TargetId,
@@ -73,6 +75,7 @@ mod tests {
         },
         runtime::host::plan::tests::{rollout, versions},
     };
+    use std::sync::Arc;
 
     fn lines(change: impl FnOnce(&mut Rollout)) -> Vec<(State, String)> {
         let mut r = rollout();
@@ -81,7 +84,8 @@ mod tests {
         let config = Config::default();
         let loaded = Loaded { paths: Paths::new(&config, &env), config, path: None, origins: Origins::default(), doubts: Vec::new() };
         let target = Target::of_host(TargetId::new("t"), "/nowhere".into(), false);
-        let facts = Facts { env: &env, loaded: &loaded, targets: vec![(target, Ok(vec![r]))], now: Time::UNIX_EPOCH };
+        let servers = Servers::new(Arc::new(ManualClock::new(Time::UNIX_EPOCH)));
+        let facts = Facts { env: &env, servers: &servers, loaded: &loaded, targets: vec![(target, Ok(vec![r]))], now: Time::UNIX_EPOCH };
         look(&facts).into_iter().map(|l| (l.state, l.what)).collect()
     }
 

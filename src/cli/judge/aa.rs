@@ -99,7 +99,7 @@ pub fn run(args: &AaArgs, cx: &Context, out: &mut impl Write) -> Result<(), Exit
             let ago = |span: Duration| chrono::Duration::from_std(span).ok().and_then(|span| now.checked_sub_signed(span));
             let until = ago(args.until + setting.pace().delay).ok_or_else(|| Exit::usage("--until is too long ago"))?;
             let since = until - chrono::Duration::from_std(long).map_err(Exit::usage)?;
-            let server = setting.server()?;
+            let server = setting.server(cx)?;
             let stable = if let Some(file) = &args.record {
                 let head = Head::new(service, values.clone());
                 let recorder = Recorder::new(server, BufWriter::new(new_file(file)?), &head).map_err(Exit::failed)?;

@@ -7,6 +7,7 @@ use crate::{
     metrics::{
         Metrics,
         alerts::{self, Board},
+        preset::Asked,
         recording::{Head, Recorder},
         template::Variables,
     },
@@ -112,7 +113,7 @@ pub fn run(args: &BacktestArgs, cx: &Context, out: &mut impl Write) -> Result<()
     }
     let gates = args.gates.as_deref().map(gates).transpose()?;
     let runs: Vec<Checked> = runs.into_iter().enumerate().map(|(n, past)| past.check(n, cx)).collect::<Result<_, _>>()?;
-    let (used, played) = exit::block_on(play(args, &loaded, gates.as_deref(), &runs))??;
+    let (used, played) = exit::block_on(play(args, cx, &loaded, gates.as_deref(), &runs))??;
     let report = report(&used, &played);
     print(args.output, "backtest", &report, &lines(&report), out)
 }
@@ -193,6 +194,7 @@ impl Checked {
 /// Plays every run; also the gates that were played, each once.
 async fn play(
     args: &BacktestArgs,
+    cx: &Context,
     loaded: &Loaded,
     gates: Option<&[GateSpec]>,
     runs: &[Checked],
@@ -210,12 +212,12 @@ async fn play(
         } else if let Some(kept) = &kept {
             let head = Head::new(&run.past.service, run.values(&run.past.stable, &setting.metrics.variables));
             let file = kept.try_clone().map_err(Exit::failed)?;
-            let recorder = Recorder::new(setting.server()?, BufWriter::new(file), &head).map_err(Exit::failed)?;
+            let recorder = Recorder::new(setting.server(cx)?, BufWriter::new(file), &head).map_err(Exit::failed)?;
             let said = one(&setting, &recorder, run, &progress).await?;
             recorder.finish().map_err(|e| Exit::failed(format!("cannot record: {e}")))?;
             said
         } else {
-            one(&setting, &setting.server()?, run, &progress).await?
+            one(&setting, &setting.server(cx)?, run, &progress).await?
         };
         let (known, unknown): (Vec<GateSpec>, Vec<GateSpec>) = setting.alerts.into_iter().partition(|g| said.contains_key(&g.name));
         left_out.extend(unknown);
@@ -232,6 +234,13 @@ async fn one(setting: &Setting<'_>, backend: &impl Metrics, run: &Checked, told:
     let variables = &setting.metrics.variables;
     let early = run.since - chrono::Duration::from_std(setting.look_back).unwrap_or_default();
     let (stable, candidate) = (run.values(&run.past.stable, variables), run.values(&run.past.candidate, variables));
+    let is_one = |(_, asked): (_, &Asked)| {
+        let (old, new) = (asked.stable.fill(&stable, Duration::ZERO), asked.canary.fill(&candidate, Duration::ZERO));
+        old.is_ok() && old == new
+    };
+    if setting.queries.all().any(is_one) {
+        return Err(about(Exit::usage("stable and candidate are called the same: no version is compared with itself")));
+    }
     let stable = setting.past(backend, &stable, false, (early, run.until), told).await.map_err(about)?;
     let candidate = setting.past(backend, &candidate, true, (run.since, run.until), told).await.map_err(about)?;
     for (who, history) in [("stable", &stable), ("the candidate", &candidate)] {

@@ -50,8 +50,15 @@ fn gates(w: &mut World, verdict: &Verdict) {
 }
 
 fn known(w: &World) -> Vec<(String, Standing)> {
-    let shown =
-        |d: &Deployed| Version { id: d.id.clone(), label: d.label.clone(), revision: None, parts: vec![], config: None, back_unsafe: None };
+    let shown = |d: &Deployed| Version {
+        id: d.id.clone(),
+        label: d.label.clone(),
+        revision: None,
+        parts: vec![],
+        config: None,
+        back_unsafe: None,
+        measured_as: None,
+    };
     w.life.known(&w.seen, shown).into_iter().map(|k| (k.version.label.to_string(), k.standing)).collect()
 }
 

@@ -48,6 +48,7 @@ pub(super) fn version(deployed: &Deployed, about: Option<&About>) -> Version {
         parts: vec![content::declared(deployed)],
         config: Some(deployed.spec.runtime().hash()),
         back_unsafe: about.and_then(|about| back_unsafe(&about.annotations)),
+        measured_as: None,
     }
 }
 

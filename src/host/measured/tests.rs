@@ -1,7 +1,7 @@
 use super::*;
 use crate::{
     clock::ManualClock,
-    metrics::prometheus::{Settings, Tls, access::Auth},
+    metrics::prometheus::{Servers, Settings, Tls, access::Auth},
 };
 
 fn at(second: i64) -> Time {
@@ -29,7 +29,7 @@ fn away() -> Arc<Backend> {
         lookup: |_| None,
     };
     Arc::new(Backend {
-        client: Prometheus::new(settings, Arc::new(ManualClock::new(at(0)))),
+        client: Prometheus::new(settings, &Servers::new(Arc::new(ManualClock::new(at(0))))),
         queries: Queries::of("host", &BTreeMap::new()).unwrap(),
         origin: Origin { preset: "host".into(), lines: BTreeMap::new() },
         pace: Pace { every: Duration::from_secs(1), delay: Duration::ZERO },

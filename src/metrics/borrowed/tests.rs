@@ -9,7 +9,7 @@ fn names() -> Names {
     Names {
         hashes: Some(["bbb222".into(), "aaa111".into()]),
         services: Some(["web-canary".into(), "web".into()]),
-        labels: Some(["v2".into(), "v1".into()]),
+        versions: vec![["v2".into(), "v1".into()]],
     }
 }
 

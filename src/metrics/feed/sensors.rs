@@ -73,6 +73,10 @@ impl View<'_> {
         let name = format!("{} of {}", what.name(), who(arm));
         let sensor = |state, age, why| Sensor { name: noted(&name, why), arm: arm_of(arm), state, age, required: true };
         let Some(source) = self.source(what, arm) else { return sensor(SensorState::Absent, None, None) };
+        if source.is_together() {
+            let why = "it counts both versions together: tell them apart by {{pod_hash}} or another label".into();
+            return sensor(SensorState::Absent, None, Some(&why));
+        }
         let why = source.trouble();
         if source.is_there() || source.newest().is_some() {
             let age = source.newest().map(|newest| elapsed(now, newest));

@@ -75,6 +75,8 @@ pub struct Source {
     value: Option<(Time, f64)>,
     /// With the values, and with their age: an answer to the one says nothing of the other.
     troubles: [Option<Text>; 2],
+    /// It measures both versions together.
+    together: bool,
     asked: Option<Query>,
 }
 
@@ -114,12 +116,16 @@ impl Source {
             edges: BTreeSet::new(),
             value: None,
             troubles: [None, None],
+            together: false,
             asked: None,
         })
     }
 
     /// What to ask now, and for which time.
     pub fn due(&mut self, at: Time, now: Time, pace: Pace) -> Vec<(Kind, String, Time)> {
+        if self.together {
+            return Vec::new();
+        }
         let before_that = self.wanted.replace(at);
         if self.what.is_now() {
             // While older samples of others are read, this is asked no more often than otherwise.
@@ -268,6 +274,25 @@ impl Source {
         self.reached = at;
         self.answered = true;
         Ok(came)
+    }
+
+    /// Neither is asked any more where both versions have the same query, or the same series: it would measure
+    /// both together, and each would look as good as the other. True when that is so.
+    pub fn are_one(&mut self, other: &mut Self) -> bool {
+        let is_one = match (self.answered, self.filled(LONGEST), other.filled(LONGEST)) {
+            (false, Some(text), Some(theirs)) => text == theirs,
+            _ => self.counter.has_grown() && self.counter.shares_series(&other.counter),
+        };
+        if is_one {
+            self.together = true;
+            other.together = true;
+        }
+        is_one
+    }
+
+    /// Whether it measures both versions together, so that it says nothing of either.
+    pub const fn is_together(&self) -> bool {
+        self.together
     }
 
     fn filled(&mut self, window: Duration) -> Option<String> {

@@ -20,7 +20,15 @@ fn at(time: &str) -> Time {
 }
 
 fn version() -> Version {
-    Version { id: VersionId::new("v41"), label: "v41".into(), revision: None, parts: vec![], config: None, back_unsafe: None }
+    Version {
+        id: VersionId::new("v41"),
+        label: "v41".into(),
+        revision: None,
+        parts: vec![],
+        config: None,
+        back_unsafe: None,
+        measured_as: None,
+    }
 }
 
 fn rollout(phase: Phase) -> Rollout {

@@ -153,9 +153,41 @@ pub struct Condition {
 #[derive(Clone, PartialEq, Eq, Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct Template {
+    /// What its pods say of themselves.
+    #[serde(deserialize_with = "object")]
+    pub metadata: TemplateMeta,
     /// Its pods.
     #[serde(deserialize_with = "object")]
     pub spec: PodSpec,
+}
+
+/// What the pods of a template say of themselves.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct TemplateMeta {
+    /// Their labels, as far as they mean something here.
+    #[serde(deserialize_with = "object")]
+    pub labels: VersionLabels,
+}
+
+/// How pods are labelled with their version. Only templates are read so: there may be 10,000 pods.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct VersionLabels {
+    /// What Istio calls the version.
+    #[serde(deserialize_with = "text")]
+    version: Str,
+    /// What Kubernetes recommends, and charts write.
+    #[serde(rename = "app.kubernetes.io/version", deserialize_with = "text")]
+    recommended: Str,
+}
+
+impl VersionLabels {
+    /// The version that they say: Istio's label goes first.
+    #[must_use]
+    pub fn version(&self) -> Option<&str> {
+        [&*self.version, &*self.recommended].into_iter().find(|value| !value.is_empty())
+    }
 }
 
 /// What a pod is to run.

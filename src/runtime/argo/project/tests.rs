@@ -1,6 +1,7 @@
 //! What no recording has: other controllers, routers and clusters.
 
 mod plans;
+mod versions;
 
 use super::{project, view::View};
 use crate::{

@@ -11,11 +11,11 @@ use crate::{
         instance::{Fate, Pool},
         ratio::Ratio,
         rollout::{Known, Standing},
-        text::Text,
+        text::{Raw, Text},
         version::{About, Share, Track, Version},
     },
     runtime::argo::objects::{
-        PodSpec,
+        PodSpec, Template,
         analysis::{Experiment, ExperimentTemplate},
         set::ReplicaSet,
     },
@@ -107,22 +107,31 @@ pub fn version(view: &View<'_>, hash: &str, set: Option<&ReplicaSet>) -> Version
     let own = || {
         let current = hash == &*rollout.status.current_pod_hash && rollout.is_observed();
         let template = rollout.spec.template.as_ref().or_else(|| view.workload.and_then(|w| w.template()));
-        template.filter(|_| current).map(|t| &t.spec)
+        template.filter(|_| current)
     };
     let pods = set.and_then(|set| view.pods(set));
-    let spec = set.map(|set| &set.spec.template.spec).or_else(own);
+    let template = set.map(|set| &set.spec.template).or_else(own);
+    let spec = template.map(|template| &template.spec);
     let revision = set.and_then(|s| s.metadata.revision()).or_else(|| {
         let current = hash == &*rollout.status.current_pod_hash;
         if current { view.revision() } else { None }
     });
     Version {
         id: VersionId::new(hash),
+        measured_as: template.and_then(measured_as),
         label: label(spec).unwrap_or_else(|| Text::clean(hash)),
         revision: revision.map(|r| r.to_string().into()),
         parts: spec.map(|spec| images::parts(spec, pods.as_deref())).unwrap_or_default(),
         config: None,
         back_unsafe: None,
     }
+}
+
+/// What a mesh and the service itself call it: the version that its pods are labelled with; without one, the
+/// tag of its image.
+fn measured_as(template: &Template) -> Option<Raw> {
+    let labelled = template.metadata.labels.version().map(Raw::new);
+    labelled.or_else(|| label(Some(&template.spec)).map(|tag| Raw::new(tag.as_str())))
 }
 
 fn label(spec: Option<&PodSpec>) -> Option<Text> {
@@ -220,6 +229,7 @@ fn experiment_track(view: &View<'_>, experiment: &Experiment, template: &Experim
             parts: images::parts(spec, pods.as_deref()),
             config: None,
             back_unsafe: None,
+            measured_as: None,
         },
         pools: vec![pool],
         share: Share { declared: told, programmed: told, ..Share::default() },

@@ -42,6 +42,7 @@ fn track(role: Role, label: &str, weight: Weight, ready: u32) -> Track {
         parts: vec![],
         config: None,
         back_unsafe: None,
+        measured_as: None,
     };
     let pool = Pool { desired: 4, ready, ..Pool::default() };
     let share =

@@ -1,0 +1,202 @@
+//! How far each series can be trusted, and what says nothing though it answers.
+
+use super::*;
+
+/// A backend with so many series that it adds up; where it `fails` it cannot, though the samples are there.
+fn adding_up(feed: &mut Feed, now: i64, fails: bool, age_last: bool) {
+    for _ in 0..3 {
+        let mut questions = feed.due(at(now));
+        questions.sort_by_key(|q| (q.kind == source::Kind::Newest) == age_last);
+        for question in questions {
+            let answer = match question.kind {
+                source::Kind::Size => Ok(vector(&[], question.at, 9_000.0)),
+                source::Kind::Newest => Ok(vector(&[], question.at, question.at.timestamp() as f64 - 3.0)),
+                _ if fails => Err(Trouble::Failed { why: "many-to-many matching".into() }),
+                _ => Ok(vector(&[("code", "200")], question.at, 90.0)),
+            };
+            feed.take(&question, answer.map(|one| Answer { series: vec![one], ..Answer::default() }));
+        }
+    }
+}
+
+#[test]
+fn sensors_say_what_is_wrong() {
+    let store = Store::new(300, &|_| 0.0);
+    let errors = gate("errors");
+    let mut one = feed(std::slice::from_ref(&errors), 300);
+    let states = |feed: &Feed, now: i64| feed.look(&errors, at(now)).0.iter().map(|s| s.state).collect::<Vec<_>>();
+    assert_eq!(states(&one, 300), [SensorState::Absent; 2]);
+    round(&mut one, &store, 300, &mut |_| None);
+    assert_eq!(states(&one, 300), [SensorState::Fresh; 2]);
+    assert!(matches!(one.signals(Arm::Candidate, at(300))[&SignalId::Errors].reading, Reading::Fresh(_)));
+    let (_, asked) = one.look(&errors, at(300));
+    assert!(asked[0].text.as_str().starts_with("req{v=\"v2\"}[") && asked[0].name.as_str() == "requests of canary");
+    // It keeps answering the same old samples.
+    round(&mut one, &store, 340, &mut |_| None);
+    round(&mut one, &store, 360, &mut |_| None);
+    assert_eq!(states(&one, 360), [SensorState::Stale; 2]);
+    assert!(matches!(one.signals(Arm::Stable, at(360))[&SignalId::Requests].reading, Reading::Stale { .. }));
+    // It does not answer at all: what it said last is shown, and not as new.
+    let mut other = feed(std::slice::from_ref(&errors), 300);
+    round(&mut other, &store, 300, &mut |_| None);
+    for question in other.due(at(315)) {
+        other.take(&question, Err(trouble()));
+    }
+    assert_eq!(states(&other, 315), [SensorState::Fresh; 2]);
+    assert!(other.look(&errors, at(315)).0[0].name.as_str().contains("refused"));
+    assert!(matches!(other.signals(Arm::Stable, at(315))[&SignalId::Errors].reading, Reading::Stale { .. }));
+    assert_eq!(states(&other, 350), [SensorState::Stale; 2]);
+}
+
+#[test]
+fn a_candidate_without_traffic_is_said() {
+    let mut store = Store::new(300, &|_| 0.0);
+    for series in store.series.iter_mut().filter(|s| s.labels.get("v") == Some("v2")) {
+        series.points.iter_mut().for_each(|p| p.value = Value::Number(0.0));
+    }
+    let errors = gate("errors");
+    let mut one = feed(std::slice::from_ref(&errors), 300);
+    round(&mut one, &store, 300, &mut |_| None);
+    assert_eq!(one.look(&errors, at(300)).0[0].state, SensorState::ZeroTraffic);
+    assert_eq!(one.signals(Arm::Candidate, at(300))[&SignalId::Errors].reading, Reading::ZeroTraffic);
+}
+
+#[test]
+fn requests_that_do_not_say_what_became_of_them_blind_the_gate() {
+    let mut store = Store::new(300, &|_| 0.0);
+    store.series.iter_mut().for_each(|s| s.labels = s.labels.without(&["code"]));
+    store.series.dedup_by(|a, b| a.labels == b.labels);
+    let errors = gate("errors");
+    let mut one = feed(std::slice::from_ref(&errors), 300);
+    round(&mut one, &store, 300, &mut |_| None);
+    let (sensors, _) = one.look(&errors, at(300));
+    let absent: Vec<_> = sensors.iter().filter(|s| s.state == SensorState::Absent).collect();
+    assert_eq!(absent.len(), 2, "{sensors:?}");
+    assert!(absent[0].name.as_str().contains("no readable label code"));
+}
+
+#[test]
+fn what_cannot_be_added_up_is_not_fresh_because_its_samples_are() {
+    let errors = gate("errors");
+    for age_last in [false, true] {
+        let mut one = feed(std::slice::from_ref(&errors), 0);
+        for now in (0..=600).step_by(15) {
+            adding_up(&mut one, now, false, age_last);
+            let all = one.look(&errors, at(now + 14)).0;
+            assert!(now < 60 || all.iter().all(|s| s.state == SensorState::Fresh), "at {now}, between two windows: {all:?}");
+        }
+        for now in (615..=900).step_by(15) {
+            adding_up(&mut one, now, true, age_last);
+        }
+        let (sensors, _) = one.look(&errors, at(900));
+        assert!(sensors.iter().all(|s| s.state == SensorState::Stale && s.age > Some(Duration::from_secs(180))), "{sensors:?}");
+        assert!(sensors[0].name.as_str().contains("many-to-many matching"), "{sensors:?}");
+        // What came meanwhile is not lost.
+        for now in (915..=990).step_by(15) {
+            adding_up(&mut one, now, false, age_last);
+        }
+        assert!(one.look(&errors, at(990)).0.iter().all(|s| s.state == SensorState::Fresh));
+    }
+}
+
+#[test]
+fn a_value_of_now_is_as_old_as_its_samples() {
+    let queries = Queries::of("kube-state-metrics", &BTreeMap::new()).unwrap();
+    let mut values = values("v1");
+    values.insert("pod_hash".into(), "5f7c".into());
+    let subject = Subject { stable: values, candidate: None, ..subject() };
+    let mut one = Feed::new(queries, &[], PACE, &subject, at(0)).unwrap();
+    let mut asked = Vec::new();
+    for now in [300, 360] {
+        for question in one.due(at(now)) {
+            // The same old sample for both.
+            let value = if question.kind == source::Kind::Newest { at(297).timestamp() as f64 } else { 512.0 };
+            asked.push(question.text.clone());
+            one.take(&question, Ok(Answer { series: vec![vector(&[], question.at, value)], ..Answer::default() }));
+        }
+        let memory = one.signals(Arm::Stable, at(now)).remove(&SignalId::Memory).unwrap().reading;
+        let last = crate::model::signal::Sample::Gauge { value: 512.0, n: 1 };
+        let old = Reading::Stale { last, age: Duration::from_secs(63) };
+        assert_eq!(memory, if now == 300 { Reading::Fresh(last) } else { old });
+    }
+    let of = "container_memory_working_set_bytes{namespace=\"shop\",pod=~\".+-5f7c-.+\",container!=\"\"}";
+    assert!(asked.contains(&format!("max(timestamp({of}))")) && asked.contains(&format!("sum({of})")), "{asked:?}");
+}
+
+#[test]
+fn a_second_source_that_is_silent_contradicts_nothing_and_is_not_fresh() {
+    let store = Store::new(300, &|t| t as f64);
+    let queries = queries_and("service_errors = 'own{v=\"{{version}}\"}'");
+    let errors = gate("errors");
+    let mut one = Feed::new(queries, std::slice::from_ref(&errors), PACE, &subject(), at(300)).unwrap();
+    let mut own = |question: &Question| {
+        (question.what == What::ServiceErrors && question.kind != source::Kind::Size).then(|| {
+            let labels = Labels::new([("__name__".to_owned(), "own".to_owned()), ("instance".to_owned(), "a".to_owned())]);
+            let points = [(200, 0.0), (290, 0.0)].map(|(second, n)| Raw { at: at(second), value: Value::Number(n) }).to_vec();
+            Answer { series: vec![Series { labels, points }], ..Answer::default() }
+        })
+    };
+    round(&mut one, &store, 300, &mut own);
+    let state = |feed: &Feed, now: i64| {
+        let (sensors, _) = feed.look(&errors, at(now));
+        let second = sensors.into_iter().find(|s| s.name.as_str().starts_with("errors of canary")).unwrap();
+        (second.state, second.required)
+    };
+    assert_eq!(state(&one, 300), (SensorState::Contradictory, true), "the proxy saw hundreds of errors, the service none");
+    assert_eq!(state(&one, 340), (SensorState::Stale, false));
+}
+
+#[test]
+fn a_candidate_with_other_buckets_is_not_slow() {
+    let mut store = Store::new(600, &|_| 0.0);
+    // Its histogram was given another bucket in place of 0.5 s.
+    for series in store.series.iter_mut().filter(|s| s.labels.get("v") == Some("v2") && s.labels.get("le") == Some("0.5")) {
+        let rest = series.labels.without(&["le"]);
+        let all = rest.iter().map(|(name, value)| (name.to_owned(), value.to_owned()));
+        series.labels = Labels::new(all.chain([("le".to_owned(), "0.6".to_owned())]));
+    }
+    let slow = gate("slow");
+    let mut one = feed(std::slice::from_ref(&slow), 600);
+    round(&mut one, &store, 600, &mut |_| None);
+    assert_eq!(one.slow_from(), Some(Duration::from_millis(500)));
+    let judged: Vec<_> = one.intervals().into_iter().filter(|(_, i)| i.candidate.of > 0.0).collect();
+    assert_eq!(judged, [], "all of its requests would be slower");
+    let (sensors, _) = one.look(&slow, at(600));
+    let absent: Vec<_> = sensors.iter().filter(|s| s.state == SensorState::Absent).map(|s| s.name.as_str()).collect();
+    assert_eq!(absent, ["buckets of canary (none of its buckets ends at 500 ms, stable's p99: how many are slower is not known)"]);
+    assert_eq!(one.signals(Arm::Candidate, at(600))[&SignalId::Slow].reading, Reading::Absent);
+}
+
+#[test]
+fn what_measures_both_versions_together_says_nothing_of_either() {
+    let hashed = |values: Variables, hash: &str| values.into_iter().chain([("pod_hash".to_owned(), hash.to_owned())]).collect();
+    let versions = |new: &str| Subject { stable: hashed(values("v1"), "aaa"), candidate: Some(hashed(values(new), "bbb")), ..subject() };
+    let with_restarts = "restarts = 'restarts{pod=\"{{pod_hash}}\"}'\nready = 'ready{pod=\"{{pod_hash}}\"}'";
+    // The same query; and others that find the same series all the same.
+    let other = "{ stable = 'req{v=\"v1\"}', canary = 'req{v=\"v1\",x!=\"{{pod_hash}}\"}' }";
+    for (queries, subject, most) in [(queries_and(with_restarts), versions("v1"), 0), (queries_with_requests(other), versions("v2"), 2)] {
+        let mut feed = Feed::new(queries, &[gate("errors")], PACE, &subject, at(600)).unwrap();
+        let store = Store::new(900, &|_| 0.0);
+        let mut asked = 0;
+        for now in (600..900).step_by(15) {
+            for question in feed.due(at(now)) {
+                asked += usize::from(question.name() == "requests" && !question.text.starts_with("count("));
+                if !matches!(question.name(), "restarts" | "ready") {
+                    feed.take(&question, Ok(store.answer(&question)));
+                }
+            }
+        }
+        assert_eq!(asked, most);
+        assert!(feed.intervals().is_empty());
+        let (sensors, _) = feed.look(&gate("errors"), at(900));
+        assert!(sensors.iter().all(|s| s.state == SensorState::Absent && s.required), "{sensors:?}");
+        let why = "requests of canary (it counts both versions together: tell them apart by {{pod_hash}} or another label)";
+        assert_eq!(sensors[0].name.as_str(), why);
+    }
+    // What tells them apart is asked still.
+    let mut feed = Feed::new(queries_and(with_restarts), &[gate("errors")], PACE, &versions("v1"), at(600)).unwrap();
+    assert!(feed.due(at(600)).iter().all(|q| matches!(q.name(), "restarts" | "ready")));
+    // Alone there is nobody to be taken for.
+    let alone = Subject { candidate: None, ..subject() };
+    assert!(!Feed::new(queries(), &[gate("errors")], PACE, &alone, at(600)).unwrap().due(at(600)).is_empty());
+}
