@@ -318,7 +318,7 @@ fn measured(target: &TargetConfig, origin: Origin) -> Option<Box<Measured>> {
         queries,
         pace: metrics.pace(),
         variables: metrics.variables.clone(),
-        alert_labels: metrics.alert_labels.clone(),
+        alerts: metrics.alerts(),
         analyses: metrics.analysis,
         origin,
     };
