@@ -12,6 +12,7 @@ use super::{
     template::{Template, WINDOW, nearest},
 };
 use crate::model::{
+    code::Code,
     spec::{GateSignal, GateSpec},
     text::Text,
 };
@@ -282,7 +283,7 @@ impl Queries {
             return Ok(());
         }
         if self.get(What::Errors).is_some() {
-            let usual = gate.errors == crate::model::code::Code::usual();
+            let usual = gate.errors == Code::usual();
             return if usual {
                 Ok(())
             } else {
@@ -291,6 +292,10 @@ impl Queries {
         }
         if self.get(What::Requests).is_some() && self.code_label.is_none() && self.grpc_label.is_none() {
             return Err("no label says what became of a request: set `code_label` or a query `errors`".into());
+        }
+        let of_statuses = |code: &&Code| !matches!(code, Code::Grpc(_));
+        if let (None, Some(code)) = (&self.code_label, gate.errors.iter().find(of_statuses)) {
+            return Err(format!("errors `{code}` cannot be told: there is no `code_label`, and `grpc_label` says gRPC codes"));
         }
         self.code_values.can_tell(&gate.errors, self.grpc_label.is_some())
     }
@@ -372,5 +377,14 @@ mod tests {
         let gate: GateSpec = toml::from_str("name = \"g\"\nsignal = \"errors\"\nerrors = [\"429\"]").unwrap();
         let can = |name: &str| Queries::of(name, &BTreeMap::new()).unwrap().can_judge(&gate);
         assert!(can("istio").is_ok() && can("haproxy").unwrap_err().contains("`429`"));
+        // Statuses are in no label that says gRPC codes.
+        let without = over("code_label", "").unwrap();
+        let judge =
+            |errors: &str| without.can_judge(&toml::from_str(&format!("name = \"g\"\nsignal = \"errors\"\nerrors = [{errors}]")).unwrap());
+        assert!(judge("\"grpc:14\"").is_ok());
+        assert_eq!(
+            judge("\"grpc:14\", \"5xx\"").unwrap_err(),
+            "errors `5xx` cannot be told: there is no `code_label`, and `grpc_label` says gRPC codes"
+        );
     }
 }
