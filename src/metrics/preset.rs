@@ -134,10 +134,16 @@ pub struct Queries {
     pub changing_label: Option<String>,
     /// By what a latency is multiplied to be in milliseconds.
     pub to_millis: f64,
+    /// The label that says the namespace, where scrapes differ in it.
+    pub namespace_label: Option<String>,
 }
 
+/// What stands for the name of that label in queries.
+const NAMESPACE_LABEL: &str = "{{namespace_label}}";
+
 /// Settings that stand among the queries.
-const SETTINGS: [&str; 6] = ["code_label", "code_values", "grpc_label", "instance_label", "changing_label", "latency_unit"];
+const SETTINGS: [&str; 7] =
+    ["namespace_label", "code_label", "code_values", "grpc_label", "instance_label", "changing_label", "latency_unit"];
 
 /// The names of all presets.
 pub fn names() -> impl Iterator<Item = &'static str> {
@@ -156,7 +162,7 @@ impl Queries {
         };
         let mut written: BTreeMap<String, Written> = toml::from_str(text).map_err(|e| format!("preset `{preset}`: {}", e.message()))?;
         written.extend(overrides.clone());
-        let mut queries = Self::none();
+        let mut queries = Self { namespace_label: name_namespaces(&mut written)?, ..Self::none() };
         for (name, query) in written {
             queries.set(&name, query).map_err(|why| format!("query `{}`: {why}", name.escape_debug()))?;
         }
@@ -174,6 +180,7 @@ impl Queries {
             instance_label: None,
             changing_label: None,
             to_millis: 1_000.0,
+            namespace_label: None,
         }
     }
 
@@ -200,9 +207,8 @@ impl Queries {
                 format!("no such query{}", nearest(name, all))
             });
         };
-        let is_label = value.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') && !value.starts_with(|c: char| c.is_ascii_digit());
-        if name.ends_with("_label") && !is_label {
-            return Err(format!("`{}` is no name of a label", value.escape_debug()));
+        if name.ends_with("_label") {
+            check_label(&value)?;
         }
         // An empty label takes away what the preset has.
         let label = Some(value.clone()).filter(|v| !v.is_empty());
@@ -301,6 +307,35 @@ impl Queries {
     }
 }
 
+/// Puts the name of the label that says the namespace where queries have a hole for it.
+fn name_namespaces(written: &mut BTreeMap<String, Written>) -> Result<Option<String>, String> {
+    let wrong = |why: String| format!("query `namespace_label`: {why}");
+    let label = match written.remove("namespace_label") {
+        None => return Ok(None),
+        Some(Written::One(label)) => label,
+        Some(Written::Pair { .. }) => return Err(wrong("one text is needed".into())),
+    };
+    check_label(&label).map_err(wrong)?;
+    let texts = written.values_mut().flat_map(|query| match query {
+        Written::One(one) => [Some(one), None],
+        Written::Pair { stable, canary } => [Some(stable), Some(canary)],
+    });
+    let holes: Vec<&mut String> = texts.flatten().filter(|text| text.contains(NAMESPACE_LABEL)).collect();
+    if holes.is_empty() || label.is_empty() {
+        return Err(wrong(if label.is_empty() { "it is empty".into() } else { format!("no query has {NAMESPACE_LABEL}") }));
+    }
+    for text in holes {
+        *text = text.replace(NAMESPACE_LABEL, &label);
+    }
+    Ok(Some(label))
+}
+
+/// Labels have names of letters, digits and `_`.
+fn check_label(name: &str) -> Result<(), String> {
+    let is_label = name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') && !name.starts_with(|c: char| c.is_ascii_digit());
+    if is_label { Ok(()) } else { Err(format!("`{}` is no name of a label", name.escape_debug())) }
+}
+
 impl Asked {
     fn check(what: What, written: Written) -> Result<Self, String> {
         let (stable, canary) = match &written {
@@ -363,6 +398,24 @@ mod tests {
         assert!(Queries::of("istoi", &BTreeMap::new()).unwrap_err().contains("did you mean `istio`"));
         let pair = Written::Pair { stable: "x{s=\"a\"}".into(), canary: "x{s=\"b\"}".into() };
         assert!(Queries::of("istio", &BTreeMap::from([("requests".to_owned(), pair)])).is_ok());
+    }
+
+    #[test]
+    fn the_label_of_namespaces_is_named_where_scrapes_differ() {
+        let of = |preset: &str, label: &str| Queries::of(preset, &[("namespace_label".to_owned(), Written::One(label.to_owned()))].into());
+        let text = |queries: &Queries| queries.get(What::Requests).unwrap().stable.text().to_owned();
+        let usual = Queries::of("ingress-nginx", &BTreeMap::new()).unwrap();
+        assert!(text(&usual).starts_with("nginx_ingress_controller_requests{exported_namespace=\"{{namespace}}\","), "{}", text(&usual));
+        let honored = of("ingress-nginx", "namespace").unwrap();
+        assert!(text(&honored).starts_with("nginx_ingress_controller_requests{namespace=\"{{namespace}}\","), "{}", text(&honored));
+        assert_eq!(honored.all().filter(|(_, asked)| asked.canary.text().contains("exported_namespace")).count(), 0);
+        for (preset, label, why) in [
+            ("istio", "namespace", "query `namespace_label`: no query has {{namespace_label}}"),
+            ("ingress-nginx", "a b", "query `namespace_label`: `a b` is no name of a label"),
+            ("ingress-nginx", "", "query `namespace_label`: it is empty"),
+        ] {
+            assert_eq!(of(preset, label).unwrap_err(), why);
+        }
     }
 
     #[test]
