@@ -24,7 +24,13 @@ pub use compared::values;
 
 use crate::{
     clock::Clock,
-    metrics::{Metrics, Origin, alerts::Board, feed::Pace, preset::Queries, template::Variables},
+    metrics::{
+        Metrics, Origin,
+        alerts::{Board, Rule},
+        feed::Pace,
+        preset::Queries,
+        template::Variables,
+    },
     model::{
         action::{Observation, Outcome, Plan, Refusal},
         delta::Delta,
@@ -65,8 +71,8 @@ pub struct How {
     pub pace: Pace,
     /// What the configuration fills into queries, before what a rollout itself says.
     pub variables: Variables,
-    /// An alert is about a rollout when one of these labels has its name.
-    pub alert_labels: Vec<String>,
+    /// By what an alert is about a rollout.
+    pub alerts: Rule,
     /// Whether what a rollout's own analyses ask is judged too.
     pub analyses: bool,
 }
@@ -119,7 +125,7 @@ impl<R: Runtime, M: Metrics + Clone> Observed<R, M> {
     /// Nothing is asked before somebody looks.
     #[must_use]
     pub fn new(inner: R, backend: M, how: How, clock: Arc<dyn Clock>) -> Self {
-        let board = Arc::new(Board::new(how.alert_labels.clone()));
+        let board = Arc::new(Board::new(how.alerts.clone()));
         let told = Arc::new(how.told(backend.place()));
         Self { inner, backend, how: Arc::new(how.advising()), told, board, clock, open: Sender::new(None) }
     }

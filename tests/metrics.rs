@@ -3,6 +3,7 @@
 mod access;
 mod alerts;
 mod faults;
+mod presets;
 mod rig;
 mod servers;
 mod tls;

@@ -320,7 +320,7 @@ fn measured(cx: &Context, target: &TargetConfig, origin: Origin) -> Option<Box<M
         queries,
         pace: metrics.pace(),
         variables: metrics.variables.clone(),
-        alert_labels: metrics.alert_labels.clone(),
+        alerts: metrics.alerts(),
         analyses: metrics.analysis,
         origin,
     };

@@ -142,7 +142,7 @@ fn backend(cx: &Context, loaded: &config::Loaded) -> Result<Option<Backend>, Exi
         origin: loaded.queries_at("metrics", metrics),
         pace: metrics.pace(),
         variables: metrics.variables.clone(),
-        board: Board::new(metrics.alert_labels.clone()),
+        board: Board::new(metrics.alerts()),
     }))
 }
 

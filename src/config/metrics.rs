@@ -5,6 +5,7 @@ use crate::{
     helper,
     metrics::{
         self,
+        alerts::Rule,
         feed::Pace,
         preset::{Queries, Written},
         prometheus::{
@@ -54,6 +55,8 @@ pub struct MetricsConfig {
     pub variables: BTreeMap<String, String>,
     /// An alert is a service's when one of these labels has its name.
     pub alert_labels: Vec<String>,
+    /// Labels that an alert must have besides, each with this value.
+    pub alert_matchers: BTreeMap<String, String>,
     /// Whether what a rollout's own analyses ask of a Prometheus is judged too. Of a cluster.
     pub analysis: bool,
     /// Queries instead of those of the preset, by their names.
@@ -78,6 +81,7 @@ impl Default for MetricsConfig {
             parameters: BTreeMap::new(),
             variables: BTreeMap::new(),
             alert_labels: ["service", "app", "job", "deployment", "rollout"].map(Into::into).to_vec(),
+            alert_matchers: BTreeMap::new(),
             analysis: false,
             query: BTreeMap::new(),
         }
@@ -183,6 +187,12 @@ impl MetricsConfig {
     #[must_use]
     pub const fn pace(&self) -> Pace {
         Pace { every: self.every, delay: self.delay }
+    }
+
+    /// By what an alert is a service's.
+    #[must_use]
+    pub fn alerts(&self) -> Rule {
+        Rule { labels: self.alert_labels.clone(), matchers: self.alert_matchers.clone() }
     }
 
     /// What is asked: the preset's queries, and those that stand here instead; nothing where a cluster's

@@ -17,7 +17,7 @@ use crate::{
     judge::Look,
     metrics::{
         Metrics as _, Origin,
-        alerts::{self, Board},
+        alerts::{self, Board, Whom},
         feed::{Course, Pace, Subject},
         preset::Queries,
         prometheus::Prometheus,
@@ -90,6 +90,13 @@ pub struct Following {
     run_since: Option<Time>,
     /// Its name.
     service: String,
+}
+
+impl Following {
+    /// Whom alerts are about.
+    fn whom(&self) -> Whom<'_> {
+        Whom::of(&self.service, &self.subject.stable)
+    }
 }
 
 /// What came of it.

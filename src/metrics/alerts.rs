@@ -1,6 +1,10 @@
 //! What fires: asked once for all services of a place, and told to each what is about it.
 
-use super::{Alert, Labels, Metrics, Trouble, feed::Pace, template::window_text};
+use super::{
+    Alert, Labels, Metrics, Trouble,
+    feed::Pace,
+    template::{Variables, window_text},
+};
 use crate::model::{
     gate::Arm,
     interval::{Sensor, SensorState},
@@ -14,10 +18,49 @@ use std::{
 };
 use tokio::sync::Mutex;
 
+/// By what an alert is a service's. One server often knows several clusters, each with services of the same
+/// names: what fires about another `web` must stop nobody's release.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Rule {
+    /// One of these labels has the service's name.
+    pub labels: Vec<String>,
+    /// Labels that it has besides, each with exactly this value.
+    pub matchers: BTreeMap<String, String>,
+}
+
+/// The namespace that an alert is about. Where the scraper put its own into `namespace`, the one that the
+/// series came with is called `exported_namespace`.
+const NAMESPACES: [&str; 2] = ["exported_namespace", "namespace"];
+
+/// About whom alerts are asked for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Whom<'a> {
+    /// What it is called.
+    pub service: &'a str,
+    /// Where it is; `None` where there are no namespaces, and of an alert that names none nothing is compared.
+    pub namespace: Option<&'a str>,
+}
+
+impl<'a> Whom<'a> {
+    /// A service and what is filled into its queries.
+    #[must_use]
+    pub fn of(service: &'a str, values: &'a Variables) -> Self {
+        Self { service, namespace: values.get("namespace").map(String::as_str) }
+    }
+}
+
+impl Rule {
+    fn is_about(&self, whom: Whom<'_>, alert: &Labels) -> bool {
+        let named = self.labels.iter().any(|label| alert.get(label) == Some(whom.service));
+        let there = NAMESPACES.into_iter().find_map(|label| alert.get(label)).filter(|there| !there.is_empty());
+        let elsewhere = whom.namespace.zip(there).is_some_and(|(own, there)| own != there);
+        named && !elsewhere && self.matchers.iter().all(|(label, value)| alert.get(label) == Some(value))
+    }
+}
+
 /// The list of what fires, as long as it is new.
 pub struct Board {
-    /// An alert is a service's when one of these has its name.
-    labels: Vec<String>,
+    rule: Rule,
     /// When it was asked, by the uptime, and what was said.
     last: Mutex<Option<(Duration, Said)>>,
 }
@@ -26,10 +69,10 @@ pub struct Board {
 pub type Said = Result<Arc<[Alert]>, Trouble>;
 
 impl Board {
-    /// Nothing was asked yet. An alert is about a service when one of these labels has its name.
+    /// Nothing was asked yet.
     #[must_use]
-    pub fn new(labels: Vec<String>) -> Self {
-        Self { labels, last: Mutex::new(None) }
+    pub fn new(rule: Rule) -> Self {
+        Self { rule, last: Mutex::new(None) }
     }
 
     /// What fires; asked again when the last answer is older than `fresh_for`, by the uptime. Whoever
@@ -51,18 +94,18 @@ impl Board {
 
     /// Those about a service that began at `since` or later, the oldest first: a line each.
     #[must_use]
-    pub fn about(&self, service: &str, since: Time, firing: &[Alert]) -> Vec<Text> {
-        self.those(service, since, firing).into_iter().map(line).collect()
+    pub fn about(&self, whom: Whom<'_>, since: Time, firing: &[Alert]) -> Vec<Text> {
+        self.those(whom, since, firing).into_iter().map(line).collect()
     }
 
     /// When the first of them began.
     #[must_use]
-    pub fn first(&self, service: &str, since: Time, fired: &[Alert]) -> Option<Time> {
-        self.those(service, since, fired).first().map(|alert| alert.since)
+    pub fn first(&self, whom: Whom<'_>, since: Time, fired: &[Alert]) -> Option<Time> {
+        self.those(whom, since, fired).first().map(|alert| alert.since)
     }
 
-    fn those<'a>(&self, service: &str, since: Time, firing: &'a [Alert]) -> Vec<&'a Alert> {
-        let is = |alert: &&Alert| alert.since >= since && self.labels.iter().any(|label| alert.labels.get(label) == Some(service));
+    fn those<'a>(&self, whom: Whom<'_>, since: Time, firing: &'a [Alert]) -> Vec<&'a Alert> {
+        let is = |alert: &&Alert| alert.since >= since && self.rule.is_about(whom, &alert.labels);
         let mut about: Vec<&Alert> = firing.iter().filter(is).collect();
         about.sort_by(|a, b| (a.since, &a.labels).cmp(&(b.since, &b.labels)));
         about
@@ -145,16 +188,52 @@ mod tests {
         Alert { labels: Labels::new(all), annotations, since: Time::from_timestamp(second, 0).unwrap() }
     }
 
+    const WEB: Whom<'_> = Whom { service: "web", namespace: None };
+
+    fn board(matchers: &[(&str, &str)]) -> Board {
+        let matchers = matchers.iter().map(|(label, value)| ((*label).to_owned(), (*value).to_owned())).collect();
+        Board::new(Rule { labels: vec!["service".into(), "job".into()], matchers })
+    }
+
+    #[test]
+    fn an_alert_of_another_namespace_is_not_about_it() {
+        let here = Whom { namespace: Some("shop"), ..WEB };
+        let is = |board: &Board, whom: Whom<'_>, labels: &[(&str, &str)]| {
+            let labels: Vec<_> = labels.iter().copied().chain([("service", "web")]).collect();
+            !board.about(whom, Time::UNIX_EPOCH, &[alert("A", &labels, 1)]).is_empty()
+        };
+        let all = board(&[]);
+        // An alert, and a rollout, without a namespace is compared by its name.
+        for labels in [&[][..], &[("namespace", "shop")], &[("namespace", "")], &[("exported_namespace", "shop"), ("namespace", "ingress")]]
+        {
+            assert!(is(&all, here, labels) && is(&all, WEB, labels), "{labels:?}");
+        }
+        for labels in [&[("namespace", "other")][..], &[("exported_namespace", "other"), ("namespace", "shop")]] {
+            assert!(!is(&all, here, labels) && is(&all, WEB, labels), "{labels:?}");
+        }
+    }
+
+    #[test]
+    fn an_alert_has_every_label_that_the_configuration_names() {
+        let one = board(&[("cluster", "eu"), ("tier", "live")]);
+        let is = |labels: &[(&str, &str)]| {
+            let labels: Vec<_> = labels.iter().copied().chain([("job", "web")]).collect();
+            one.first(WEB, Time::UNIX_EPOCH, &[alert("A", &labels, 1)]).is_some()
+        };
+        assert!(is(&[("cluster", "eu"), ("tier", "live"), ("more", "x")]));
+        assert!(!is(&[("cluster", "us"), ("tier", "live")]) && !is(&[("cluster", "eu")]) && !is(&[]));
+    }
+
     #[test]
     fn an_alert_is_about_a_service_by_its_labels_and_counts_from_the_run_on() {
-        let board = Board::new(vec!["service".into(), "job".into()]);
+        let board = board(&[]);
         let firing = [
             alert("Late", &[("job", "web")], 7_200),
             alert("Early", &[("service", "web")], 3_599),
             alert("First", &[("service", "web")], 3_600),
             alert("Other", &[("service", "web2"), ("app", "web")], 7_200),
         ];
-        let about = board.about("web", Time::from_timestamp(3_600, 0).unwrap(), &firing);
+        let about = board.about(WEB, Time::from_timestamp(3_600, 0).unwrap(), &firing);
         let about: Vec<&str> = about.iter().map(Text::as_str).collect();
         assert_eq!(about, ["alert First fires since 01:00: First it is", "alert Late fires since 02:00: Late it is"]);
     }

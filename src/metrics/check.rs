@@ -1,12 +1,16 @@
 //! Whether a backend has what the queries ask for: for `cutover doctor`.
 
 use super::{
-    Metrics, Value,
+    Answer, Labels, Metrics, Series, Value,
     preset::{Queries, What},
-    template::{Variables, window_text},
+    selector,
+    template::{Template, Variables, window_text},
 };
 use crate::model::{text::Text, time::Time};
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::{BTreeSet, HashSet},
+    time::Duration,
+};
 
 /// How bad a finding is.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -38,63 +42,121 @@ const SCRAPES: u32 = 4;
 const VERSIONS: usize = 20;
 
 /// Asks each query for stable, and looks at what comes: is there such a series, does it carry the labels
-/// that are read, how many versions do its labels tell apart, how often is it scraped. `every` is how
-/// often the backend is going to be asked; `values` are a running version's.
-pub async fn check<M: Metrics>(backend: &M, queries: &Queries, values: &Variables, every: Duration, now: Time) -> Vec<Finding> {
+/// that are read, how many versions of the service do its labels tell apart, how often is it scraped. The
+/// candidate's is asked too where it is another one or one runs: none has come of it yet, but it must be a
+/// query, and of other series. `every` is how often the backend is going to be asked; `stable` are a running
+/// version's values, `canary` those of the candidate if there is one.
+pub async fn check<M: Metrics>(
+    backend: &M,
+    queries: &Queries,
+    (stable, canary): (&Variables, Option<&Variables>),
+    every: Duration,
+    now: Time,
+) -> Vec<Finding> {
+    let look = Look { backend, queries, every, now };
     let mut found = Vec::new();
     for (what, asked) in queries.all() {
-        let say = |grade, text: String| Finding { grade, text: format!("{}: {text}", what.name()).into() };
-        let text = match asked.stable.fill(values, every * SCRAPES) {
-            Ok(text) => text,
-            Err(why) => {
-                found.push(say(Grade::Bad, why));
-                continue;
-            }
-        };
+        let mut say = |grade, text: String| found.push(Finding { grade, text: format!("{}: {text}", what.name()).into() });
         let raw = asked.metric.is_some() && !what.is_now();
-        let sent = if raw { format!("{text}[{}]", window_text(SEEN)) } else { text };
-        let answer = match backend.instant(&sent, now).await {
-            Ok(answer) => answer,
-            Err(trouble) => {
-                found.push(say(Grade::Bad, format!("{trouble}, asked {sent}")));
-                continue;
+        let of_stable = match look.ask(&asked.stable, stable, raw).await {
+            Ok(of_stable) => look.stable(what, &of_stable, raw, &mut say),
+            Err((grade, why)) => {
+                say(grade, why);
+                Vec::new()
             }
         };
-        found.extend(answer.warnings.iter().map(|warning| say(Grade::Warn, format!("partial answer: {warning}"))));
-        found.extend(answer.infos.iter().map(|info| say(Grade::Warn, info.to_string())));
-        if answer.series.is_empty() {
-            let grade = if queries.may_be_zero(what) && what != What::Requests { Grade::Ok } else { Grade::Bad };
-            found.push(say(grade, format!("no series in {} s for {sent}", SEEN.as_secs())));
-            continue;
+        if raw && !of_stable.is_empty() {
+            look.versions(&asked.stable, stable).await.into_iter().for_each(|(grade, text)| say(grade, text));
         }
-        let n = answer.series.len();
-        found.push(say(Grade::Ok, format!("{n} series")));
-        let labels = [
-            (queries.code_label.as_deref().filter(|_| what == What::Requests), "what became of a request", Grade::Bad),
-            (queries.instance_label.as_deref().filter(|_| raw), "its instance", Grade::Warn),
-            (Some("le").filter(|_| what == What::Latency && !has_native(&answer.series)), "its bucket", Grade::Bad),
-        ];
-        for (label, means, grade) in labels {
-            let missing = label.filter(|label| answer.series.iter().all(|s| s.labels.get(label).is_none()));
-            found.extend(missing.map(|label| say(grade, format!("no label `{label}`, which says {means}"))));
-        }
-        found.extend(scraped(&answer.series, every, raw).map(|(grade, text)| say(grade, text)));
-        if let (true, Some(label)) = (raw, version_label(asked.stable.text())) {
-            let metric = asked.metric.as_deref().filter(|m| !m.is_empty());
-            if let Some(metric) = metric {
-                found.extend(versions(backend, metric, &label, now).await.map(|(grade, text)| say(grade, text)));
-            }
+        if let Some(values) = canary.or((asked.stable != asked.canary).then_some(stable)) {
+            let (grade, text) = match look.ask(&asked.canary, values, raw).await {
+                Ok((sent, answer)) => of_canary(&answer.series, &sent, if raw { &of_stable } else { &[] }),
+                Err(told) => told,
+            };
+            say(grade, format!("canary: {text}"));
         }
     }
     found
 }
 
-fn has_native(series: &[super::Series]) -> bool {
+/// Who is asked, and what for.
+struct Look<'a, M> {
+    backend: &'a M,
+    queries: &'a Queries,
+    every: Duration,
+    now: Time,
+}
+
+impl<M: Metrics> Look<'_, M> {
+    /// What was sent, and the answer; or why there is none.
+    async fn ask(&self, template: &Template, values: &Variables, raw: bool) -> Result<(String, Answer), (Grade, String)> {
+        let text = template.fill(values, self.every * SCRAPES).map_err(|why| (Grade::Bad, why))?;
+        let sent = if raw { format!("{text}[{}]", window_text(SEEN)) } else { text };
+        match self.backend.instant(&sent, self.now).await {
+            Ok(answer) => Ok((sent, answer)),
+            Err(trouble) => Err((Grade::Bad, format!("{trouble}, asked {sent}"))),
+        }
+    }
+
+    /// Says what stable's series are, and hands them out.
+    fn stable(&self, what: What, (sent, answer): &(String, Answer), raw: bool, say: &mut impl FnMut(Grade, String)) -> Vec<Series> {
+        answer.warnings.iter().for_each(|warning| say(Grade::Warn, format!("partial answer: {warning}")));
+        answer.infos.iter().for_each(|info| say(Grade::Warn, info.to_string()));
+        if answer.series.is_empty() {
+            // Nobody failed, or was late.
+            let may = self.queries.may_be_zero(what) && what != What::Requests || what == What::ServiceErrors;
+            let grade = if may { Grade::Ok } else { Grade::Bad };
+            let honors = self.queries.namespace_label.as_deref() == Some("exported_namespace");
+            let hint = if honors { "; scraped with honor_labels? set metrics.query.namespace_label = \"namespace\"" } else { "" };
+            say(grade, format!("no series in {} s for {sent}{hint}", SEEN.as_secs()));
+            return Vec::new();
+        }
+        say(Grade::Ok, format!("{} series", answer.series.len()));
+        let labels = [
+            (self.queries.code_label.as_deref().filter(|_| what == What::Requests), "what became of a request", Grade::Bad),
+            (self.queries.instance_label.as_deref().filter(|_| raw), "its instance", Grade::Warn),
+            (Some("le").filter(|_| what == What::Latency && !has_native(&answer.series)), "its bucket", Grade::Bad),
+        ];
+        for (label, means, grade) in labels {
+            let missing = label.filter(|label| answer.series.iter().all(|s| s.labels.get(label).is_none()));
+            missing.into_iter().for_each(|label| say(grade, format!("no label `{label}`, which says {means}")));
+        }
+        scraped(&answer.series, self.every, raw).into_iter().for_each(|(grade, text)| say(grade, text));
+        answer.series.clone()
+    }
+
+    /// How many versions of this service there are by the label that tells them apart.
+    async fn versions(&self, stable: &Template, values: &Variables) -> Option<(Grade, String)> {
+        let (label, any) = any_version(stable.text())?;
+        let selector = Template::parse(&any).ok()?.fill(values, SEEN).ok()?;
+        let answer = self.backend.instant(&format!("count by ({label}) ({selector})"), self.now).await.ok()?;
+        let values: BTreeSet<&str> = answer.series.iter().filter_map(|s| s.labels.get(&label)).filter(|v| !v.is_empty()).collect();
+        Some(match values.len() {
+            n @ 0..=VERSIONS => (Grade::Ok, format!("label `{label}` has {n} values")),
+            n => (Grade::Warn, format!("label `{label}` has {n} values of this service: is it a version?")),
+        })
+    }
+}
+
+/// What the candidate's series are; `others` are stable's, where series are counted one by one.
+fn of_canary(series: &[Series], sent: &str, others: &[Series]) -> (Grade, String) {
+    let others: HashSet<&Labels> = others.iter().map(|s| &s.labels).collect();
+    if series.iter().any(|s| others.contains(&s.labels)) {
+        let hint = "versions cannot be told apart by it";
+        return (Grade::Bad, format!("series that are stable's too, asked {sent}: {hint}"));
+    }
+    match series.len() {
+        0 => (Grade::Ok, format!("no series yet for {sent}")),
+        n => (Grade::Ok, format!("{n} series")),
+    }
+}
+
+fn has_native(series: &[Series]) -> bool {
     series.iter().flat_map(|s| &s.points).any(|p| matches!(p.value, Value::Histogram(_)))
 }
 
 /// How often it is scraped, from the usual distance between samples.
-fn scraped(series: &[super::Series], every: Duration, raw: bool) -> Option<(Grade, String)> {
+fn scraped(series: &[Series], every: Duration, raw: bool) -> Option<(Grade, String)> {
     let mut apart: Vec<Duration> = series
         .iter()
         .flat_map(|s| s.points.iter().zip(s.points.iter().skip(1)))
@@ -117,20 +179,23 @@ fn scraped(series: &[super::Series], every: Duration, raw: bool) -> Option<(Grad
     Some((Grade::Ok, shown))
 }
 
-/// The label that `{{version}}` or `{{pod_hash}}` is compared with.
-fn version_label(text: &str) -> Option<String> {
-    let at = ["{{version}}", "{{pod_hash}}"].into_iter().find_map(|hole| text.find(hole))?;
-    let matcher = text.get(..at)?.rsplit([',', '{']).next()?;
-    let name: String = matcher.trim().chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '_').collect();
-    (!name.is_empty()).then_some(name)
+/// The label that is compared with `{{version}}` or `{{pod_hash}}` alone, and the selector of every version of
+/// the service. `None` where the version is only a part of the label's value, such as of a pod's name.
+fn any_version(text: &str) -> Option<(String, String)> {
+    let holes = text.match_indices("{{").filter_map(|(at, _)| {
+        let (name, after) = text.get(at + 2..)?.split_once("}}")?;
+        ["version", "pod_hash"].contains(&name.trim()).then_some((text.get(..at)?, after))
+    });
+    let alone = |(before, after): (&str, &str)| {
+        let quote = before.chars().next_back().filter(|c| matches!(c, '"' | '\''))?;
+        let before = before.strip_suffix(quote)?.trim_end();
+        let before = before.strip_suffix("=~").or_else(|| before.strip_suffix('=').filter(|b| !b.ends_with('!')))?.trim_end();
+        let label = before.get(before.rfind(|c: char| !selector::is_name(c)).map_or(0, |at| at + 1)..)?;
+        let after = after.strip_prefix(quote)?;
+        (!label.is_empty()).then(|| (label.to_owned(), format!("{before}!=\"\"{after}")))
+    };
+    holes.filter_map(alone).next()
 }
 
-async fn versions<M: Metrics>(backend: &M, metric: &str, label: &str, now: Time) -> Option<(Grade, String)> {
-    let answer = backend.instant(&format!("count by ({label}) ({metric})"), now).await.ok()?;
-    let values: BTreeSet<&str> = answer.series.iter().filter_map(|s| s.labels.get(label)).filter(|v| !v.is_empty()).collect();
-    Some(match values.len() {
-        0 => (Grade::Bad, format!("no label `{label}`: versions cannot be told apart")),
-        n @ 1..=VERSIONS => (Grade::Ok, format!("label `{label}` has {n} values")),
-        n => (Grade::Warn, format!("label `{label}` has {n} values, for all services: is it a version?")),
-    })
-}
+#[cfg(test)]
+mod tests;

@@ -34,7 +34,7 @@ use crate::model::{
     time::{Time, after},
 };
 use gates::Open;
-use recent::Recent;
+use recent::{Failed, Recent};
 use source::Source;
 use std::{collections::BTreeMap, time::Duration};
 
@@ -149,13 +149,14 @@ impl Feed {
         }
         let has = subject.candidate.is_some();
         let from = |gate: &GateSpec| subject.judged.get(&gate.name).map_or(since, |judged| since.max(*judged));
+        let failed = Failed::of(&queries, gates);
         Ok(Self {
             gates: gates.iter().map(|gate| Open::new(gate.clone(), from(gate), has)).collect(),
             queries,
             pace,
             course: Course::new(),
             sources,
-            recent: [Recent::new(since), Recent::new(since)],
+            recent: [Recent::new(since, failed.clone()), Recent::new(since, failed)],
             slow: gates::Slow::new(subject.slow_from, since),
             ahead: chrono::Duration::zero(),
             next: None,

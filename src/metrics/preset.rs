@@ -12,6 +12,7 @@ use super::{
     template::{Template, WINDOW, nearest},
 };
 use crate::model::{
+    code::Code,
     spec::{GateSignal, GateSpec},
     text::Text,
 };
@@ -133,10 +134,16 @@ pub struct Queries {
     pub changing_label: Option<String>,
     /// By what a latency is multiplied to be in milliseconds.
     pub to_millis: f64,
+    /// The label that says the namespace, where scrapes differ in it.
+    pub namespace_label: Option<String>,
 }
 
+/// What stands for the name of that label in queries.
+const NAMESPACE_LABEL: &str = "{{namespace_label}}";
+
 /// Settings that stand among the queries.
-const SETTINGS: [&str; 6] = ["code_label", "code_values", "grpc_label", "instance_label", "changing_label", "latency_unit"];
+const SETTINGS: [&str; 7] =
+    ["namespace_label", "code_label", "code_values", "grpc_label", "instance_label", "changing_label", "latency_unit"];
 
 /// The names of all presets.
 pub fn names() -> impl Iterator<Item = &'static str> {
@@ -155,7 +162,7 @@ impl Queries {
         };
         let mut written: BTreeMap<String, Written> = toml::from_str(text).map_err(|e| format!("preset `{preset}`: {}", e.message()))?;
         written.extend(overrides.clone());
-        let mut queries = Self::none();
+        let mut queries = Self { namespace_label: name_namespaces(&mut written)?, ..Self::none() };
         for (name, query) in written {
             queries.set(&name, query).map_err(|why| format!("query `{}`: {why}", name.escape_debug()))?;
         }
@@ -173,6 +180,7 @@ impl Queries {
             instance_label: None,
             changing_label: None,
             to_millis: 1_000.0,
+            namespace_label: None,
         }
     }
 
@@ -199,9 +207,8 @@ impl Queries {
                 format!("no such query{}", nearest(name, all))
             });
         };
-        let is_label = value.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') && !value.starts_with(|c: char| c.is_ascii_digit());
-        if name.ends_with("_label") && !is_label {
-            return Err(format!("`{}` is no name of a label", value.escape_debug()));
+        if name.ends_with("_label") {
+            check_label(&value)?;
         }
         // An empty label takes away what the preset has.
         let label = Some(value.clone()).filter(|v| !v.is_empty());
@@ -282,7 +289,7 @@ impl Queries {
             return Ok(());
         }
         if self.get(What::Errors).is_some() {
-            let usual = gate.errors == crate::model::code::Code::usual();
+            let usual = gate.errors == Code::usual();
             return if usual {
                 Ok(())
             } else {
@@ -292,8 +299,41 @@ impl Queries {
         if self.get(What::Requests).is_some() && self.code_label.is_none() && self.grpc_label.is_none() {
             return Err("no label says what became of a request: set `code_label` or a query `errors`".into());
         }
+        let of_statuses = |code: &&Code| !matches!(code, Code::Grpc(_));
+        if let (None, Some(code)) = (&self.code_label, gate.errors.iter().find(of_statuses)) {
+            return Err(format!("errors `{code}` cannot be told: there is no `code_label`, and `grpc_label` says gRPC codes"));
+        }
         self.code_values.can_tell(&gate.errors, self.grpc_label.is_some())
     }
+}
+
+/// Puts the name of the label that says the namespace where queries have a hole for it.
+fn name_namespaces(written: &mut BTreeMap<String, Written>) -> Result<Option<String>, String> {
+    let wrong = |why: String| format!("query `namespace_label`: {why}");
+    let label = match written.remove("namespace_label") {
+        None => return Ok(None),
+        Some(Written::One(label)) => label,
+        Some(Written::Pair { .. }) => return Err(wrong("one text is needed".into())),
+    };
+    check_label(&label).map_err(wrong)?;
+    let texts = written.values_mut().flat_map(|query| match query {
+        Written::One(one) => [Some(one), None],
+        Written::Pair { stable, canary } => [Some(stable), Some(canary)],
+    });
+    let holes: Vec<&mut String> = texts.flatten().filter(|text| text.contains(NAMESPACE_LABEL)).collect();
+    if holes.is_empty() || label.is_empty() {
+        return Err(wrong(if label.is_empty() { "it is empty".into() } else { format!("no query has {NAMESPACE_LABEL}") }));
+    }
+    for text in holes {
+        *text = text.replace(NAMESPACE_LABEL, &label);
+    }
+    Ok(Some(label))
+}
+
+/// Labels have names of letters, digits and `_`.
+fn check_label(name: &str) -> Result<(), String> {
+    let is_label = name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') && !name.starts_with(|c: char| c.is_ascii_digit());
+    if is_label { Ok(()) } else { Err(format!("`{}` is no name of a label", name.escape_debug())) }
 }
 
 impl Asked {
@@ -361,6 +401,24 @@ mod tests {
     }
 
     #[test]
+    fn the_label_of_namespaces_is_named_where_scrapes_differ() {
+        let of = |preset: &str, label: &str| Queries::of(preset, &[("namespace_label".to_owned(), Written::One(label.to_owned()))].into());
+        let text = |queries: &Queries| queries.get(What::Requests).unwrap().stable.text().to_owned();
+        let usual = Queries::of("ingress-nginx", &BTreeMap::new()).unwrap();
+        assert!(text(&usual).starts_with("nginx_ingress_controller_requests{exported_namespace=\"{{namespace}}\","), "{}", text(&usual));
+        let honored = of("ingress-nginx", "namespace").unwrap();
+        assert!(text(&honored).starts_with("nginx_ingress_controller_requests{namespace=\"{{namespace}}\","), "{}", text(&honored));
+        assert_eq!(honored.all().filter(|(_, asked)| asked.canary.text().contains("exported_namespace")).count(), 0);
+        for (preset, label, why) in [
+            ("istio", "namespace", "query `namespace_label`: no query has {{namespace_label}}"),
+            ("ingress-nginx", "a b", "query `namespace_label`: `a b` is no name of a label"),
+            ("ingress-nginx", "", "query `namespace_label`: it is empty"),
+        ] {
+            assert_eq!(of(preset, label).unwrap_err(), why);
+        }
+    }
+
+    #[test]
     fn nothing_means_zero_only_in_the_same_metric() {
         let queries = |name: &str| Queries::of(name, &BTreeMap::new()).unwrap();
         assert!(queries("istio").may_be_zero(What::Timeouts));
@@ -372,5 +430,14 @@ mod tests {
         let gate: GateSpec = toml::from_str("name = \"g\"\nsignal = \"errors\"\nerrors = [\"429\"]").unwrap();
         let can = |name: &str| Queries::of(name, &BTreeMap::new()).unwrap().can_judge(&gate);
         assert!(can("istio").is_ok() && can("haproxy").unwrap_err().contains("`429`"));
+        // Statuses are in no label that says gRPC codes.
+        let without = over("code_label", "").unwrap();
+        let judge =
+            |errors: &str| without.can_judge(&toml::from_str(&format!("name = \"g\"\nsignal = \"errors\"\nerrors = [{errors}]")).unwrap());
+        assert!(judge("\"grpc:14\"").is_ok());
+        assert_eq!(
+            judge("\"grpc:14\", \"5xx\"").unwrap_err(),
+            "errors `5xx` cannot be told: there is no `code_label`, and `grpc_label` says gRPC codes"
+        );
     }
 }

@@ -1,7 +1,7 @@
 //! Which versions of a rollout are compared, since when, and what is filled into queries for each.
 
 use crate::{
-    metrics::{feed::Subject, template::Variables},
+    metrics::{alerts::Whom, feed::Subject, template::Variables},
     model::{
         ident::{Role, RunId, VersionId},
         rollout::{Phase, Rollout},
@@ -64,9 +64,10 @@ impl Compared {
         &self.values
     }
 
-    /// What the rollout is called.
-    pub fn service(&self) -> &str {
-        self.service.as_str()
+    /// Whom alerts are about.
+    pub fn whom(&self) -> Whom<'_> {
+        let [stable, _] = &self.values;
+        Whom::of(self.service.as_str(), stable)
     }
 
     /// Whether what was counted for the one goes on for the other: the same versions of the same run.

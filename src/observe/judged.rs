@@ -248,7 +248,7 @@ impl Judged {
         let Some(compared) = &self.compared else { return };
         let (before, since) = (self.fired.take(), compared.since(now));
         self.fired = Some(match said {
-            Ok(firing) => Fired { at: Some(now), lines: board.about(compared.service(), since, firing), trouble: None },
+            Ok(firing) => Fired { at: Some(now), lines: board.about(compared.whom(), since, firing), trouble: None },
             Err(trouble) => {
                 let (at, lines) = before.map_or((None, Vec::new()), |before| (before.at, before.lines));
                 Fired { at, lines, trouble: Some(trouble.to_string().into()) }

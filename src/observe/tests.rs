@@ -64,7 +64,7 @@ fn how() -> How {
         queries,
         pace: Pace { every: Duration::from_secs(15), delay: Duration::ZERO },
         variables: Variables::default(),
-        alert_labels: vec!["service".into()],
+        alerts: crate::metrics::alerts::Rule { labels: vec!["service".into()], ..Default::default() },
         analyses: false,
         origin: Origin { preset: "istio".into(), lines: [("requests".to_owned(), 7)].into() },
     }

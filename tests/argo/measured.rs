@@ -246,6 +246,17 @@ fn doctor_asks_for_the_series_of_a_clusters_rollouts() {
     }
     assert!(says("warn ", "shop/web: analysis secret is not judged here: `args.token`"), "{told}");
     assert!(says("BAD ", "shop/web: latency: no series in 300 s for istio_request_duration"), "{told}");
+    // The candidate's query may have nothing yet, and must be one.
+    let pair = |canary: &str| {
+        QUERIES.replacen("requests = '", "requests.stable = '", 1)
+            + &format!("requests.canary = 'req_total{{pod_template_hash=~\"{canary}\"}}'\n")
+    };
+    scene.target(&format!("preset = \"haproxy\"\n{}", pair("none")));
+    let told = String::from_utf8(scene.home.run(&["-c", &scene.config, "doctor"]).stdout).unwrap();
+    assert!(told.lines().any(|l| l.starts_with("ok ") && l.contains("requests: canary: no series yet for req_total")), "{told}");
+    scene.target(&format!("preset = \"haproxy\"\n{}", pair("(")));
+    let told = String::from_utf8(scene.home.run(&["-c", &scene.config, "doctor"]).stdout).unwrap();
+    assert!(told.lines().any(|l| l.starts_with("BAD ") && l.contains("requests: canary: not a query: ")), "{told}");
     // Asked less often than it scrapes would be too seldom.
     scene.target(&format!("preset = \"istio\"\nevery = \"5s\"\n{QUERIES}"));
     let told = String::from_utf8(scene.home.run(&["-c", &scene.config, "doctor"]).stdout).unwrap();

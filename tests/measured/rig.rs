@@ -8,10 +8,15 @@ use crate::{
         prometheus::Server,
     },
 };
-use cutover::model::{
-    gate::{GateState, Verdict},
-    rollout::Rollout,
+use cutover::{
+    model::{
+        delta::Delta,
+        gate::{GateState, Verdict},
+        rollout::Rollout,
+    },
+    runtime::{Runtime, host::HostRuntime},
 };
+use futures::StreamExt;
 use std::{
     collections::BTreeMap,
     fs,
@@ -39,6 +44,8 @@ pub struct Scene {
     pub host: Host,
     /// Requests of all services so far.
     pub sent: Arc<AtomicU64>,
+    /// Every verdict that decided about a candidate, as it came: whose, and its word.
+    heard: Arc<Mutex<Vec<(String, String)>>>,
     stop: Arc<AtomicBool>,
 }
 
@@ -53,6 +60,8 @@ impl Scene {
         fs::write(host.config(), config.replacen("[host]\n", &format!("[host]\nmetrics_listen = \"127.0.0.1:{port}\"\n"), 1)).unwrap();
         host.run();
         let (stop, sent) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+        let heard = Arc::default();
+        listen(host.client(), Arc::clone(&stop), Arc::clone(&heard));
         for (name, stable, _) in services {
             deploy(&host, name, &version(&host, &format!("{name}-1"), stable), "completed");
             send(format!("http://{}/", host.addresses[*name]), Arc::clone(&stop), Arc::clone(&sent));
@@ -60,7 +69,7 @@ impl Scene {
         for (name, _, candidate) in services {
             deploy(&host, name, &version(&host, &format!("{name}-2"), candidate), "paused");
         }
-        Self { host, sent, stop }
+        Self { host, sent, heard, stop }
     }
 
     /// Kills the host and starts it again; its services may listen elsewhere then.
@@ -102,6 +111,20 @@ impl Scene {
         }
     }
 
+    /// Every verdict that decided about a service's candidate so far, in their order, once this is the last.
+    pub fn decided(&self, service: &str, last: &str) -> Vec<String> {
+        let began = Instant::now();
+        loop {
+            let all = self.heard.lock().unwrap().clone();
+            let said: Vec<String> = all.into_iter().filter(|(of, _)| of == service).map(|(_, word)| word).collect();
+            if said.last().is_some_and(|said| said == last) {
+                return said;
+            }
+            assert!(began.elapsed() < PATIENCE, "{service} is never {last}: {said:?}");
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+
     /// Waits until a service's gate is blind, which may not take long.
     pub fn until_blind(&self, service: &str) -> GateState {
         let (gate, took) = self.until(service, "blind", is_blind);
@@ -114,6 +137,40 @@ impl Drop for Scene {
     fn drop(&mut self) {
         self.stop.store(true, SeqCst);
     }
+}
+
+/// The word of a verdict that decides, and who is sick.
+pub fn word(gate: &GateState) -> Option<String> {
+    match &gate.verdict {
+        Verdict::Fail { who, .. } => Some(format!("FAIL {who:?}")),
+        Verdict::Pass { .. } => Some("pass".to_owned()),
+        _ => None,
+    }
+}
+
+/// Takes down every verdict that decides, as a console is told them: none is missed between two looks. What
+/// is said of a version that stands alone compares nothing.
+fn listen(host: HostRuntime, stop: Arc<AtomicBool>, heard: Arc<Mutex<Vec<(String, String)>>>) {
+    thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let mut told = Box::pin(host.watch());
+            while let (Some(Ok(delta)), false) = (told.next().await, stop.load(SeqCst)) {
+                let Delta::Apply { rollout } = delta else { continue };
+                if rollout.stable().is_none() || rollout.candidate().is_none() {
+                    continue;
+                }
+                let service = rollout.key.service.as_str();
+                let mut heard = heard.lock().unwrap();
+                for word in rollout.gates.iter().filter_map(word) {
+                    let last = heard.iter().rev().find(|(of, _)| of == service);
+                    if last.is_none_or(|(_, before)| *before != word) {
+                        heard.push((service.to_owned(), word));
+                    }
+                }
+            }
+        });
+    });
 }
 
 pub fn is_blind(gate: &GateState) -> bool {

@@ -53,8 +53,9 @@ fn backend(facts: &Facts<'_>, of: Option<&str>, config: &MetricsConfig) -> Vec<L
             Err(line) => return vec![line],
         };
         for (n, (rollout, stable)) in rollouts.iter().take(ASKED).enumerate() {
-            let values = values(rollout, stable, of, config);
-            let found = check::check(&client, &queries, &values, config.every, facts.now).await;
+            let (stable, canary) =
+                (values(rollout, stable, of, config), rollout.candidate().map(|candidate| values(rollout, candidate, of, config)));
+            let found = check::check(&client, &queries, (&stable, canary.as_ref()), config.every, facts.now).await;
             let name = name(rollout);
             let found = found.iter().filter(|finding| n < TOLD || finding.grade != Grade::Ok);
             lines.extend(found.map(|finding| told(&name, finding)));
@@ -72,12 +73,12 @@ fn backend(facts: &Facts<'_>, of: Option<&str>, config: &MetricsConfig) -> Vec<L
     lines
 }
 
-/// What is filled into the queries for stable, as a host or a console does.
-fn values(rollout: &Rollout, stable: &Track, of: Option<&str>, config: &MetricsConfig) -> Variables {
+/// What is filled into the queries of a version, as a host or a console does.
+fn values(rollout: &Rollout, track: &Track, of: Option<&str>, config: &MetricsConfig) -> Variables {
     match of {
-        Some(_) => observe::values(rollout, stable, &config.variables),
+        Some(_) => observe::values(rollout, track, &config.variables),
         None => {
-            let version = (stable.version.id.as_str(), stable.version.label.as_str());
+            let version = (track.version.id.as_str(), track.version.label.as_str());
             measured::values(rollout.key.service.as_str(), version, &config.variables)
         }
     }

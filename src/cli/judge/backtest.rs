@@ -6,7 +6,7 @@ use crate::{
     config::Loaded,
     metrics::{
         Metrics,
-        alerts::{self, Board},
+        alerts::{self, Board, Whom},
         preset::Asked,
         recording::{Head, Recorder},
         template::Variables,
@@ -277,7 +277,8 @@ async fn fired(setting: &Setting<'_>, backend: &impl Metrics, run: &Checked) -> 
         return Ok(Vec::new());
     }
     let fired = alerts::past(backend, run.since, run.until).await.map_err(Exit::unreachable)?;
-    let first = Board::new(setting.metrics.alert_labels.clone()).first(&run.past.service, run.since, &fired);
+    let values = run.values(&run.past.stable, &setting.metrics.variables);
+    let first = Board::new(setting.metrics.alerts()).first(Whom::of(&run.past.service, &values), run.since, &fired);
     let said = |gate: &GateSpec| Said { fails: first.map(|at| (at, gate.on_fail())).into_iter().collect(), ..Said::default() };
     Ok(setting.alerts.iter().map(|gate| (gate.name.clone(), said(gate))).collect())
 }

@@ -2,10 +2,11 @@
 //! in the way of nothing.
 
 use super::{Config, Finding, Places};
+use crate::config::MetricsConfig;
 use crate::model::{
     ratio::Weight,
     routing::Routing,
-    spec::{GateSpec, OnFail, ServiceSpec, Strategy},
+    spec::{GateSignal, GateSpec, OnFail, ServiceSpec, Strategy},
     step::{Gates, Pause, StepSpec},
 };
 
@@ -19,6 +20,7 @@ pub fn doubts(config: &Config, places: &Places<'_>) -> Vec<Finding> {
         doubts.preview(&at, service);
         doubts.alone(&at, service);
         doubts.steps(&format!("{at}.steps"), service);
+        doubts.alerts(&at, service, &config.metrics);
     }
     doubts.found.sort_by_key(|f| (f.line, f.column));
     doubts.found
@@ -44,6 +46,20 @@ impl Doubts<'_> {
                 gate.name.text()
             );
             self.say(&format!("{at}.bake"), &what);
+        }
+    }
+
+    /// An alert about somebody of the same name would send a good release back.
+    fn alerts(&mut self, at: &str, service: &ServiceSpec, metrics: &MetricsConfig) {
+        if !metrics.alert_matchers.is_empty() || metrics.variables.contains_key("namespace") {
+            return;
+        }
+        for (i, _) in service.gates.iter().enumerate().filter(|(_, g)| g.signal == GateSignal::Alerts && g.on_fail() == OnFail::Revert) {
+            let what = format!(
+                "an alert about any other `{}` that this server knows sends this one back too: name its labels in metrics.alert_matchers",
+                service.name.escape_debug()
+            );
+            self.say(&format!("{at}.gate.{i}.on_fail"), &what);
         }
     }
 

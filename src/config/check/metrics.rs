@@ -84,9 +84,11 @@ impl Check<'_> {
                 );
             }
         }
-        for (i, label) in metrics.alert_labels.iter().enumerate() {
+        let labels = metrics.alert_labels.iter().enumerate().map(|(i, label)| (format!("{at}.alert_labels.{i}"), label));
+        let matchers = metrics.alert_matchers.keys().map(|label| (format!("{at}.alert_matchers.{label}"), label));
+        for (path, label) in labels.chain(matchers) {
             if label.is_empty() || !label.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
-                self.say(&format!("{at}.alert_labels.{i}"), &format!("`{}` is no name of a label", label.escape_debug()));
+                self.say(&path, &format!("`{}` is no name of a label", label.escape_debug()));
             }
         }
     }

@@ -13,6 +13,10 @@ fn doubted(steps: &str, lines: &str) -> Vec<String> {
     loaded.doubts.iter().map(|d| format!("{}:{}: {}", d.line, d.column, d.what)).collect()
 }
 
+/// Alerts that send it back, whoever's they are.
+const PAGES: &str = "[[service.gate]]\nname = \"pages\"\nsignal = \"alerts\"\non_fail = \"revert\"\n\
+                     [metrics]\nkind = \"prometheus\"\nurl = \"http://prom\"\n";
+
 fn gate(name: &str, more: &str) -> String {
     format!("[[service.gate]]\nname = \"{name}\"\nsignal = \"errors\"\n{more}")
 }
@@ -67,6 +71,11 @@ fn every_doubt_has_its_line() {
             "strategy = \"recreate\"\nrouting.sticky = { cookie = \"track\" }".to_owned(),
             "9:18: recreate runs one version at a time: there is nothing for clients to stay on",
         ),
+        (
+            one,
+            PAGES.to_owned(),
+            "11:11: an alert about any other `checkout` that this server knows sends this one back too: name its labels in metrics.alert_matchers",
+        ),
     ] {
         assert_eq!(doubted(steps, &lines), [said], "{steps} {lines}");
     }
@@ -74,6 +83,7 @@ fn every_doubt_has_its_line() {
 
 #[test]
 fn what_is_meant_is_not_doubted() {
+    let one = "[{ weight = 5 }]";
     let errors = gate("errors", "");
     for (steps, lines) in [
         ("[{ weight = 5 }]", String::new()),
@@ -86,6 +96,9 @@ fn what_is_meant_is_not_doubted() {
         ("[{ check = { http = \"/\" } }, { weight = 5 }]", "preview_listen = \"127.0.0.1:8081\"".to_owned()),
         ("[{ pause = \"manual\" }]", "strategy = \"blue-green\"\npreview_listen = \"127.0.0.1:8081\"".to_owned()),
         ("[]", "strategy = \"rolling\"\ninstances = 2\nrolling = { surge = 0, unavailable = 1 }".to_owned()),
+        (one, format!("{PAGES}alert_matchers = {{ cluster = \"eu\" }}")),
+        (one, format!("{PAGES}variables = {{ namespace = \"shop\" }}")),
+        (one, PAGES.replace("revert", "hold")),
     ] {
         assert_eq!(doubted(steps, &lines), [""; 0], "{steps} {lines}");
     }

@@ -215,6 +215,7 @@ fn gates_and_queries_that_the_stack_cannot_answer() {
             "c.toml:5:12: the query `requests` needs {{tenant}}: add for example variables = { tenant = \"…\" }",
         ),
         ("alert_labels = [\"a-b\"]", "c.toml:4:17: `a-b` is no name of a label"),
+        ("alert_matchers = { a-b = \"c\" }", "c.toml:4:26: `a-b` is no name of a label"),
     ] {
         assert_eq!(said(lines), message, "{lines}");
     }

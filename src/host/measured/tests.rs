@@ -1,6 +1,7 @@
 use super::*;
 use crate::{
     clock::ManualClock,
+    metrics::alerts::Rule,
     metrics::prometheus::{Servers, Settings, Tls, access::Auth},
 };
 
@@ -34,7 +35,7 @@ fn away() -> Arc<Backend> {
         origin: Origin { preset: "host".into(), lines: BTreeMap::new() },
         pace: Pace { every: Duration::from_secs(1), delay: Duration::ZERO },
         variables: Variables::from([("ingress".to_owned(), "front".to_owned())]),
-        board: Board::new(vec!["service".into()]),
+        board: Board::new(Rule { labels: vec!["service".into()], ..Rule::default() }),
     })
 }
 

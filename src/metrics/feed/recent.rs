@@ -9,8 +9,10 @@ use crate::{
     model::{
         code::Code,
         history::Point,
+        ident::GateId,
         interval::Buckets,
         signal::{Reading, Sample, Signal, SignalId, Unit},
+        spec::{GateSignal, GateSpec},
         time::{Time, elapsed},
     },
 };
@@ -25,9 +27,33 @@ const KEPT: usize = 4_000;
 /// Points that nobody fetched.
 const POINTS: usize = 2_000;
 
+/// What signals, points and the second source take for an error.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Failed {
+    /// A series of its own counts them.
+    Own,
+    /// Requests with one of these codes: those of the first gate over errors.
+    Coded(Vec<Code>),
+    /// Nothing tells them.
+    Unknown,
+}
+
+impl Failed {
+    /// As the first gate over errors says it; 5xx where none does.
+    pub fn of(queries: &Queries, gates: &[GateSpec]) -> Self {
+        if queries.get(What::Errors).is_some() {
+            return Self::Own;
+        }
+        let usual = || GateSpec::new(GateId::new("errors"), GateSignal::Errors);
+        let gate = gates.iter().find(|g| g.signal == GateSignal::Errors).cloned().unwrap_or_else(usual);
+        if queries.can_judge(&gate).is_ok() { Self::Coded(gate.errors) } else { Self::Unknown }
+    }
+}
+
 /// See the [module](self).
 #[derive(Debug)]
 pub struct Recent {
+    failed: Failed,
     beats: BTreeMap<Time, Beat>,
     /// Up to here points were made.
     pointed: Time,
@@ -38,9 +64,7 @@ pub struct Recent {
 #[derive(Clone, Debug, Default)]
 pub struct Beat {
     pub requests: f64,
-    /// Failed ones among them.
-    pub failed: f64,
-    /// Failed ones with a series of their own.
+    /// Failed ones.
     pub errors: f64,
     pub service_errors: f64,
     pub timeouts: f64,
@@ -51,7 +75,6 @@ pub struct Beat {
 impl Beat {
     fn add(&mut self, other: &Self) {
         self.requests += other.requests;
-        self.failed += other.failed;
         self.errors += other.errors;
         self.service_errors += other.service_errors;
         self.timeouts += other.timeouts;
@@ -79,20 +102,22 @@ impl Beat {
 
 impl Recent {
     /// From `since` on.
-    pub const fn new(since: Time) -> Self {
-        Self { beats: BTreeMap::new(), pointed: since, points: Vec::new() }
+    pub const fn new(since: Time, failed: Failed) -> Self {
+        Self { failed, beats: BTreeMap::new(), pointed: since, points: Vec::new() }
     }
 
     /// Takes in what came of one query.
     pub fn add(&mut self, what: What, came: &[Increment]) {
-        let usual = Code::usual();
+        let failed = |i: &Increment| {
+            let Failed::Coded(codes) = &self.failed else { return false };
+            [i.class.outcome, i.class.grpc].into_iter().flatten().any(|outcome| outcome.is_any(codes))
+        };
         for i in came {
             let beat = self.beats.entry(i.at).or_default();
             match what {
                 What::Requests => {
                     beat.requests += i.amount;
-                    let failed = i.class.outcome.is_some_and(|o| o.is_any(&usual));
-                    beat.failed += if failed { i.amount } else { 0.0 };
+                    beat.errors += if failed(i) { i.amount } else { 0.0 };
                 }
                 What::Errors => beat.errors += i.amount,
                 What::ServiceErrors => beat.service_errors += i.amount,
@@ -130,7 +155,7 @@ impl Recent {
                 Some(Sample::Counts { hits, .. }) => whole(hits),
                 _ => 0,
             });
-            let errors = whole(sum.failed + sum.errors);
+            let errors = whole(sum.errors);
             // A point of a chart is drawn at its floor.
             let drawn = |sample: Sample| sample.value().or(sample.at_least());
             let [p50, p99] = [0.5, 0.99].map(|q| quantile(&buckets, q).and_then(drawn));
@@ -179,7 +204,7 @@ impl Recent {
         pace: Pace,
         now: Time,
     ) -> BTreeMap<SignalId, Signal> {
-        let own = if queries.get(What::Errors).is_some() { What::Errors } else { What::Requests };
+        let own = if self.failed == Failed::Own { What::Errors } else { What::Requests };
         let of = |what: What| -> Option<(Beat, Duration, Duration)> {
             let source = sources.get(&what).filter(|s| s.is_there())?;
             let newest = source.newest()?;
@@ -205,9 +230,9 @@ impl Recent {
         };
         let rate = |sum: &Beat, secs: f64| (secs > 0.0).then(|| Sample::Gauge { value: sum.requests / secs, n: whole(sum.requests) });
         put(SignalId::Requests, Unit::PerSecond, reading(What::Requests, What::Requests, false, &rate));
-        let errors = |sum: &Beat, _: f64| counts(if own == What::Errors { sum.errors } else { sum.failed }, sum.requests);
+        let errors = |sum: &Beat, _: f64| counts(sum.errors, sum.requests);
         let (mut failed, covered) = reading(own, What::Requests, true, &errors);
-        if own == What::Requests && queries.code_label.is_none() {
+        if self.failed == Failed::Unknown {
             failed = Reading::Absent;
         }
         if let (Some((sum, _, _)), Some(one @ Sample::Counts { hits, of })) = (of(What::Requests), failed.fresh())

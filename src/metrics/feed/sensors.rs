@@ -111,7 +111,7 @@ impl View<'_> {
     fn second(&self, arm: usize, now: Time) -> Sensor {
         let newest = self.source(What::ServiceErrors, arm).and_then(Source::newest);
         let sum = newest.zip(self.recent.get(arm)).map(|(newest, recent)| recent.sum(newest, self.pace).0).unwrap_or_default();
-        let seen = if self.queries.get(What::Errors).is_some() { sum.errors } else { sum.failed };
+        let seen = sum.errors;
         let age = newest.map(|at| elapsed(now, at));
         let state = match age {
             // What it said once contradicts nothing: the gate goes on without it, and it is said.

@@ -3,6 +3,7 @@
 mod sensors;
 
 use super::*;
+use crate::metrics::preset::Written;
 use crate::metrics::{Labels, Point as Raw, Series, Value};
 use crate::model::interval::{Count, SensorState};
 use crate::model::signal::Reading;
@@ -77,7 +78,9 @@ fn queries_with_requests(requests: &str) -> Queries {
         instance_label = "pod"
         latency_unit = "s"
     "#;
-    Queries::of("istio", &toml::from_str(&format!("{written}\nrequests = {requests}")).unwrap()).unwrap()
+    let mut queries: BTreeMap<String, Written> = toml::from_str(written).unwrap();
+    queries.extend(toml::from_str::<BTreeMap<String, Written>>(&format!("requests = {requests}")).unwrap());
+    Queries::of("istio", &queries).unwrap()
 }
 
 fn values(version: &str) -> Variables {

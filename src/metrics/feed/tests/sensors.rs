@@ -200,3 +200,67 @@ fn what_measures_both_versions_together_says_nothing_of_either() {
     let alone = Subject { candidate: None, ..subject() };
     assert!(!Feed::new(queries(), &[gate("errors")], PACE, &alone, at(600)).unwrap().due(at(600)).is_empty());
 }
+
+/// What the candidate's errors are when a second source counts `own` of them: the signal, what points sum up
+/// to, and whether both sources agree.
+fn errors_of(store: &Store, gates: &[GateSpec], own: f64) -> (Reading, u64, SensorState) {
+    let queries = queries_and("grpc_label = \"grpc\"\nservice_errors = 'own{v=\"{{version}}\"}'");
+    let mut one = Feed::new(queries, gates, PACE, &subject(), at(300)).unwrap();
+    let mut second = |question: &Question| {
+        (question.what == What::ServiceErrors && question.kind != source::Kind::Size).then(|| {
+            let labels = Labels::new([("__name__".to_owned(), "own".to_owned()), ("instance".to_owned(), "a".to_owned())]);
+            let points = [(200, 0.0), (290, own)].map(|(second, n)| Raw { at: at(second), value: Value::Number(n) }).to_vec();
+            Answer { series: vec![Series { labels, points }], ..Answer::default() }
+        })
+    };
+    round(&mut one, store, 300, &mut second);
+    let (sensors, _) = one.look(&gates[0], at(300));
+    let sensor = sensors.iter().find(|s| s.name.as_str().starts_with("errors of canary")).unwrap();
+    let reading = one.signals(Arm::Candidate, at(300)).remove(&SignalId::Errors).unwrap().reading;
+    (reading, one.points(Arm::Candidate).iter().map(|p| p.errors).sum(), sensor.state)
+}
+
+#[test]
+fn signals_points_and_both_sources_count_what_the_first_gate_over_errors_counts() {
+    let mut store = Store::new(300, &|t| t as f64);
+    // Calls that fail over gRPC are answered with 200.
+    for series in store.series.iter_mut().filter(|s| s.labels.get("code") == Some("503")) {
+        let labels = series.labels.without(&["code"]);
+        let coded = labels.iter().chain([("code", "200"), ("grpc", "14")]).map(|(k, v)| (k.to_owned(), v.to_owned()));
+        series.labels = Labels::new(coded);
+    }
+    let counting = |name: &str, codes: &str| -> GateSpec {
+        toml::from_str(&format!("name = \"{name}\"\nsignal = \"errors\"\nerrors = [{codes}]\ninterval = \"30s\"")).unwrap()
+    };
+    let (grpc, statuses) = (counting("calls", "\"grpc:14\""), counting("answers", "\"5xx\""));
+    let hits = |reading: &Reading| match reading {
+        Reading::Fresh(crate::model::signal::Sample::Counts { hits, .. }) => Some(*hits),
+        _ => None,
+    };
+    let (reading, points, state) = errors_of(&store, &[grpc.clone(), statuses.clone()], 60.0);
+    assert!(hits(&reading).is_some_and(|n| n > 10.0) && points > 100 && state == SensorState::Fresh, "{reading:?} {points} {state:?}");
+    // The service itself saw none of them.
+    let (reading, points, state) = errors_of(&store, &[grpc.clone(), statuses.clone()], 0.0);
+    assert!(matches!(reading, Reading::Contradictory(..)) && points > 100 && state == SensorState::Contradictory, "{reading:?} {state:?}");
+    // Where statuses count no request failed, so a service without errors says the same.
+    for gates in [[statuses, grpc], [gate("errors"), gate("slow")]] {
+        let (reading, points, state) = errors_of(&store, &gates, 0.0);
+        assert_eq!((hits(&reading), points, state), (Some(0.0), 0, SensorState::Fresh));
+    }
+}
+
+#[test]
+fn errors_with_series_of_their_own_are_counted_once() {
+    let store = Store::new(300, &|t| t as f64);
+    let queries = queries_and("errors = 'req{v=\"{{version}}\",code=\"503\"}'");
+    let mut one = Feed::new(queries, &[gate("errors")], PACE, &subject(), at(300)).unwrap();
+    let mut failed = |question: &Question| {
+        (question.what == What::Errors && question.kind != source::Kind::Size).then(|| {
+            let all = store.answer(question);
+            Answer { series: all.series.into_iter().filter(|s| s.labels.get("code") == Some("503")).collect(), ..Answer::default() }
+        })
+    };
+    round(&mut one, &store, 300, &mut failed);
+    let points: u64 = one.points(Arm::Candidate).iter().map(|p| p.errors).sum();
+    assert!((200..=300).contains(&points), "{points}");
+}
