@@ -5,13 +5,15 @@
 //! however late it is answered:
 //!
 //! - a counter that goes down was reset, and its new value came since;
-//! - a series that begins on a target that was scraped before began at zero, so its first value counts:
-//!   the first error of a version is not lost;
+//! - a series that begins on a target that was scraped before, by this query or by another one, began at
+//!   zero, so its first value counts: the first error of a version is not lost;
 //! - a series on a target that was never seen has its zero point at its first sample. The target may be as
 //!   new as it looks, or old and only now scraped, and nothing in the samples tells which: its whole life
 //!   would come as one burst. What is lost is one scrape interval of a new instance, in errors and in
 //!   requests alike;
 //! - no number, infinite or negative values (stale markers too) are no samples.
+
+mod targets;
 
 use super::{
     Labels, Native, Series, Value,
@@ -22,6 +24,7 @@ use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
 };
+pub use targets::Targets;
 
 /// Samples this much older than a series' newest are forgotten, and come too late to be counted.
 const KEPT: chrono::Duration = chrono::Duration::minutes(15);
@@ -80,8 +83,12 @@ pub struct Increment {
 pub struct Counter {
     reads: Reads,
     tracks: HashMap<(Labels, u64), Track>,
-    /// First and newest sample of each target.
+    /// First and newest sample of each target of these series.
     targets: HashMap<Labels, (Time, Time)>,
+    /// From when on samples were wanted, and until when a first one does not mean that a series is new.
+    watched: Option<(Time, Time)>,
+    /// Series of which it is not known yet whether they began at zero.
+    undecided: BTreeSet<(Labels, u64)>,
     /// The first sample of each instance that was born while this was watching.
     born: HashMap<Arc<str>, Time>,
     known: HashMap<Arc<str>, Time>,
@@ -107,6 +114,8 @@ struct Track {
     /// Oldest first; the first of them is the zero point, or counts itself.
     samples: Vec<(Time, f64)>,
     from_zero: bool,
+    /// The first one, while it may turn out to count itself.
+    zero: Option<(Time, f64)>,
     /// Older samples are not known any more.
     forgotten: bool,
 }
@@ -119,6 +128,8 @@ impl Counter {
             reads,
             tracks: HashMap::new(),
             targets: HashMap::new(),
+            watched: None,
+            undecided: BTreeSet::new(),
             born: HashMap::new(),
             known: HashMap::new(),
             appeared: BTreeSet::new(),
@@ -150,24 +161,30 @@ impl Counter {
         self.appeared.iter().copied()
     }
 
-    /// Takes in the samples of a window. `early` is until when a first sample does not mean that an
-    /// instance is new: the window's beginning and a scrape more. What came is in no order.
-    pub fn take(&mut self, series: &[Series], early: Time) -> Vec<Increment> {
-        let lines: Vec<Line> = series.iter().flat_map(|one| self.read(one, early)).collect();
+    /// Takes in the samples of a window that begins at `from`, and notes who was scraped when. In its first
+    /// one and a half scrapes (`scrape` is how often) a first sample does not mean that anything is new.
+    /// What came is in no order; [`Self::births`] has the rest.
+    pub fn take(&mut self, series: &[Series], from: Time, scrape: chrono::Duration, targets: &mut Targets) -> Vec<Increment> {
+        let early = from + scrape * 3 / 2;
+        self.watched.get_or_insert((from, early));
+        let lines: Vec<Line> = series.iter().flat_map(|one| self.read(one, early, targets)).collect();
         // Instances first: whether a sample is of one that warms up must not depend on the order.
         for line in &lines {
             self.note_birth(line, early);
         }
         let mut all = Vec::new();
         for Line { labels, edge, target, points } in lines {
-            let known = self.targets.get(&target).map(|(first, _)| *first);
-            let from_zero = known.zip(points.first()).is_some_and(|(known, (first, _))| known < *first);
+            let key = (labels, edge.to_bits());
             let reads = &self.reads;
-            let track = self.tracks.entry((labels, edge.to_bits())).or_insert_with_key(|(labels, _)| Track {
+            if !reads.level && !self.tracks.contains_key(&key) {
+                self.undecided.insert(key.clone());
+            }
+            let track = self.tracks.entry(key).or_insert_with_key(|(labels, _)| Track {
                 target,
                 class: Arc::new(class(reads, labels, edge)),
                 samples: Vec::new(),
-                from_zero,
+                from_zero: false,
+                zero: points.first().copied().filter(|_| !reads.level),
                 forgotten: false,
             });
             for (at, value) in points {
@@ -182,8 +199,30 @@ impl Counter {
         all
     }
 
+    /// First values of series that began on a target that was scraped before. Which ones those are may turn
+    /// out when another query is answered.
+    pub fn births(&mut self, targets: &Targets) -> Vec<Increment> {
+        let Some((from, early)) = self.watched else { return Vec::new() };
+        let (tracks, newest) = (&mut self.tracks, self.newest);
+        let mut came = Vec::new();
+        self.undecided.retain(|key| {
+            let Some(track) = tracks.get_mut(key) else { return false };
+            let Some((at, amount)) = track.zero.filter(|(at, _)| *at > early && newest.is_none_or(|newest| newest - *at < GONE)) else {
+                track.zero = None;
+                return false;
+            };
+            if !targets.was_scraped(&track.target, from, at) {
+                return true;
+            }
+            (track.zero, track.from_zero) = (None, true);
+            came.push(Increment { at, amount, class: track.class.clone() });
+            false
+        });
+        came
+    }
+
     /// A series as counters, and who was scraped when.
-    fn read(&mut self, one: &Series, early: Time) -> Vec<Line> {
+    fn read(&mut self, one: &Series, early: Time, targets: &mut Targets) -> Vec<Line> {
         let target = self.target(&one.labels);
         let labels = self.reads.changing_label.as_deref().map_or_else(|| one.labels.clone(), |name| one.labels.without(&[name]));
         let mut read = Vec::new();
@@ -191,6 +230,9 @@ impl Counter {
             let (Some((first, _)), Some((last, _))) = (points.first().copied(), points.last().copied()) else { continue };
             if (self.started || first > early) && !self.targets.contains_key(&target) {
                 self.appeared.insert(first);
+            }
+            if read.is_empty() {
+                targets.note(&target, points.iter().map(|(at, _)| *at));
             }
             let seen = self.targets.entry(target.clone()).or_insert((first, last));
             *seen = (seen.0.min(first), seen.1.max(last));
@@ -261,6 +303,9 @@ impl Track {
         let next = self.samples.get(place).copied();
         if before.is_none() && self.forgotten {
             return None;
+        }
+        if before.is_none() && self.zero.is_some() {
+            self.zero = Some((at, value));
         }
         self.samples.insert(place, (at, value));
         let first = |v: f64| if self.from_zero && !level { v } else { 0.0 };

@@ -19,7 +19,7 @@ mod source;
 
 use super::{
     Answer, Trouble,
-    counting::Increment,
+    counting::{Increment, Targets},
     preset::{Queries, What},
     template::Variables,
 };
@@ -36,7 +36,10 @@ use crate::model::{
 use gates::Open;
 use recent::Recent;
 use source::Source;
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 /// A run that began longer ago is read from here on.
 const BACKFILL: Duration = Duration::from_secs(6 * 3_600);
@@ -62,6 +65,10 @@ impl Question {
     #[must_use]
     pub const fn name(&self) -> &'static str {
         self.what.name()
+    }
+
+    const fn place(&self) -> (usize, What, usize) {
+        (self.arm, self.what, source::slot(&self.kind))
     }
 }
 
@@ -117,8 +124,12 @@ pub struct Feed {
     course: Course,
     /// The candidate's first, then stable's.
     sources: [BTreeMap<What, Source>; 2],
+    /// Who was scraped when, by any query of either version.
+    targets: Targets,
     recent: [Recent; 2],
     slow: gates::Slow,
+    /// Questions of this round that were not answered yet.
+    open: BTreeSet<(usize, What, usize)>,
     /// How far the backend's clock is ahead.
     ahead: chrono::Duration,
     next: Option<Time>,
@@ -153,6 +164,8 @@ impl Feed {
             pace,
             course: Course::new(),
             sources,
+            targets: Targets::default(),
+            open: BTreeSet::new(),
             recent: [Recent::new(since), Recent::new(since)],
             slow: gates::Slow::new(subject.slow_from, since),
             ahead: chrono::Duration::zero(),
@@ -188,6 +201,7 @@ impl Feed {
             }
         }
         self.next = Some(after(now, self.pace.every));
+        self.open = all.iter().map(Question::place).collect();
         all
     }
 
@@ -207,12 +221,30 @@ impl Feed {
             self.ahead = if ahead.abs() > chrono::Duration::seconds(1) { *ahead } else { chrono::Duration::zero() };
         }
         let Some(source) = self.sources.get_mut(question.arm).and_then(|arm| arm.get_mut(&question.what)) else { return };
-        let came = source.take(&question.kind, &question.text, question.at, answer, self.pace);
+        let asked = (&question.kind, question.text.as_str(), question.at);
+        let came = source.take(asked, answer, self.pace, &mut self.targets);
         if source.is_behind(self.pace) {
             self.next = None;
         }
         self.count(question.arm, question.what, &came);
-        self.close();
+        self.open.remove(&question.place());
+        // What one query says of a target decides how the series of others began.
+        if self.open.is_empty() {
+            self.count_births();
+            self.close();
+        }
+    }
+
+    fn count_births(&mut self) {
+        let (targets, sources) = (&self.targets, self.sources.iter_mut().enumerate());
+        let births: Vec<_> = sources
+            .flat_map(|(arm, sources)| sources.iter_mut().map(move |(what, source)| (arm, *what, source.births(targets))))
+            .filter(|(.., born)| !born.is_empty())
+            .collect();
+        for (arm, what, born) in births {
+            self.count(arm, what, &born);
+        }
+        self.targets.forget();
     }
 
     fn count(&mut self, arm: usize, what: What, came: &[Increment]) {

@@ -4,7 +4,7 @@ use super::{CANDIDATE, Pace, before, gates::is_edge, span, who};
 use crate::{
     metrics::{
         Answer, Series, Trouble, Value,
-        counting::{Counter, Increment, Reads, class_of},
+        counting::{Counter, Increment, Reads, Targets, class_of},
         preset::{Asked, Queries, What},
         selector,
         template::{Template, Variables, window_text},
@@ -165,7 +165,13 @@ impl Source {
     }
 
     /// Takes in an answer. A partial one counts for nothing: it is asked again, and nothing is lost.
-    pub fn take(&mut self, kind: &Kind, text: &str, at: Time, answer: Result<Answer, Trouble>, pace: Pace) -> Vec<Increment> {
+    pub fn take(
+        &mut self,
+        (kind, text, at): (&Kind, &str, Time),
+        answer: Result<Answer, Trouble>,
+        pace: Pace,
+        targets: &mut Targets,
+    ) -> Vec<Increment> {
         let answer = match answer {
             Ok(answer) => answer,
             Err(trouble) => {
@@ -199,7 +205,7 @@ impl Source {
                 self.value = value;
                 Vec::new()
             }),
-            Kind::Samples { from } => Ok(self.samples(&answer.series, *from, at, pace)),
+            Kind::Samples { from } => Ok(self.samples(&answer.series, (*from, at), pace, targets)),
             Kind::Increase { from } => self.increases(&answer.series, *from, at),
         };
         match came {
@@ -234,12 +240,19 @@ impl Source {
         }
     }
 
-    fn samples(&mut self, series: &[Series], from: Time, at: Time, pace: Pace) -> Vec<Increment> {
-        let mut came = self.counter.take(series, from + span(pace.every) * 3 / 2);
+    fn samples(&mut self, series: &[Series], (from, at): (Time, Time), pace: Pace, targets: &mut Targets) -> Vec<Increment> {
+        let mut came = self.counter.take(series, from, span(pace.every), targets);
         came.retain(|i| self.counted.is_none_or(|counted| i.at > counted));
         self.there = series.iter().any(|s| !s.points.is_empty());
         self.reached = self.reached.max(at);
         self.answered = true;
+        came
+    }
+
+    /// What series began with, of those that are known by now to have begun at zero.
+    pub fn births(&mut self, targets: &Targets) -> Vec<Increment> {
+        let mut came = self.counter.births(targets);
+        came.retain(|i| self.counted.is_none_or(|counted| i.at > counted));
         came
     }
 
@@ -354,7 +367,7 @@ impl Source {
 }
 
 /// Whether a question is for values or for their age.
-const fn slot(kind: &Kind) -> usize {
+pub const fn slot(kind: &Kind) -> usize {
     match kind {
         Kind::Newest => 1,
         Kind::Size | Kind::Samples { .. } | Kind::Increase { .. } | Kind::Now => 0,

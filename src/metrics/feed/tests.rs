@@ -152,6 +152,57 @@ fn a_run_is_judged_from_its_beginning_however_late_one_looks() {
     assert!((slow.ratio().unwrap() - 0.015).abs() < 1e-6);
 }
 
+/// A proxy in front of both versions, and an error counter of its own: neither the candidate's requests nor
+/// its errors have a series before the first one.
+#[test]
+fn a_series_that_is_born_on_a_target_that_another_query_knows_began_at_zero() {
+    let line = |name: &str, version: &str, born: i64, value: &dyn Fn(i64) -> f64| {
+        let labels = [("__name__", name), ("job", "proxy"), ("instance", "proxy"), ("v", version)];
+        let points = (-900..=600).filter(|t: &i64| t.rem_euclid(15) == 3 && *t >= born);
+        let points = points.map(|t| Raw { at: at(t), value: Value::Number(value(t)) }).collect();
+        Series { labels: Labels::new(labels.map(|(k, v)| (k.to_owned(), v.to_owned()))), points }
+    };
+    let store = Store {
+        series: vec![
+            line("req", "v1", -900, &|t| 1e6 + (t + 900) as f64 * 90.0),
+            line("bad", "v1", -900, &|_| 70.0),
+            line("req", "v2", 63, &|t| 6_000.0 + (t - 63) as f64 * 10.0),
+            line("bad", "v2", 123, &|_| 1_500.0),
+        ],
+    };
+    let queries = queries_and("errors = 'bad{v=\"{{version}}\"}'");
+    let errors = gate("errors");
+    let new = |now: i64| Feed::new(queries.clone(), std::slice::from_ref(&errors), PACE, &subject(), at(now)).unwrap();
+    let mut sums = Vec::new();
+    let (mut live, mut seen) = (new(0), Vec::new());
+    for now in (0..=600).step_by(15) {
+        round(&mut live, &store, now, &mut |_| None);
+        seen.extend(live.intervals());
+    }
+    sums.push(sum(&seen, "errors"));
+    // Read afterwards, whichever query is answered first.
+    for backwards in [false, true] {
+        let mut late = new(600);
+        for _ in 0..20 {
+            let mut questions = late.due(at(600));
+            questions.sort_by_key(|q| (q.what, q.arm));
+            if backwards {
+                questions.reverse();
+            }
+            for question in questions {
+                late.take(&question, Ok(store.answer(&question)));
+            }
+        }
+        let read = late.intervals();
+        assert_eq!(read, seen, "{backwards}");
+        sums.push(sum(&read, "errors"));
+    }
+    for (candidate, stable) in sums {
+        assert_eq!((candidate.hits, stable.hits), (1_500.0, 0.0));
+        assert!((11_000.0..11_400.0).contains(&candidate.of), "{candidate:?}");
+    }
+}
+
 #[test]
 fn a_past_that_was_read_makes_the_same_intervals() {
     let store = Store::new(2_000, &|t| (t / 100) as f64);
