@@ -6,6 +6,9 @@
 //!                                                                         └─► Recent: signals, points
 //! ```
 //!
+//! Of stable the hour before the run is read too, where whoever asks does not know it: how its errors come must
+//! be known when the run begins.
+//!
 //! Ends of intervals are multiples of the gate's interval on the clock, and moments at which the shares
 //! change. Which samples an interval holds is decided by when they were taken, never by when they were
 //! asked for, so a run that is read from history is judged as it would have been live.
@@ -98,6 +101,9 @@ pub struct Subject {
     pub slow_from: Option<Duration>,
     /// Where a gate goes on: when its last interval that was judged ended, where that is later.
     pub judged: BTreeMap<GateId, Time>,
+    /// How long before `since` stable is read, so that it is known how its errors come when the run begins;
+    /// zero for whoever knows that already.
+    pub look_back: Duration,
 }
 
 /// From when on the candidate should have which share of the requests, parts of one.
@@ -119,7 +125,10 @@ pub struct Question {
 #[derive(Debug)]
 pub struct Feed {
     queries: Queries,
+    since: Time,
     gates: Vec<Open>,
+    /// Of stable alone, up to `since`.
+    before: Vec<Open>,
     pace: Pace,
     course: Course,
     /// The candidate's first, then stable's.
@@ -138,6 +147,7 @@ pub struct Feed {
     /// It is too busy to be asked before this.
     spared: Option<Time>,
     ready: Vec<(GateId, Interval)>,
+    ready_before: Vec<(GateId, Interval)>,
 }
 
 impl Feed {
@@ -150,8 +160,13 @@ impl Feed {
             queries.can_judge(gate).map_err(|why| format!("gate {}: {why}", gate.name.text()))?;
         }
         let since = subject.since.max(before(now, BACKFILL));
+        let begins = before(since, subject.look_back);
+        // Quantiles are not divided by how errors come.
+        let counts: Vec<&GateSpec> = gates.iter().filter(|gate| begins < since && gate.signal.quantile().is_none()).collect();
+        let early: BTreeSet<What> = counts.iter().map(|gate| queries.needs(gate)).flat_map(<[What; 2]>::from).collect();
         let of = |arm: usize, values: &Variables| {
-            let all = queries.all().map(|query| Ok((query.0, Source::new(&queries, query, arm, values, before(since, BEFORE))?)));
+            let from = |what: What| before(since, BEFORE).min(if arm == STABLE && early.contains(&what) { begins } else { since });
+            let all = queries.all().map(|query| Ok((query.0, Source::new(&queries, query, arm, values, from(query.0))?)));
             all.collect::<Result<BTreeMap<_, _>, String>>()
         };
         let candidate = subject.candidate.as_ref().map(|values| of(CANDIDATE, values)).transpose()?.unwrap_or_default();
@@ -160,6 +175,8 @@ impl Feed {
         let from = |gate: &GateSpec| subject.judged.get(&gate.name).map_or(since, |judged| since.max(*judged));
         Ok(Self {
             gates: gates.iter().map(|gate| Open::new(gate.clone(), from(gate), has)).collect(),
+            before: counts.into_iter().map(|gate| Open::new(gate.clone(), begins, false)).collect(),
+            since,
             queries,
             pace,
             course: Course::new(),
@@ -173,6 +190,7 @@ impl Feed {
             asked: None,
             spared: None,
             ready: Vec::new(),
+            ready_before: Vec::new(),
         })
     }
 
@@ -194,13 +212,17 @@ impl Feed {
         self.asked = Some(now);
         let at = before(now + self.ahead, self.pace.delay);
         let mut all = Vec::new();
+        // What stable did before is read first: then all queries are read side by side, and what one says of
+        // a target is known when another needs it.
+        let first = before(self.since, BEFORE).min(at);
+        let looks_back = self.sources.iter().flat_map(BTreeMap::values).any(|source| source.is_before(first));
         for (arm, sources) in self.sources.iter_mut().enumerate() {
-            for (what, source) in sources {
+            for (what, source) in sources.iter_mut().filter(|(_, source)| !looks_back || source.is_before(first)) {
                 let asked = source.due(at, now, self.pace);
                 all.extend(asked.into_iter().map(|(kind, text, at)| Question { text, at, arm, what: *what, kind }));
             }
         }
-        self.next = Some(after(now, self.pace.every));
+        self.next = (!looks_back).then(|| after(now, self.pace.every));
         self.open = all.iter().map(Question::place).collect();
         all
     }
@@ -255,7 +277,8 @@ impl Feed {
             self.slow.add(came);
         }
         let counter = self.sources.get(arm).and_then(|s| s.get(&what)).and_then(Source::counter);
-        for open in &mut self.gates {
+        let before = self.before.iter_mut().filter(|_| arm == STABLE);
+        for open in self.gates.iter_mut().chain(before) {
             let (hits, of) = self.queries.needs(&open.gate);
             if what == hits || what == of {
                 let warmup = after(Time::UNIX_EPOCH, open.gate.warmup) - Time::UNIX_EPOCH;
@@ -272,6 +295,7 @@ impl Feed {
     fn close(&mut self) {
         let slow_until = self.reached([What::Latency, What::Latency], &[STABLE]);
         self.slow.settle(slow_until);
+        self.close_before();
         for open in &mut self.gates {
             let (hits, of) = self.queries.needs(&open.gate);
             let arms: &[usize] = if open.has_candidate { &[CANDIDATE, STABLE] } else { &[STABLE] };
@@ -294,6 +318,23 @@ impl Feed {
         }
     }
 
+    /// The same for what stable did before. It ends where the run begins, and is over then.
+    fn close_before(&mut self) {
+        let (since, course, sources, slow) = (self.since, [(self.since, None)], &self.sources, &self.slow);
+        let (queries, ready) = (&self.queries, &mut self.ready_before);
+        self.before.retain_mut(|open| {
+            let (hits, of) = queries.needs(&open.gate);
+            // What is slow is not known before all of it was read.
+            let is_known = open.gate.signal != GateSignal::Slow || slow.settled() >= Some(since);
+            let Some(until) = reached(sources, [hits, of], &[STABLE]).filter(|_| is_known) else { return true };
+            let closing = gates::Closing { course: &course, slow, births: Vec::new() };
+            let least_phi = if extrapolated(sources, STABLE, [hits, of]) { 2.0 } else { 1.0 };
+            let closed = open.close(until.min(since), &closing, least_phi);
+            ready.extend(closed.into_iter().map(|interval| (open.gate.name.clone(), interval)));
+            until < since
+        });
+    }
+
     fn reached(&self, what: [What; 2], arms: &[usize]) -> Option<Time> {
         reached(&self.sources, what, arms)
     }
@@ -301,6 +342,11 @@ impl Feed {
     /// Intervals that are over, each gate's in the order of time. They are handed out once.
     pub fn intervals(&mut self) -> Vec<(GateId, Interval)> {
         std::mem::take(&mut self.ready)
+    }
+
+    /// What stable did before the run, likewise: intervals without a candidate, as far back as the subject says.
+    pub fn before(&mut self) -> Vec<(GateId, Interval)> {
+        std::mem::take(&mut self.ready_before)
     }
 
     /// What a gate rests on at this moment: its sensors, and what was asked.

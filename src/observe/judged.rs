@@ -32,7 +32,7 @@ use crate::{
     },
 };
 use futures::future::join_all;
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 /// Rollouts that nobody has opened are measured so many times as seldom.
 const SELDOM: u32 = 4;
@@ -51,6 +51,8 @@ pub struct Judged {
     /// What a person has to know about the last answer to each query, and since when.
     remarks: BTreeMap<(usize, &'static str), (Text, Time)>,
     ledger: Ledger,
+    /// Whether the ledger follows the run; before that it learns how stable's errors came.
+    opened: bool,
     course: Course,
     place: Place,
     fired: Option<Fired>,
@@ -133,6 +135,7 @@ impl Judged {
             trouble: None,
             remarks: BTreeMap::new(),
             ledger: Ledger::default(),
+            opened: false,
             course: Course::new(),
             place: Place::default(),
             fired: None,
@@ -155,7 +158,12 @@ impl Judged {
     /// Asks these queries too. False, with the trouble, where they cannot be asked.
     fn open(&mut self, queries: Queries, gates: Vec<GateSpec>, now: Time) -> bool {
         let Some(compared) = &self.compared else { return false };
-        match Feed::new(queries, &gates, self.pace, &compared.subject(now), now) {
+        let mut subject = compared.subject(now);
+        if self.opened {
+            // It would come too late: a ledger learns of stable alone only while it follows no run.
+            subject.look_back = Duration::ZERO;
+        }
+        match Feed::new(queries, &gates, self.pace, &subject, now) {
             Ok(mut feed) => {
                 feed.follow(self.course.clone());
                 self.lanes.push(Lane { feed, gates });
@@ -206,7 +214,28 @@ impl Judged {
             self.place.converged = Some(since.unwrap_or(now));
         }
         self.place.routed = candidate.filter(|_| share_all(&rollout.tracks)).and_then(routed);
-        self.ledger.follow(compared.run.as_ref(), self.place.converged, &self.specs);
+        self.follow_run();
+    }
+
+    fn follow_run(&mut self) {
+        if let Some(compared) = self.compared.as_ref().filter(|_| self.opened) {
+            self.ledger.follow(compared.run.as_ref(), self.place.converged, &self.specs);
+        }
+    }
+
+    /// What stable did before the run is learnt first.
+    fn open_run(&mut self) {
+        for lane in &mut self.lanes {
+            for (id, interval) in lane.feed.before() {
+                if let Some(gate) = lane.gates.iter().find(|g| g.name == id).filter(|_| !self.opened) {
+                    self.ledger.feed(gate, &interval);
+                }
+            }
+        }
+        if !self.opened {
+            self.opened = true;
+            self.follow_run();
+        }
     }
 
     /// What must be asked now, each with whom its answer is for.
@@ -275,6 +304,7 @@ impl Judged {
     /// Feeds the judge with what is over, and asks it: for all evidence in words, or for what a line in a list
     /// of rollouts says.
     pub fn judge(&mut self, in_words: bool, now: Time) {
+        self.open_run();
         let Some(compared) = self.compared.as_ref().filter(|_| !self.specs.is_empty()) else { return };
         let weight = self.place.routed.zip(self.place.converged);
         for (n, lane) in self.lanes.iter_mut().enumerate() {

@@ -270,6 +270,25 @@ async fn a_run_that_began_an_hour_ago_is_judged_at_once_and_goes_on() {
     assert!(points > 3_000, "the past of a version that runs for an hour: {points}");
 }
 
+#[tokio::test(start_paused = true)]
+async fn how_errors_of_stable_came_in_the_hour_before_is_known_when_a_run_begins() {
+    let store = Store::new(1.0, 1.0);
+    let seen = observed(&store, Vec::new()).judge(vec![rollout(60, true)]).await.remove(0);
+    let evidence = seen.gates[0].evidence.clone().unwrap();
+    // Nine errors or so in the run; 320 before it, and without bursts.
+    assert!(evidence.phi < 1.3, "{}", evidence.phi);
+    assert!(evidence.run_stable.samples() < 90 * 76, "the hour is of no run: {:?}", evidence.run_stable);
+    let asked = store.asked.load(Ordering::Relaxed);
+    assert!(asked < 60, "asked {asked} times");
+    // Where nothing is compared it is nobody's business.
+    let idle = Store::new(1.0, 1.0);
+    let watch = observed(&idle, vec![(0, apply(&rollout(60, false)))]);
+    watch.focus(Some(&rollout(60, false).key));
+    told(&watch, 10).await;
+    let asked = idle.asked.load(Ordering::Relaxed);
+    assert!((1..20).contains(&asked), "asked {asked} times");
+}
+
 /// The router says that it sends every second request to v2, and sends every tenth.
 #[tokio::test(start_paused = true)]
 async fn a_router_that_does_something_else_is_told_where_a_router_makes_the_share() {

@@ -164,6 +164,11 @@ impl Source {
         self.trouble().is_none() && !self.what.is_now() && self.wanted.is_some_and(|wanted| wanted - self.reached >= least)
     }
 
+    /// Whether what came before this is still being read; what cannot be read is not waited for.
+    pub fn is_before(&self, first: Time) -> bool {
+        !self.what.is_now() && self.reached < first && self.trouble().is_none()
+    }
+
     /// Takes in an answer. A partial one counts for nothing: it is asked again, and nothing is lost.
     pub fn take(
         &mut self,
