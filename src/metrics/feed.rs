@@ -148,6 +148,8 @@ pub struct Feed {
     spared: Option<Time>,
     ready: Vec<(GateId, Interval)>,
     ready_before: Vec<(GateId, Interval)>,
+    /// Requests of both versions, whatever is judged, and those intervals of it that are over.
+    traffic: Option<(Open, Vec<Interval>)>,
 }
 
 impl Feed {
@@ -191,7 +193,18 @@ impl Feed {
             spared: None,
             ready: Vec::new(),
             ready_before: Vec::new(),
+            traffic: None,
         })
+    }
+
+    /// The same, and it counts the requests of both versions without any gate: what shows their shares.
+    #[must_use]
+    pub fn counting_requests(mut self) -> Self {
+        let has_both = self.sources.iter().all(|sources| sources.contains_key(&What::Requests));
+        let usual = GateSpec::new(GateId::new(What::Requests.name()), GateSignal::Errors);
+        let interval = self.gates.iter().map(|open| open.gate.interval).min().unwrap_or(usual.interval);
+        self.traffic = has_both.then(|| (Open::new(GateSpec { interval, ..usual }, self.since, true), Vec::new()));
+        self
     }
 
     /// Says the shares, sorted by when they began. An interval ends where one begins.
@@ -276,6 +289,9 @@ impl Feed {
         if arm == STABLE && what == What::Latency {
             self.slow.add(came);
         }
+        if let Some((open, _)) = self.traffic.as_mut().filter(|_| what == What::Requests) {
+            open.add(arm, (false, true), came, |_| false);
+        }
         let counter = self.sources.get(arm).and_then(|s| s.get(&what)).and_then(Source::counter);
         let before = self.before.iter_mut().filter(|_| arm == STABLE);
         for open in self.gates.iter_mut().chain(before) {
@@ -296,6 +312,11 @@ impl Feed {
         let slow_until = self.reached([What::Latency, What::Latency], &[STABLE]);
         self.slow.settle(slow_until);
         self.close_before();
+        if let Some((open, over)) = &mut self.traffic
+            && let Some(until) = reached(&self.sources, [What::Requests; 2], &[CANDIDATE, STABLE])
+        {
+            over.extend(open.close(until, &gates::Closing { course: &self.course, slow: &self.slow, births: Vec::new() }, 1.0));
+        }
         for open in &mut self.gates {
             let (hits, of) = self.queries.needs(&open.gate);
             let arms: &[usize] = if open.has_candidate { &[CANDIDATE, STABLE] } else { &[STABLE] };
@@ -342,6 +363,11 @@ impl Feed {
     /// Intervals that are over, each gate's in the order of time. They are handed out once.
     pub fn intervals(&mut self) -> Vec<(GateId, Interval)> {
         std::mem::take(&mut self.ready)
+    }
+
+    /// How many requests both versions had, likewise; nothing without [`Self::counting_requests`].
+    pub fn requests(&mut self) -> Vec<Interval> {
+        self.traffic.as_mut().map(|(_, over)| std::mem::take(over)).unwrap_or_default()
     }
 
     /// What stable did before the run, likewise: intervals without a candidate, as far back as the subject says.

@@ -164,7 +164,9 @@ impl Judged {
             subject.look_back = Duration::ZERO;
         }
         match Feed::new(queries, &gates, self.pace, &subject, now) {
-            Ok(mut feed) => {
+            Ok(feed) => {
+                // Every lane counts the same requests, or, borrowed, some of them.
+                let mut feed = if self.lanes.is_empty() { feed.counting_requests() } else { feed };
                 feed.follow(self.course.clone());
                 self.lanes.push(Lane { feed, gates });
                 true
@@ -305,17 +307,17 @@ impl Judged {
     /// of rollouts says.
     pub fn judge(&mut self, in_words: bool, now: Time) {
         self.open_run();
-        let Some(compared) = self.compared.as_ref().filter(|_| !self.specs.is_empty()) else { return };
+        let Some(compared) = self.compared.as_ref().filter(|_| !self.specs.is_empty() || !self.lanes.is_empty()) else { return };
         let weight = self.place.routed.zip(self.place.converged);
-        for (n, lane) in self.lanes.iter_mut().enumerate() {
-            // Every gate over requests counts the same ones.
-            let requests = lane.gates.iter().find(|g| g.signal == GateSignal::Errors).filter(|_| n == 0).map(|g| g.name.clone());
+        for lane in &mut self.lanes {
             for (id, interval) in lane.feed.intervals() {
-                let Some(gate) = lane.gates.iter().find(|g| g.name == id) else { continue };
-                self.ledger.feed_measured(gate, &interval);
-                if requests.as_ref() == Some(&id) && weight.is_none_or(|(_, since)| interval.start >= since) {
-                    self.ledger.routed(weight, interval.candidate.of, interval.stable.of, interval.end);
+                if let Some(gate) = lane.gates.iter().find(|g| g.name == id) {
+                    self.ledger.feed_measured(gate, &interval);
                 }
+            }
+            let requests = lane.feed.requests().into_iter();
+            for interval in requests.filter(|interval| weight.is_none_or(|(_, since)| interval.start >= since)) {
+                self.ledger.routed(weight, interval.candidate.of, interval.stable.of, interval.end);
             }
         }
         if compared.run.is_none() {

@@ -308,6 +308,13 @@ async fn a_router_that_does_something_else_is_told_where_a_router_makes_the_shar
     assert!(matches!(gate.verdict, Verdict::Fail { who: Arm::Candidate, .. }) && gate.on_fail == OnFail::Advise, "{:?}", gate.verdict);
     assert!(gate.verdict.reason().as_str().starts_with("10.00 % of requests, 50.00 declared (n "), "{}", gate.verdict.reason());
     assert!(seen[0].verdict.as_ref().unwrap().sentence.as_str().starts_with("split 10.00 %"), "{:?}", seen[0].verdict);
+    // Whatever is judged: another signal, or nothing at all.
+    for gates in [vec![toml::from_str("name = \"late\"\nsignal = \"timeouts\"").unwrap()], Vec::new()] {
+        let how = How { gates, ..how() };
+        let observed = Observed::new(Cluster(Vec::new()), store.clone(), how, Arc::new(PausedClock::new(start())));
+        let gate = split(&observed.judge(vec![share(Some(50), false)]).await).unwrap();
+        assert!(matches!(gate.verdict, Verdict::Fail { .. }), "{:?}", gate.verdict);
+    }
     // Pods make the share; clients stick; the router is not there yet; it does what it says.
     for other in [share(None, false), share(Some(50), true), share(Some(10), false), rollout(3_600, true)] {
         let seen = observed(&store, Vec::new()).judge(vec![other]).await;
