@@ -44,8 +44,8 @@ use std::{
     time::Duration,
 };
 
-/// A run that began longer ago is read from here on.
-const BACKFILL: Duration = Duration::from_secs(6 * 3_600);
+/// A run that began longer ago is read from here on: 40 times as much as is asked for at once, of every query.
+pub const BACKFILL: Duration = Duration::from_secs(6 * 3_600);
 
 /// Read before the run: what is slow, and the zero points of counters.
 const BEFORE: Duration = Duration::from_secs(600);
@@ -205,6 +205,21 @@ impl Feed {
         let interval = self.gates.iter().map(|open| open.gate.interval).min().unwrap_or(usual.interval);
         self.traffic = has_both.then(|| (Open::new(GateSpec { interval, ..usual }, self.since, true), Vec::new()));
         self
+    }
+
+    /// Asks as often as this from now on. Which samples there are does not depend on that, so all that was
+    /// counted goes on.
+    pub fn set_pace(&mut self, pace: Pace) {
+        if pace.every < self.pace.every {
+            self.next = None;
+        }
+        self.pace = pace;
+    }
+
+    /// From when on it counts: later than the subject began where that is long ago.
+    #[must_use]
+    pub const fn since(&self) -> Time {
+        self.since
     }
 
     /// Says the shares, sorted by when they began. An interval ends where one begins.

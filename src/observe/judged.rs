@@ -1,7 +1,7 @@
 //! One rollout: what a backend is asked of it, what the judge knows of it, what is said of it.
 //!
-//! When its run, its versions or how often it is measured change, all of it begins anew from the
-//! backend's history: what was counted belongs to one pair of versions.
+//! When its run or its versions change, all of it begins anew from the backend's history: what was counted
+//! belongs to one pair of versions. How often it is measured changes nothing of what is known.
 
 use super::{
     How,
@@ -15,7 +15,7 @@ use crate::{
         Answer, Metrics, Trouble,
         alerts::{self, Board, Said},
         borrowed::Borrowed,
-        feed::{Course, Feed, Pace, Question},
+        feed::{BACKFILL, Course, Feed, Pace, Question},
         preset::Queries,
     },
     model::{
@@ -108,21 +108,18 @@ impl Judged {
             (None, None) => true,
             _ => false,
         };
-        let goes_on = same && (self.pace == pace || compared.is_none());
-        if !goes_on {
-            let lent = std::mem::take(&mut self.lent);
+        if same {
+            self.pace = pace;
+            self.lanes.iter_mut().for_each(|lane| lane.feed.set_pace(pace));
+        } else {
             *self = Self::of(compared, pace);
             self.begin(how, now);
-            if same {
-                self.lend(lent.all(), now);
-                self.lent = lent;
-            }
         }
         if how.analyses {
             self.borrow(rollout, now);
         }
         self.follow_share(rollout, now);
-        !goes_on
+        !same
     }
 
     fn of(compared: Option<Compared>, pace: Pace) -> Self {
@@ -269,6 +266,11 @@ impl Judged {
         }
     }
 
+    /// Whether anything was said yet.
+    pub fn has_said(&self) -> bool {
+        !self.gates().is_empty()
+    }
+
     /// How often it is measured.
     pub const fn pace(&self) -> Pace {
         self.pace
@@ -357,6 +359,7 @@ impl Judged {
         let remarks: BTreeMap<&Text, Time> = self.remarks.values().rev().map(|(what, since)| (what, *since)).collect();
         let troubles = self.trouble.iter().map(|(what, since)| (what, *since)).chain(remarks);
         rollout.findings.extend(troubles.map(|(what, since)| Finding { kind: "metrics".into(), what: what.clone(), since }));
+        rollout.findings.extend(self.partly_read(now));
         let alerts = self.fired.iter().flat_map(|fired| fired.lines.iter().map(move |what| (what, fired.at)));
         rollout.findings.extend(alerts.map(|(what, at)| Finding { kind: "alerts".into(), what: what.clone(), since: at.unwrap_or(now) }));
         self.lent.say(&mut rollout);
@@ -373,6 +376,19 @@ impl Judged {
         rollout.gates = self.gates().iter().cloned().map(advising).collect();
         rollout.verdict = summary(&rollout.gates);
         rollout
+    }
+
+    /// That the beginning of a run is in no gate, because it is too long ago to be read.
+    fn partly_read(&self, now: Time) -> Option<Finding> {
+        let compared = self.compared.as_ref().filter(|c| c.run.is_some())?;
+        let (began, since) = (compared.since(now), self.lanes.first()?.feed.since());
+        let hours = BACKFILL.as_secs() / 3_600;
+        let what = format!(
+            "evidence is since {} UTC: the run began at {}, and no more than {hours} h are read",
+            since.format("%F %H:%M"),
+            began.format("%F %H:%M"),
+        );
+        (since > began).then(|| Finding { kind: "metrics".into(), what: what.into(), since })
     }
 
     /// What was said last; nothing where no run is judged.

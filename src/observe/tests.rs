@@ -355,6 +355,56 @@ async fn what_is_looked_at_no_more_is_asked_no_more() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_is_known_stays_when_a_rollout_is_opened_and_closed() {
+    let store = Store::new(1.0, 50.0);
+    let began = rollout(20_000, true);
+    let watch = Arc::new(observed(&store, (0..7).map(|minute| (minute * 60, apply(&began))).collect()));
+    let key = began.key.clone();
+    let person = {
+        let (watch, key, store) = (Arc::clone(&watch), key.clone(), store.clone());
+        async move {
+            sleep(Duration::from_secs(95)).await;
+            let before = store.asked.load(Ordering::Relaxed);
+            watch.focus(Some(&key));
+            sleep(Duration::from_secs(5)).await;
+            let opened = store.asked.load(Ordering::Relaxed);
+            sleep(Duration::from_secs(60)).await;
+            watch.focus(None);
+            (before, opened)
+        }
+    };
+    let (all, (before, opened)) = tokio::join!(told(&watch, 400), person);
+    assert!(opened > before && opened - before <= 10, "{before} {opened}: no history is read again");
+    let pictures = pictures(&all);
+    let first = pictures.iter().position(|(_, r)| !r.gates.is_empty()).unwrap();
+    assert!(pictures[first].0 < 10.0, "{}", pictures[first].0);
+    let mut least = 0;
+    for (at, picture) in &pictures[first..] {
+        let gate = picture.gates.first().unwrap_or_else(|| panic!("nothing is said at {at}"));
+        let evidence = gate.evidence.as_ref().unwrap();
+        assert!(gate.verdict.word() == "FAIL" && evidence.run_candidate.samples() >= least, "at {at}: {:?}", gate.verdict);
+        least = evidence.run_candidate.samples();
+    }
+    // All that was fed is told when it is opened, and asked more often from then on.
+    let opened: Vec<f64> = pictures.iter().map(|(at, _)| *at).filter(|at| (95.0..155.0).contains(at)).collect();
+    assert!(opened[0] < 95.1 && opened.len() >= 5, "{opened:?}");
+    assert!(least > 200_000 && pictures.last().unwrap().0 > 300.0, "{least}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_of_which_the_beginning_is_not_read_says_so() {
+    let store = Store::new(1.0, 1.0);
+    let watch = observed(&store, Vec::new());
+    let short = watch.judge(vec![rollout(3_600, true)]).await;
+    let long = watch.judge(vec![rollout(30_000, true)]).await;
+    assert!(short[0].findings.is_empty(), "{:?}", short[0].findings);
+    let said: Vec<&str> = long[0].findings.iter().map(|f| f.what.as_str()).collect();
+    assert_eq!(said, ["evidence is since 2025-12-31 18:00 UTC: the run began at 2025-12-31 15:40, and no more than 6 h are read"]);
+    let evidence = long[0].gates[0].evidence.as_ref().unwrap();
+    assert!((start() - evidence.run_since).num_hours() == 6, "{}", evidence.run_since);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_completed_rollout_is_measured_only_while_it_is_open() {
     let store = Store::new(1.0, 1.0);
     let watch = observed(&store, vec![(0, apply(&rollout(60, false)))]);
