@@ -32,6 +32,9 @@ const KEPT: chrono::Duration = chrono::Duration::minutes(15);
 /// A target that was silent for so long is forgotten with its series.
 const GONE: chrono::Duration = chrono::Duration::hours(1);
 
+/// A target that was silent for so long is not waited for any more.
+const LEFT: chrono::Duration = chrono::Duration::minutes(10);
+
 /// Over more than this a gauge is not assumed to have stayed what it was.
 const LEVEL_HOLDS: chrono::Duration = chrono::Duration::minutes(5);
 
@@ -76,6 +79,18 @@ pub struct Increment {
     pub amount: f64,
     /// What.
     pub class: Arc<Class>,
+}
+
+/// How many of the targets of one query are heard.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Coverage {
+    /// Targets whose newest sample is at most three scrapes older than the newest of all.
+    pub fresh: usize,
+    /// Targets.
+    pub all: usize,
+    /// As old as this is what they say: the newest sample, or, where most of them are silent, that of the
+    /// middle one.
+    pub sampled: Time,
 }
 
 /// All series of one query of one version.
@@ -142,6 +157,19 @@ impl Counter {
     #[must_use]
     pub const fn newest(&self) -> Option<Time> {
         self.newest
+    }
+
+    /// How many of its targets were scraped lately; `None` before any was. One that was silent for ten
+    /// minutes, or for twice `stale`, is no target any more: it was scaled away.
+    #[must_use]
+    pub fn coverage(&self, scrape: chrono::Duration, stale: chrono::Duration) -> Option<Coverage> {
+        let newest = self.newest?;
+        let mut last: Vec<Time> =
+            self.targets.values().map(|(_, last)| *last).filter(|last| newest - *last <= LEFT.max(stale * 2)).collect();
+        last.sort_unstable_by(|a, b| b.cmp(a));
+        let fresh = last.iter().filter(|last| newest - **last <= scrape * 3).count();
+        let middle = last.get(last.len().saturating_sub(1) / 2).copied();
+        Some(Coverage { fresh, all: last.len(), sampled: if fresh * 2 < last.len() { middle? } else { newest } })
     }
 
     /// How many series there are.

@@ -105,6 +105,32 @@ fn a_target_that_was_away_comes_back_with_what_it_counted_meanwhile() {
 }
 
 #[test]
+fn most_targets_must_be_heard_and_those_that_left_are_not_waited_for() {
+    let (scrape, stale) = (chrono::Duration::seconds(15), chrono::Duration::seconds(45));
+    let of = |counter: &Alone| counter.counter.coverage(scrape, stale).unwrap();
+    let names: Vec<String> = (0..10).map(|n| format!("pod-{n}")).collect();
+    for stay in 1..=10 {
+        let mut counter = Alone::new(reads(), 0);
+        assert_eq!(counter.counter.coverage(scrape, stale), None);
+        let scrape = |from: usize, t: i64| names[from..].iter().map(|pod| series(pod, "200", &[(t, t as f64)])).collect::<Vec<_>>();
+        counter.take(&scrape(0, 0));
+        assert_eq!(of(&counter), Coverage { fresh: 10, all: 10, sampled: at(0) });
+        counter.take(&scrape(10 - stay, 60));
+        let sampled = if stay >= 5 { at(60) } else { at(0) };
+        assert_eq!(of(&counter), Coverage { fresh: stay, all: 10, sampled });
+        // A scale-down blinds nobody for longer than ten minutes.
+        counter.take(&scrape(10 - stay, 600));
+        assert_eq!(of(&counter).all, 10);
+        counter.take(&scrape(10 - stay, 615));
+        assert_eq!(of(&counter), Coverage { fresh: stay, all: stay, sampled: at(615) });
+    }
+    // Of two instances one may go.
+    let mut counter = Alone::new(reads(), 0);
+    counter.take(&[series("a", "200", &[(0, 1.0)]), series("b", "200", &[(0, 1.0), (300, 1.0)])]);
+    assert_eq!(of(&counter), Coverage { fresh: 1, all: 2, sampled: at(300) });
+}
+
+#[test]
 fn a_series_whose_role_changes_goes_on() {
     let mut counter = Alone::new(Reads { changing_label: Some("role".into()), ..reads() }, 0);
     let with = |role: &str, points: &[(i64, f64)]| {

@@ -4,7 +4,7 @@ use super::{CANDIDATE, Pace, before, gates::is_edge, span, who};
 use crate::{
     metrics::{
         Answer, Series, Trouble, Value,
-        counting::{Counter, Increment, Reads, Targets, class_of},
+        counting::{Counter, Coverage, Increment, Reads, Targets, class_of},
         preset::{Asked, Queries, What},
         selector,
         template::{Template, Variables, window_text},
@@ -337,6 +337,17 @@ impl Source {
     /// When its newest sample was taken.
     pub fn newest(&self) -> Option<Time> {
         if self.what.is_now() || self.is_extrapolated() { self.newest } else { self.counter.newest() }
+    }
+
+    /// How many of its targets are heard, where their samples are counted one by one.
+    pub fn coverage(&self, pace: Pace) -> Option<Coverage> {
+        let counts = !self.what.is_now() && !self.is_extrapolated();
+        self.counter.coverage(span(pace.every), span(pace.stale_after())).filter(|_| counts)
+    }
+
+    /// As old as this is what it says: where most of its targets are silent, older than its newest sample.
+    pub fn sampled(&self, pace: Pace) -> Option<Time> {
+        self.coverage(pace).map(|coverage| coverage.sampled).or_else(|| self.newest())
     }
 
     /// Whether there is such a series, or was one lately.
