@@ -10,7 +10,8 @@
 //!
 //! Whoever reads the stream drives all of it, and when nobody does nothing is asked. Nothing is kept
 //! between two lives of a console: a run is read from the backend's history and judged as it would have
-//! been live ([`feed`](crate::metrics::feed)), so the odds of a run are those of the whole run.
+//! been live ([`feed`](crate::metrics::feed)), so the odds of a run are those of the whole run; of one that
+//! began more than six hours before the console did, those of the last six hours, which is said.
 //!
 //! It advises. Nothing here conducts a rollout, so no gate here holds it or goes back by itself.
 

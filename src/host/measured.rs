@@ -197,6 +197,8 @@ impl Measured {
             candidate: key.candidate.as_ref().filter(|_| !alone).map(values),
             slow_from: begin.slow_from,
             judged,
+            // A host has measured stable for as long as it is stable.
+            look_back: Duration::ZERO,
         };
         self.following.send_modify(|following| {
             following.number += 1;

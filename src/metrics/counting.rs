@@ -5,13 +5,15 @@
 //! however late it is answered:
 //!
 //! - a counter that goes down was reset, and its new value came since;
-//! - a series that begins on a target that was scraped before began at zero, so its first value counts:
-//!   the first error of a version is not lost;
+//! - a series that begins on a target that was scraped before, by this query or by another one, began at
+//!   zero, so its first value counts: the first error of a version is not lost;
 //! - a series on a target that was never seen has its zero point at its first sample. The target may be as
 //!   new as it looks, or old and only now scraped, and nothing in the samples tells which: its whole life
 //!   would come as one burst. What is lost is one scrape interval of a new instance, in errors and in
 //!   requests alike;
 //! - no number, infinite or negative values (stale markers too) are no samples.
+
+mod targets;
 
 use super::{
     Labels, Native, Series, Value,
@@ -22,12 +24,16 @@ use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
 };
+pub use targets::Targets;
 
 /// Samples this much older than a series' newest are forgotten, and come too late to be counted.
 const KEPT: chrono::Duration = chrono::Duration::minutes(15);
 
 /// A target that was silent for so long is forgotten with its series.
 const GONE: chrono::Duration = chrono::Duration::hours(1);
+
+/// A target that was silent for so long is not waited for any more.
+const LEFT: chrono::Duration = chrono::Duration::minutes(10);
 
 /// Over more than this a gauge is not assumed to have stayed what it was.
 const LEVEL_HOLDS: chrono::Duration = chrono::Duration::minutes(5);
@@ -75,13 +81,29 @@ pub struct Increment {
     pub class: Arc<Class>,
 }
 
+/// How many of the targets of one query are heard.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Coverage {
+    /// Targets whose newest sample is at most three scrapes older than the newest of all.
+    pub fresh: usize,
+    /// Targets.
+    pub all: usize,
+    /// As old as this is what they say: the newest sample, or, where most of them are silent, that of the
+    /// middle one.
+    pub sampled: Time,
+}
+
 /// All series of one query of one version.
 #[derive(Debug)]
 pub struct Counter {
     reads: Reads,
     tracks: HashMap<(Labels, u64), Track>,
-    /// First and newest sample of each target.
+    /// First and newest sample of each target of these series.
     targets: HashMap<Labels, (Time, Time)>,
+    /// From when on samples were wanted, and until when a first one does not mean that a series is new.
+    watched: Option<(Time, Time)>,
+    /// Series of which it is not known yet whether they began at zero.
+    undecided: BTreeSet<(Labels, u64)>,
     /// The first sample of each instance that was born while this was watching.
     born: HashMap<Arc<str>, Time>,
     known: HashMap<Arc<str>, Time>,
@@ -109,6 +131,8 @@ struct Track {
     /// Oldest first; the first of them is the zero point, or counts itself.
     samples: Vec<(Time, f64)>,
     from_zero: bool,
+    /// The first one, while it may turn out to count itself.
+    zero: Option<(Time, f64)>,
     /// Older samples are not known any more.
     forgotten: bool,
 }
@@ -121,6 +145,8 @@ impl Counter {
             reads,
             tracks: HashMap::new(),
             targets: HashMap::new(),
+            watched: None,
+            undecided: BTreeSet::new(),
             born: HashMap::new(),
             known: HashMap::new(),
             appeared: BTreeSet::new(),
@@ -134,6 +160,19 @@ impl Counter {
     #[must_use]
     pub const fn newest(&self) -> Option<Time> {
         self.newest
+    }
+
+    /// How many of its targets were scraped lately; `None` before any was. One that was silent for ten
+    /// minutes, or for twice `stale`, is no target any more: it was scaled away.
+    #[must_use]
+    pub fn coverage(&self, scrape: chrono::Duration, stale: chrono::Duration) -> Option<Coverage> {
+        let newest = self.newest?;
+        let mut last: Vec<Time> =
+            self.targets.values().map(|(_, last)| *last).filter(|last| newest - *last <= LEFT.max(stale * 2)).collect();
+        last.sort_unstable_by(|a, b| b.cmp(a));
+        let fresh = last.iter().filter(|last| newest - **last <= scrape * 3).count();
+        let middle = last.get(last.len().saturating_sub(1) / 2).copied();
+        Some(Coverage { fresh, all: last.len(), sampled: if fresh * 2 < last.len() { middle? } else { newest } })
     }
 
     /// How many series there are.
@@ -165,10 +204,13 @@ impl Counter {
         self.appeared.iter().copied()
     }
 
-    /// Takes in the samples of a window. `early` is until when a first sample does not mean that an
-    /// instance is new: the window's beginning and a scrape more. What came is in no order.
-    pub fn take(&mut self, series: &[Series], early: Time) -> Vec<Increment> {
-        let lines: Vec<Line> = series.iter().flat_map(|one| self.read(one, early)).collect();
+    /// Takes in the samples of a window that begins at `from`, and notes who was scraped when. In its first
+    /// one and a half scrapes (`scrape` is how often) a first sample does not mean that anything is new.
+    /// What came is in no order; [`Self::births`] has the rest.
+    pub fn take(&mut self, series: &[Series], from: Time, scrape: chrono::Duration, targets: &mut Targets) -> Vec<Increment> {
+        let early = from + scrape * 3 / 2;
+        self.watched.get_or_insert((from, early));
+        let lines: Vec<Line> = series.iter().flat_map(|one| self.read(one, early, targets)).collect();
         // Instances first: whether a sample is of one that warms up must not depend on the order.
         for line in &lines {
             self.note_birth(line, early);
@@ -176,14 +218,17 @@ impl Counter {
         let before = self.tracks.len();
         let mut all = Vec::new();
         for Line { labels, edge, target, points } in lines {
-            let known = self.targets.get(&target).map(|(first, _)| *first);
-            let from_zero = known.zip(points.first()).is_some_and(|(known, (first, _))| known < *first);
+            let key = (labels, edge.to_bits());
             let reads = &self.reads;
-            let track = self.tracks.entry((labels, edge.to_bits())).or_insert_with_key(|(labels, _)| Track {
+            if !reads.level && !self.tracks.contains_key(&key) {
+                self.undecided.insert(key.clone());
+            }
+            let track = self.tracks.entry(key).or_insert_with_key(|(labels, _)| Track {
                 target,
                 class: Arc::new(class(reads, labels, edge)),
                 samples: Vec::new(),
-                from_zero,
+                from_zero: false,
+                zero: points.first().copied().filter(|_| !reads.level),
                 forgotten: false,
             });
             for (at, value) in points {
@@ -199,8 +244,30 @@ impl Counter {
         all
     }
 
+    /// First values of series that began on a target that was scraped before. Which ones those are may turn
+    /// out when another query is answered.
+    pub fn births(&mut self, targets: &Targets) -> Vec<Increment> {
+        let Some((from, early)) = self.watched else { return Vec::new() };
+        let (tracks, newest) = (&mut self.tracks, self.newest);
+        let mut came = Vec::new();
+        self.undecided.retain(|key| {
+            let Some(track) = tracks.get_mut(key) else { return false };
+            let Some((at, amount)) = track.zero.filter(|(at, _)| *at > early && newest.is_none_or(|newest| newest - *at < GONE)) else {
+                track.zero = None;
+                return false;
+            };
+            if !targets.was_scraped(&track.target, from, at) {
+                return true;
+            }
+            (track.zero, track.from_zero) = (None, true);
+            came.push(Increment { at, amount, class: track.class.clone() });
+            false
+        });
+        came
+    }
+
     /// A series as counters, and who was scraped when.
-    fn read(&mut self, one: &Series, early: Time) -> Vec<Line> {
+    fn read(&mut self, one: &Series, early: Time, targets: &mut Targets) -> Vec<Line> {
         let target = self.target(&one.labels);
         let labels = self.reads.changing_label.as_deref().map_or_else(|| one.labels.clone(), |name| one.labels.without(&[name]));
         let mut read = Vec::new();
@@ -208,6 +275,9 @@ impl Counter {
             let (Some((first, _)), Some((last, _))) = (points.first().copied(), points.last().copied()) else { continue };
             if (self.started || first > early) && !self.targets.contains_key(&target) {
                 self.appeared.insert(first);
+            }
+            if read.is_empty() {
+                targets.note(&target, points.iter().map(|(at, _)| *at));
             }
             let seen = self.targets.entry(target.clone()).or_insert((first, last));
             *seen = (seen.0.min(first), seen.1.max(last));
@@ -278,6 +348,9 @@ impl Track {
         let next = self.samples.get(place).copied();
         if before.is_none() && self.forgotten {
             return None;
+        }
+        if before.is_none() && self.zero.is_some() {
+            self.zero = Some((at, value));
         }
         self.samples.insert(place, (at, value));
         let first = |v: f64| if self.from_zero && !level { v } else { 0.0 };

@@ -6,6 +6,9 @@
 //!                                                                         └─► Recent: signals, points
 //! ```
 //!
+//! Of stable the hour before the run is read too, where whoever asks does not know it: how its errors come must
+//! be known when the run begins.
+//!
 //! Ends of intervals are multiples of the gate's interval on the clock, and moments at which the shares
 //! change. Which samples an interval holds is decided by when they were taken, never by when they were
 //! asked for, so a run that is read from history is judged as it would have been live.
@@ -19,7 +22,7 @@ mod source;
 
 use super::{
     Answer, SPARED, Trouble,
-    counting::Increment,
+    counting::{Increment, Targets},
     preset::{Queries, What},
     template::Variables,
 };
@@ -36,10 +39,13 @@ use crate::model::{
 use gates::Open;
 use recent::{Failed, Recent};
 use source::Source;
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
-/// A run that began longer ago is read from here on.
-const BACKFILL: Duration = Duration::from_secs(6 * 3_600);
+/// A run that began longer ago is read from here on: 40 times as much as is asked for at once, of every query.
+pub const BACKFILL: Duration = Duration::from_secs(6 * 3_600);
 
 /// Read before the run: what is slow, and the zero points of counters.
 const BEFORE: Duration = Duration::from_secs(600);
@@ -58,6 +64,10 @@ impl Question {
     #[must_use]
     pub const fn name(&self) -> &'static str {
         self.what.name()
+    }
+
+    const fn place(&self) -> (usize, What, usize) {
+        (self.arm, self.what, source::slot(&self.kind))
     }
 }
 
@@ -87,6 +97,9 @@ pub struct Subject {
     pub slow_from: Option<Duration>,
     /// Where a gate goes on: when its last interval that was judged ended, where that is later.
     pub judged: BTreeMap<GateId, Time>,
+    /// How long before `since` stable is read, so that it is known how its errors come when the run begins;
+    /// zero for whoever knows that already.
+    pub look_back: Duration,
 }
 
 /// From when on the candidate should have which share of the requests, parts of one.
@@ -108,13 +121,20 @@ pub struct Question {
 #[derive(Debug)]
 pub struct Feed {
     queries: Queries,
+    since: Time,
     gates: Vec<Open>,
+    /// Of stable alone, up to `since`.
+    before: Vec<Open>,
     pace: Pace,
     course: Course,
     /// The candidate's first, then stable's.
     sources: [BTreeMap<What, Source>; 2],
+    /// Who was scraped when, by any query of either version.
+    targets: Targets,
     recent: [Recent; 2],
     slow: gates::Slow,
+    /// Questions of this round that were not answered yet.
+    open: BTreeSet<(usize, What, usize)>,
     /// How far the backend's clock is ahead.
     ahead: chrono::Duration,
     next: Option<Time>,
@@ -123,6 +143,9 @@ pub struct Feed {
     /// It is too busy to be asked before this.
     spared: Option<Time>,
     ready: Vec<(GateId, Interval)>,
+    ready_before: Vec<(GateId, Interval)>,
+    /// Requests of both versions, whatever is judged, and those intervals of it that are over.
+    traffic: Option<(Open, Vec<Interval>)>,
 }
 
 impl Feed {
@@ -135,8 +158,13 @@ impl Feed {
             queries.can_judge(gate).map_err(|why| format!("gate {}: {why}", gate.name.text()))?;
         }
         let since = subject.since.max(before(now, BACKFILL));
+        let begins = before(since, subject.look_back);
+        // Quantiles are not divided by how errors come.
+        let counts: Vec<&GateSpec> = gates.iter().filter(|gate| begins < since && gate.signal.quantile().is_none()).collect();
+        let early: BTreeSet<What> = counts.iter().map(|gate| queries.needs(gate)).flat_map(<[What; 2]>::from).collect();
         let of = |arm: usize, values: &Variables| {
-            let all = queries.all().map(|query| Ok((query.0, Source::new(&queries, query, arm, values, before(since, BEFORE))?)));
+            let from = |what: What| before(since, BEFORE).min(if arm == STABLE && early.contains(&what) { begins } else { since });
+            let all = queries.all().map(|query| Ok((query.0, Source::new(&queries, query, arm, values, from(query.0))?)));
             all.collect::<Result<BTreeMap<_, _>, String>>()
         };
         let candidate = subject.candidate.as_ref().map(|values| of(CANDIDATE, values)).transpose()?.unwrap_or_default();
@@ -152,10 +180,14 @@ impl Feed {
         let failed = Failed::of(&queries, gates);
         Ok(Self {
             gates: gates.iter().map(|gate| Open::new(gate.clone(), from(gate), has)).collect(),
+            before: counts.into_iter().map(|gate| Open::new(gate.clone(), begins, false)).collect(),
+            since,
             queries,
             pace,
             course: Course::new(),
             sources,
+            targets: Targets::default(),
+            open: BTreeSet::new(),
             recent: [Recent::new(since, failed.clone()), Recent::new(since, failed)],
             slow: gates::Slow::new(subject.slow_from, since),
             ahead: chrono::Duration::zero(),
@@ -163,7 +195,34 @@ impl Feed {
             asked: None,
             spared: None,
             ready: Vec::new(),
+            ready_before: Vec::new(),
+            traffic: None,
         })
+    }
+
+    /// The same, and it counts the requests of both versions without any gate: what shows their shares.
+    #[must_use]
+    pub fn counting_requests(mut self) -> Self {
+        let has_both = self.sources.iter().all(|sources| sources.contains_key(&What::Requests));
+        let usual = GateSpec::new(GateId::new(What::Requests.name()), GateSignal::Errors);
+        let interval = self.gates.iter().map(|open| open.gate.interval).min().unwrap_or(usual.interval);
+        self.traffic = has_both.then(|| (Open::new(GateSpec { interval, ..usual }, self.since, true), Vec::new()));
+        self
+    }
+
+    /// Asks as often as this from now on. Which samples there are does not depend on that, so all that was
+    /// counted goes on.
+    pub fn set_pace(&mut self, pace: Pace) {
+        if pace.every < self.pace.every {
+            self.next = None;
+        }
+        self.pace = pace;
+    }
+
+    /// From when on it counts: later than the subject began where that is long ago.
+    #[must_use]
+    pub const fn since(&self) -> Time {
+        self.since
     }
 
     /// Says the shares, sorted by when they began. An interval ends where one begins.
@@ -184,13 +243,18 @@ impl Feed {
         self.asked = Some(now);
         let at = before(now + self.ahead, self.pace.delay);
         let mut all = Vec::new();
+        // What stable did before is read first: then all queries are read side by side, and what one says of
+        // a target is known when another needs it.
+        let first = before(self.since, BEFORE).min(at);
+        let looks_back = self.sources.iter().flat_map(BTreeMap::values).any(|source| source.is_before(first));
         for (arm, sources) in self.sources.iter_mut().enumerate() {
-            for (what, source) in sources {
+            for (what, source) in sources.iter_mut().filter(|(_, source)| !looks_back || source.is_before(first)) {
                 let asked = source.due(at, now, self.pace);
                 all.extend(asked.into_iter().map(|(kind, text, at)| Question { text, at, arm, what: *what, kind }));
             }
         }
-        self.next = Some(after(now, self.pace.every));
+        self.next = (!looks_back).then(|| after(now, self.pace.every));
+        self.open = all.iter().map(Question::place).collect();
         all
     }
 
@@ -210,17 +274,36 @@ impl Feed {
             self.ahead = if ahead.abs() > chrono::Duration::seconds(1) { *ahead } else { chrono::Duration::zero() };
         }
         let Some(source) = self.sources.get_mut(question.arm).and_then(|arm| arm.get_mut(&question.what)) else { return };
-        let came = source.take(&question.kind, &question.text, question.at, answer, self.pace);
+        let asked = (&question.kind, question.text.as_str(), question.at);
+        let came = source.take(asked, answer, self.pace, &mut self.targets);
         if source.is_behind(self.pace) {
             self.next = None;
         }
         let [candidate, stable] = &mut self.sources;
         let both = candidate.get_mut(&question.what).zip(stable.get_mut(&question.what));
-        if both.is_some_and(|(one, other)| if question.arm == CANDIDATE { one.are_one(other) } else { other.are_one(one) }) {
-            return;
+        if !both.is_some_and(|(one, other)| if question.arm == CANDIDATE { one.are_one(other) } else { other.are_one(one) }) {
+            self.count(question.arm, question.what, &came);
         }
-        self.count(question.arm, question.what, &came);
-        self.close();
+        self.open.remove(&question.place());
+        // What one query says of a target decides how the series of others began.
+        if self.open.is_empty() {
+            self.count_births();
+            self.close();
+        }
+    }
+
+    fn count_births(&mut self) {
+        let (targets, sources) = (&self.targets, self.sources.iter_mut().enumerate());
+        let births: Vec<_> = sources
+            .flat_map(|(arm, sources)| sources.iter_mut().map(move |(what, source)| (arm, *what, source)))
+            .filter(|(.., source)| !source.is_together())
+            .map(|(arm, what, source)| (arm, what, source.births(targets)))
+            .filter(|(.., born)| !born.is_empty())
+            .collect();
+        for (arm, what, born) in births {
+            self.count(arm, what, &born);
+        }
+        self.targets.forget();
     }
 
     fn count(&mut self, arm: usize, what: What, came: &[Increment]) {
@@ -230,8 +313,12 @@ impl Feed {
         if arm == STABLE && what == What::Latency {
             self.slow.add(came);
         }
+        if let Some((open, _)) = self.traffic.as_mut().filter(|_| what == What::Requests) {
+            open.add(arm, (false, true), came, |_| false);
+        }
         let counter = self.sources.get(arm).and_then(|s| s.get(&what)).and_then(Source::counter);
-        for open in &mut self.gates {
+        let before = self.before.iter_mut().filter(|_| arm == STABLE);
+        for open in self.gates.iter_mut().chain(before) {
             let (hits, of) = self.queries.needs(&open.gate);
             if what == hits || what == of {
                 let warmup = after(Time::UNIX_EPOCH, open.gate.warmup) - Time::UNIX_EPOCH;
@@ -248,6 +335,12 @@ impl Feed {
     fn close(&mut self) {
         let slow_until = self.reached([What::Latency, What::Latency], &[STABLE]);
         self.slow.settle(slow_until);
+        self.close_before();
+        if let Some((open, over)) = &mut self.traffic
+            && let Some(until) = reached(&self.sources, [What::Requests; 2], &[CANDIDATE, STABLE])
+        {
+            over.extend(open.close(until, &gates::Closing { course: &self.course, slow: &self.slow, births: Vec::new() }, 1.0));
+        }
         for open in &mut self.gates {
             let (hits, of) = self.queries.needs(&open.gate);
             let arms: &[usize] = if open.has_candidate { &[CANDIDATE, STABLE] } else { &[STABLE] };
@@ -270,6 +363,23 @@ impl Feed {
         }
     }
 
+    /// The same for what stable did before. It ends where the run begins, and is over then.
+    fn close_before(&mut self) {
+        let (since, course, sources, slow) = (self.since, [(self.since, None)], &self.sources, &self.slow);
+        let (queries, ready) = (&self.queries, &mut self.ready_before);
+        self.before.retain_mut(|open| {
+            let (hits, of) = queries.needs(&open.gate);
+            // What is slow is not known before all of it was read.
+            let is_known = open.gate.signal != GateSignal::Slow || slow.settled() >= Some(since);
+            let Some(until) = reached(sources, [hits, of], &[STABLE]).filter(|_| is_known) else { return true };
+            let closing = gates::Closing { course: &course, slow, births: Vec::new() };
+            let least_phi = if extrapolated(sources, STABLE, [hits, of]) { 2.0 } else { 1.0 };
+            let closed = open.close(until.min(since), &closing, least_phi);
+            ready.extend(closed.into_iter().map(|interval| (open.gate.name.clone(), interval)));
+            until < since
+        });
+    }
+
     fn reached(&self, what: [What; 2], arms: &[usize]) -> Option<Time> {
         reached(&self.sources, what, arms)
     }
@@ -277,6 +387,16 @@ impl Feed {
     /// Intervals that are over, each gate's in the order of time. They are handed out once.
     pub fn intervals(&mut self) -> Vec<(GateId, Interval)> {
         std::mem::take(&mut self.ready)
+    }
+
+    /// How many requests both versions had, likewise; nothing without [`Self::counting_requests`].
+    pub fn requests(&mut self) -> Vec<Interval> {
+        self.traffic.as_mut().map(|(_, over)| std::mem::take(over)).unwrap_or_default()
+    }
+
+    /// What stable did before the run, likewise: intervals without a candidate, as far back as the subject says.
+    pub fn before(&mut self) -> Vec<(GateId, Interval)> {
+        std::mem::take(&mut self.ready_before)
     }
 
     /// What a gate rests on at this moment: its sensors, and what was asked.

@@ -10,7 +10,10 @@ use crate::{
         version::Track,
     },
 };
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
+
+/// So long before a run stable is read: how its errors come is told from the last hour.
+const LOOK_BACK: Duration = Duration::from_secs(3_600);
 
 /// Two versions, or stable alone where nothing is rolled out.
 #[derive(Clone, PartialEq, Debug)]
@@ -51,6 +54,7 @@ impl Compared {
             candidate: self.candidate.as_ref().map(|_| candidate),
             slow_from: None,
             judged: BTreeMap::new(),
+            look_back: if self.run.is_some() { LOOK_BACK } else { Duration::ZERO },
         }
     }
 

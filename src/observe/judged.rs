@@ -1,7 +1,7 @@
 //! One rollout: what a backend is asked of it, what the judge knows of it, what is said of it.
 //!
-//! When its run, its versions or how often it is measured change, all of it begins anew from the
-//! backend's history: what was counted belongs to one pair of versions.
+//! When its run or its versions change, all of it begins anew from the backend's history: what was counted
+//! belongs to one pair of versions. How often it is measured changes nothing of what is known.
 
 use super::{
     How,
@@ -15,7 +15,7 @@ use crate::{
         Answer, Metrics, Trouble,
         alerts::{self, Board, Said},
         borrowed::Borrowed,
-        feed::{Course, Feed, Pace, Question},
+        feed::{BACKFILL, Course, Feed, Pace, Question},
         preset::Queries,
     },
     model::{
@@ -32,7 +32,7 @@ use crate::{
     },
 };
 use futures::future::join_all;
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 /// Rollouts that nobody has opened are measured so many times as seldom.
 const SELDOM: u32 = 4;
@@ -51,6 +51,8 @@ pub struct Judged {
     /// What a person has to know about the last answer to each query, and since when.
     remarks: BTreeMap<(usize, &'static str), (Text, Time)>,
     ledger: Ledger,
+    /// Whether the ledger follows the run; before that it learns how stable's errors came.
+    opened: bool,
     course: Course,
     place: Place,
     fired: Option<Fired>,
@@ -106,21 +108,18 @@ impl Judged {
             (None, None) => true,
             _ => false,
         };
-        let goes_on = same && (self.pace == pace || compared.is_none());
-        if !goes_on {
-            let lent = std::mem::take(&mut self.lent);
+        if same {
+            self.pace = pace;
+            self.lanes.iter_mut().for_each(|lane| lane.feed.set_pace(pace));
+        } else {
             *self = Self::of(compared, pace);
             self.begin(how, now);
-            if same {
-                self.lend(lent.all(), now);
-                self.lent = lent;
-            }
         }
         if how.analyses {
             self.borrow(rollout, now);
         }
         self.follow_share(rollout, now);
-        !goes_on
+        !same
     }
 
     fn of(compared: Option<Compared>, pace: Pace) -> Self {
@@ -133,6 +132,7 @@ impl Judged {
             trouble: None,
             remarks: BTreeMap::new(),
             ledger: Ledger::default(),
+            opened: false,
             course: Course::new(),
             place: Place::default(),
             fired: None,
@@ -155,8 +155,15 @@ impl Judged {
     /// Asks these queries too. False, with the trouble, where they cannot be asked.
     fn open(&mut self, queries: Queries, gates: Vec<GateSpec>, now: Time) -> bool {
         let Some(compared) = &self.compared else { return false };
-        match Feed::new(queries, &gates, self.pace, &compared.subject(now), now) {
-            Ok(mut feed) => {
+        let mut subject = compared.subject(now);
+        if self.opened {
+            // It would come too late: a ledger learns of stable alone only while it follows no run.
+            subject.look_back = Duration::ZERO;
+        }
+        match Feed::new(queries, &gates, self.pace, &subject, now) {
+            Ok(feed) => {
+                // Every lane counts the same requests, or, borrowed, some of them.
+                let mut feed = if self.lanes.is_empty() { feed.counting_requests() } else { feed };
                 feed.follow(self.course.clone());
                 self.lanes.push(Lane { feed, gates });
                 true
@@ -206,7 +213,28 @@ impl Judged {
             self.place.converged = Some(since.unwrap_or(now));
         }
         self.place.routed = candidate.filter(|_| share_all(&rollout.tracks)).and_then(routed);
-        self.ledger.follow(compared.run.as_ref(), self.place.converged, &self.specs);
+        self.follow_run();
+    }
+
+    fn follow_run(&mut self) {
+        if let Some(compared) = self.compared.as_ref().filter(|_| self.opened) {
+            self.ledger.follow(compared.run.as_ref(), self.place.converged, &self.specs);
+        }
+    }
+
+    /// What stable did before the run is learnt first.
+    fn open_run(&mut self) {
+        for lane in &mut self.lanes {
+            for (id, interval) in lane.feed.before() {
+                if let Some(gate) = lane.gates.iter().find(|g| g.name == id).filter(|_| !self.opened) {
+                    self.ledger.feed(gate, &interval);
+                }
+            }
+        }
+        if !self.opened {
+            self.opened = true;
+            self.follow_run();
+        }
     }
 
     /// What must be asked now, each with whom its answer is for.
@@ -236,6 +264,11 @@ impl Judged {
         if let Some(lane) = self.lanes.get_mut(*n) {
             lane.feed.take(question, answer);
         }
+    }
+
+    /// Whether anything was said yet.
+    pub fn has_said(&self) -> bool {
+        !self.gates().is_empty()
     }
 
     /// How often it is measured.
@@ -275,17 +308,18 @@ impl Judged {
     /// Feeds the judge with what is over, and asks it: for all evidence in words, or for what a line in a list
     /// of rollouts says.
     pub fn judge(&mut self, in_words: bool, now: Time) {
-        let Some(compared) = self.compared.as_ref().filter(|_| !self.specs.is_empty()) else { return };
+        self.open_run();
+        let Some(compared) = self.compared.as_ref().filter(|_| !self.specs.is_empty() || !self.lanes.is_empty()) else { return };
         let weight = self.place.routed.zip(self.place.converged);
-        for (n, lane) in self.lanes.iter_mut().enumerate() {
-            // Every gate over requests counts the same ones.
-            let requests = lane.gates.iter().find(|g| g.signal == GateSignal::Errors).filter(|_| n == 0).map(|g| g.name.clone());
+        for lane in &mut self.lanes {
             for (id, interval) in lane.feed.intervals() {
-                let Some(gate) = lane.gates.iter().find(|g| g.name == id) else { continue };
-                self.ledger.feed_measured(gate, &interval);
-                if requests.as_ref() == Some(&id) && weight.is_none_or(|(_, since)| interval.start >= since) {
-                    self.ledger.routed(weight, interval.candidate.of, interval.stable.of, interval.end);
+                if let Some(gate) = lane.gates.iter().find(|g| g.name == id) {
+                    self.ledger.feed_measured(gate, &interval);
                 }
+            }
+            let requests = lane.feed.requests().into_iter();
+            for interval in requests.filter(|interval| weight.is_none_or(|(_, since)| interval.start >= since)) {
+                self.ledger.routed(weight, interval.candidate.of, interval.stable.of, interval.end);
             }
         }
         if compared.run.is_none() {
@@ -325,6 +359,7 @@ impl Judged {
         let remarks: BTreeMap<&Text, Time> = self.remarks.values().rev().map(|(what, since)| (what, *since)).collect();
         let troubles = self.trouble.iter().map(|(what, since)| (what, *since)).chain(remarks);
         rollout.findings.extend(troubles.map(|(what, since)| Finding { kind: "metrics".into(), what: what.clone(), since }));
+        rollout.findings.extend(self.partly_read(now));
         let alerts = self.fired.iter().flat_map(|fired| fired.lines.iter().map(move |what| (what, fired.at)));
         rollout.findings.extend(alerts.map(|(what, at)| Finding { kind: "alerts".into(), what: what.clone(), since: at.unwrap_or(now) }));
         self.lent.say(&mut rollout);
@@ -341,6 +376,19 @@ impl Judged {
         rollout.gates = self.gates().iter().cloned().map(advising).collect();
         rollout.verdict = summary(&rollout.gates);
         rollout
+    }
+
+    /// That the beginning of a run is in no gate, because it is too long ago to be read.
+    fn partly_read(&self, now: Time) -> Option<Finding> {
+        let compared = self.compared.as_ref().filter(|c| c.run.is_some())?;
+        let (began, since) = (compared.since(now), self.lanes.first()?.feed.since());
+        let hours = BACKFILL.as_secs() / 3_600;
+        let what = format!(
+            "evidence is since {} UTC: the run began at {}, and no more than {hours} h are read",
+            since.format("%F %H:%M"),
+            began.format("%F %H:%M"),
+        );
+        (since > began).then(|| Finding { kind: "metrics".into(), what: what.into(), since })
     }
 
     /// What was said last; nothing where no run is judged.

@@ -64,11 +64,6 @@ impl Lent {
         self.found.iter().filter_map(|f| f.read.as_ref().ok()).map(|borrowed| &borrowed.gate.name)
     }
 
-    /// All that can be counted.
-    pub fn all(&self) -> Vec<Borrowed> {
-        self.found.iter().filter_map(|f| f.read.clone().ok()).collect()
-    }
-
     /// Says of each metric as what it is judged by us, or why it is not.
     pub fn say(&self, rollout: &mut Rollout) {
         for metric in rollout.analyses.iter_mut().flat_map(|analysis| &mut analysis.metrics) {

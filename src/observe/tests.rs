@@ -24,7 +24,7 @@ use std::{
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use world::{Cluster, Store, start};
 
 /// `shop/web`: v1 to v2, at 10 % since it began so many seconds ago; only stable without a candidate.
@@ -132,6 +132,25 @@ async fn a_run_that_began_an_hour_ago_is_judged_at_once_and_goes_on() {
     assert!(points > 3_000, "the past of a version that runs for an hour: {points}");
 }
 
+#[tokio::test(start_paused = true)]
+async fn how_errors_of_stable_came_in_the_hour_before_is_known_when_a_run_begins() {
+    let store = Store::new(1.0, 1.0);
+    let seen = observed(&store, Vec::new()).judge(vec![rollout(60, true)]).await.remove(0);
+    let evidence = seen.gates[0].evidence.clone().unwrap();
+    // Nine errors or so in the run; 320 before it, and without bursts.
+    assert!(evidence.phi < 1.3, "{}", evidence.phi);
+    assert!(evidence.run_stable.samples() < 90 * 76, "the hour is of no run: {:?}", evidence.run_stable);
+    let asked = store.asked.load(Ordering::Relaxed);
+    assert!(asked < 60, "asked {asked} times");
+    // Where nothing is compared it is nobody's business.
+    let idle = Store::new(1.0, 1.0);
+    let watch = observed(&idle, vec![(0, apply(&rollout(60, false)))]);
+    watch.focus(Some(&rollout(60, false).key));
+    told(&watch, 10).await;
+    let asked = idle.asked.load(Ordering::Relaxed);
+    assert!((1..20).contains(&asked), "asked {asked} times");
+}
+
 /// The router says that it sends every second request to v2, and sends every tenth.
 #[tokio::test(start_paused = true)]
 async fn a_router_that_does_something_else_is_told_where_a_router_makes_the_share() {
@@ -151,6 +170,13 @@ async fn a_router_that_does_something_else_is_told_where_a_router_makes_the_shar
     assert!(matches!(gate.verdict, Verdict::Fail { who: Arm::Candidate, .. }) && gate.on_fail == OnFail::Advise, "{:?}", gate.verdict);
     assert!(gate.verdict.reason().as_str().starts_with("10.00 % of requests, 50.00 declared (n "), "{}", gate.verdict.reason());
     assert!(seen[0].verdict.as_ref().unwrap().sentence.as_str().starts_with("split 10.00 %"), "{:?}", seen[0].verdict);
+    // Whatever is judged: another signal, or nothing at all.
+    for gates in [vec![toml::from_str("name = \"late\"\nsignal = \"timeouts\"").unwrap()], Vec::new()] {
+        let how = How { gates, ..how() };
+        let observed = Observed::new(Cluster(Vec::new()), store.clone(), how, Arc::new(PausedClock::new(start())));
+        let gate = split(&observed.judge(vec![share(Some(50), false)]).await).unwrap();
+        assert!(matches!(gate.verdict, Verdict::Fail { .. }), "{:?}", gate.verdict);
+    }
     // Pods make the share; clients stick; the router is not there yet; it does what it says.
     for other in [share(None, false), share(Some(50), true), share(Some(10), false), rollout(3_600, true)] {
         let seen = observed(&store, Vec::new()).judge(vec![other]).await;
@@ -188,6 +214,56 @@ async fn what_is_looked_at_no_more_is_asked_no_more() {
     told(&observed(&store, said), 120).await;
     let (asked, answered) = (store.asked.load(Ordering::Relaxed), store.answered.load(Ordering::Relaxed));
     assert!(asked > 0 && answered == 0, "{answered} of {asked} were answered to nobody");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_known_stays_when_a_rollout_is_opened_and_closed() {
+    let store = Store::new(1.0, 50.0);
+    let began = rollout(20_000, true);
+    let watch = Arc::new(observed(&store, (0..7).map(|minute| (minute * 60, apply(&began))).collect()));
+    let key = began.key.clone();
+    let person = {
+        let (watch, key, store) = (Arc::clone(&watch), key.clone(), store.clone());
+        async move {
+            sleep(Duration::from_secs(95)).await;
+            let before = store.asked.load(Ordering::Relaxed);
+            watch.focus(Some(&key));
+            sleep(Duration::from_secs(5)).await;
+            let opened = store.asked.load(Ordering::Relaxed);
+            sleep(Duration::from_secs(60)).await;
+            watch.focus(None);
+            (before, opened)
+        }
+    };
+    let (all, (before, opened)) = tokio::join!(told(&watch, 400), person);
+    assert!(opened > before && opened - before <= 10, "{before} {opened}: no history is read again");
+    let pictures = pictures(&all);
+    let first = pictures.iter().position(|(_, r)| !r.gates.is_empty()).unwrap();
+    assert!(pictures[first].0 < 10.0, "{}", pictures[first].0);
+    let mut least = 0;
+    for (at, picture) in &pictures[first..] {
+        let gate = picture.gates.first().unwrap_or_else(|| panic!("nothing is said at {at}"));
+        let evidence = gate.evidence.as_ref().unwrap();
+        assert!(gate.verdict.word() == "FAIL" && evidence.run_candidate.samples() >= least, "at {at}: {:?}", gate.verdict);
+        least = evidence.run_candidate.samples();
+    }
+    // All that was fed is told when it is opened, and asked more often from then on.
+    let opened: Vec<f64> = pictures.iter().map(|(at, _)| *at).filter(|at| (95.0..155.0).contains(at)).collect();
+    assert!(opened[0] < 95.1 && opened.len() >= 5, "{opened:?}");
+    assert!(least > 200_000 && pictures.last().unwrap().0 > 300.0, "{least}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_of_which_the_beginning_is_not_read_says_so() {
+    let store = Store::new(1.0, 1.0);
+    let watch = observed(&store, Vec::new());
+    let short = watch.judge(vec![rollout(3_600, true)]).await;
+    let long = watch.judge(vec![rollout(30_000, true)]).await;
+    assert!(short[0].findings.is_empty(), "{:?}", short[0].findings);
+    let said: Vec<&str> = long[0].findings.iter().map(|f| f.what.as_str()).collect();
+    assert_eq!(said, ["evidence is since 2025-12-31 18:00 UTC: the run began at 2025-12-31 15:40, and no more than 6 h are read"]);
+    let evidence = long[0].gates[0].evidence.as_ref().unwrap();
+    assert!((start() - evidence.run_since).num_hours() == 6, "{}", evidence.run_since);
 }
 
 #[tokio::test(start_paused = true)]

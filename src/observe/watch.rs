@@ -185,7 +185,8 @@ impl<M: Metrics + Clone> Desk<M> {
         }
     }
 
-    /// Begins, goes on or stops looking at a rollout. True when it began or stopped.
+    /// Begins, goes on or stops looking at a rollout. True when there is something to tell: it began, it
+    /// stopped, or it is put into other words because it is open now, or open no more.
     fn look(&mut self, key: &Key) -> bool {
         let Some(rollout) = self.rollouts.get(key) else { return self.watched.remove(key).is_some() };
         let is_open = self.open.borrow().as_ref().is_some_and(|open| is_same(open, key));
@@ -193,12 +194,18 @@ impl<M: Metrics + Clone> Desk<M> {
         let now = self.asks.clock.now();
         match self.watched.get_mut(key) {
             Some(watched) => {
+                let other = watched.judged.pace() != pace;
                 let anew = watched.judged.follow(rollout, pace, &self.how, now);
                 if anew {
                     self.lives += 1;
                     watched.renew(self.lives);
                 }
-                anew
+                // What is known is told at once, and not when the backend answers.
+                let other = other && !anew && watched.judged.has_said();
+                if other {
+                    watched.judged.judge(is_open, now);
+                }
+                anew || other
             }
             None => {
                 self.lives += 1;

@@ -258,7 +258,7 @@ fn add_buckets(latency: &mut BTreeMap<String, f64>, buckets: &Buckets) {
 /// Reads what came of a stack, up to now or later; as it is judged.
 async fn read(scene: &Scene, case: &Case, since: Time) -> (Feed, [Counted; 2]) {
     let (stable, canary) = (case.values("1.4.2", "5d8f6c7b9d"), case.values("1.5.0", "7c9d4b5f6c"));
-    let subject = Subject { since, stable, candidate: Some(canary), slow_from: None, judged: BTreeMap::new() };
+    let subject = Subject { since, stable, candidate: Some(canary), slow_from: None, judged: BTreeMap::new(), look_back: Duration::ZERO };
     let pace = Pace { every: Duration::from_secs(1), delay: Duration::ZERO };
     let gates = case.gates();
     let mut feed = Feed::new(case.queries(), &gates, pace, &subject, now()).unwrap();

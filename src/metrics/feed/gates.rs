@@ -217,7 +217,8 @@ impl Slow {
     /// Stable's latencies.
     pub fn add(&mut self, came: &[Increment]) {
         if self.from.is_none() {
-            self.waiting.extend_from_slice(came);
+            let early = super::before(self.since, super::BEFORE);
+            self.waiting.extend(came.iter().filter(|i| i.at > early).cloned());
         }
     }
 
@@ -270,9 +271,9 @@ impl Slow {
         self.from.map(|d| d.as_secs_f64() * 1_000.0)
     }
 
-    /// What it is for an interval that began then.
+    /// What it is for an interval that began then. What was known when the run began holds before it too.
     fn at(&self, start: Time) -> Option<f64> {
-        self.millis().filter(|_| self.known <= start)
+        self.millis().filter(|_| self.known <= start.max(self.since))
     }
 
     /// Until when it is decided; intervals after that wait.

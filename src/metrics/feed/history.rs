@@ -9,7 +9,12 @@ use super::{
     source::{Kind, Source},
 };
 use crate::{
-    metrics::{Answer, Metrics, counting::Increment, preset::Queries, preset::What, template::Variables},
+    metrics::{
+        Answer, Metrics,
+        counting::{Increment, Targets},
+        preset::{Queries, What},
+        template::Variables,
+    },
     model::{
         ident::GateId,
         interval::Interval,
@@ -147,6 +152,7 @@ pub fn intervals(
 pub struct Reader {
     sources: BTreeMap<What, Source>,
     counts: BTreeMap<What, Counted>,
+    targets: Targets,
     pace: Pace,
     from: Time,
     until: Time,
@@ -180,7 +186,7 @@ impl Reader {
                 sources.insert(what, Source::new(queries, (what, asked), arm, values, from)?);
             }
         }
-        Ok(Self { sources, counts: BTreeMap::new(), pace, from, until, kept: 0 })
+        Ok(Self { sources, counts: BTreeMap::new(), targets: Targets::default(), pace, from, until, kept: 0 })
     }
 
     /// What must be asked next; nothing when all is read.
@@ -203,7 +209,8 @@ impl Reader {
             return Err(format!("query `{name}`: a partial answer: {warning}"));
         }
         let Some(source) = self.sources.get_mut(&question.what) else { return Ok(()) };
-        let came = source.take(&question.kind, &question.text, question.at, Ok(answer), self.pace);
+        let asked = (&question.kind, question.text.as_str(), question.at);
+        let came = source.take(asked, Ok(answer), self.pace, &mut self.targets);
         if let Some(trouble) = source.trouble() {
             return Err(format!("query `{name}`: {trouble}"));
         }
@@ -222,6 +229,13 @@ impl Reader {
             counted.appeared = counter.appeared().collect();
         }
         counted.came.extend(came);
+        // This answer may tell of another query's series that they began at zero.
+        for (what, source) in &mut self.sources {
+            let born = source.births(&self.targets);
+            self.kept += born.len();
+            self.counts.entry(*what).or_default().came.extend(born);
+        }
+        self.targets.forget();
         Ok(())
     }
 

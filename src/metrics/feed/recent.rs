@@ -209,7 +209,7 @@ impl Recent {
             let source = sources.get(&what).filter(|s| s.is_there())?;
             let newest = source.newest()?;
             let (sum, covered) = self.sum(newest, pace);
-            Some((sum, covered, elapsed(now, newest)))
+            Some((sum, covered, elapsed(now, source.sampled(pace)?)))
         };
         let old = |what: What, age: Duration| age > pace.stale_after() || sources.get(&what).is_some_and(|s| s.trouble().is_some());
         let reading = |what: What, from: What, of_nothing: bool, sample: &dyn Fn(&Beat, f64) -> Option<Sample>| {

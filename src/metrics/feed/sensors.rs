@@ -77,9 +77,14 @@ impl View<'_> {
             let why = "it counts both versions together: tell them apart by {{pod_hash}} or another label".into();
             return sensor(SensorState::Absent, None, Some(&why));
         }
-        let why = source.trouble();
+        let partly = source.coverage(self.pace).filter(|c| c.fresh < c.all).map(|c| format!("{} of {} targets", c.fresh, c.all));
+        let why = match (partly, source.trouble()) {
+            (Some(partly), Some(trouble)) => Some(format!("{partly}; {trouble}").into()),
+            (partly, trouble) => partly.map(Into::into).or_else(|| trouble.cloned()),
+        };
+        let why = why.as_ref();
         if source.is_there() || source.newest().is_some() {
-            let age = source.newest().map(|newest| elapsed(now, newest));
+            let age = source.sampled(self.pace).map(|sampled| elapsed(now, sampled));
             return match age {
                 Some(age) if age > self.pace.stale_after() => sensor(SensorState::Stale, Some(age), why),
                 Some(_) if what == What::Requests && arm == CANDIDATE && self.is_passed_by(now) => {

@@ -4,7 +4,7 @@ use super::{CANDIDATE, Pace, before, gates::is_edge, span, who};
 use crate::{
     metrics::{
         Answer, Series, Trouble, Value,
-        counting::{Counter, Increment, Reads, class_of},
+        counting::{Counter, Coverage, Increment, Reads, Targets, class_of},
         preset::{Asked, Queries, What},
         selector,
         template::{Template, Variables, window_text},
@@ -170,8 +170,19 @@ impl Source {
         self.trouble().is_none() && !self.what.is_now() && self.wanted.is_some_and(|wanted| wanted - self.reached >= least)
     }
 
+    /// Whether what came before this is still being read; what cannot be read is not waited for.
+    pub fn is_before(&self, first: Time) -> bool {
+        !self.what.is_now() && self.reached < first && self.trouble().is_none()
+    }
+
     /// Takes in an answer. A partial one counts for nothing: it is asked again, and nothing is lost.
-    pub fn take(&mut self, kind: &Kind, text: &str, at: Time, answer: Result<Answer, Trouble>, pace: Pace) -> Vec<Increment> {
+    pub fn take(
+        &mut self,
+        (kind, text, at): (&Kind, &str, Time),
+        answer: Result<Answer, Trouble>,
+        pace: Pace,
+        targets: &mut Targets,
+    ) -> Vec<Increment> {
         let answer = match answer {
             Ok(answer) => answer,
             Err(trouble) => {
@@ -205,7 +216,7 @@ impl Source {
                 self.value = value;
                 Vec::new()
             }),
-            Kind::Samples { from } => Ok(self.samples(&answer.series, *from, at, pace)),
+            Kind::Samples { from } => Ok(self.samples(&answer.series, (*from, at), pace, targets)),
             Kind::Increase { from } => self.increases(&answer.series, *from, at),
         };
         match came {
@@ -240,12 +251,19 @@ impl Source {
         }
     }
 
-    fn samples(&mut self, series: &[Series], from: Time, at: Time, pace: Pace) -> Vec<Increment> {
-        let mut came = self.counter.take(series, from + span(pace.every) * 3 / 2);
+    fn samples(&mut self, series: &[Series], (from, at): (Time, Time), pace: Pace, targets: &mut Targets) -> Vec<Increment> {
+        let mut came = self.counter.take(series, from, span(pace.every), targets);
         came.retain(|i| self.counted.is_none_or(|counted| i.at > counted));
         self.there = series.iter().any(|s| !s.points.is_empty());
         self.reached = self.reached.max(at);
         self.answered = true;
+        came
+    }
+
+    /// What series began with, of those that are known by now to have begun at zero.
+    pub fn births(&mut self, targets: &Targets) -> Vec<Increment> {
+        let mut came = self.counter.births(targets);
+        came.retain(|i| self.counted.is_none_or(|counted| i.at > counted));
         came
     }
 
@@ -346,6 +364,17 @@ impl Source {
         if self.what.is_now() || self.is_extrapolated() { self.newest } else { self.counter.newest() }
     }
 
+    /// How many of its targets are heard, where their samples are counted one by one.
+    pub fn coverage(&self, pace: Pace) -> Option<Coverage> {
+        let counts = !self.what.is_now() && !self.is_extrapolated();
+        self.counter.coverage(span(pace.every), span(pace.stale_after())).filter(|_| counts)
+    }
+
+    /// As old as this is what it says: where most of its targets are silent, older than its newest sample.
+    pub fn sampled(&self, pace: Pace) -> Option<Time> {
+        self.coverage(pace).map(|coverage| coverage.sampled).or_else(|| self.newest())
+    }
+
     /// Whether there is such a series, or was one lately.
     pub fn is_there(&self) -> bool {
         self.there || self.counter.series() > 0
@@ -379,7 +408,7 @@ impl Source {
 }
 
 /// Whether a question is for values or for their age.
-const fn slot(kind: &Kind) -> usize {
+pub const fn slot(kind: &Kind) -> usize {
     match kind {
         Kind::Newest => 1,
         Kind::Size | Kind::Samples { .. } | Kind::Increase { .. } | Kind::Now => 0,

@@ -93,7 +93,14 @@ fn values(version: &str) -> Variables {
 }
 
 fn subject() -> Subject {
-    Subject { since: at(0), stable: values("v1"), candidate: Some(values("v2")), slow_from: None, judged: BTreeMap::new() }
+    Subject {
+        since: at(0),
+        stable: values("v1"),
+        candidate: Some(values("v2")),
+        slow_from: None,
+        judged: BTreeMap::new(),
+        look_back: Duration::ZERO,
+    }
 }
 
 const PACE: Pace = Pace { every: Duration::from_secs(15), delay: Duration::ZERO };
@@ -167,6 +174,102 @@ fn a_run_is_judged_from_its_beginning_however_late_one_looks() {
     assert!(errors.iter().any(|(_, i)| i.share == Some(0.1)) && errors.iter().any(|(_, i)| i.share == Some(0.25)));
     let (slow, _) = sum(&seen, "slow");
     assert!((slow.ratio().unwrap() - 0.015).abs() < 1e-6);
+}
+
+/// A proxy in front of both versions, and an error counter of its own: neither the candidate's requests nor
+/// its errors have a series before the first one.
+#[test]
+fn a_series_that_is_born_on_a_target_that_another_query_knows_began_at_zero() {
+    let line = |name: &str, version: &str, born: i64, value: &dyn Fn(i64) -> f64| {
+        let labels = [("__name__", name), ("job", "proxy"), ("instance", "proxy"), ("v", version)];
+        let points = (-900..=600).filter(|t: &i64| t.rem_euclid(15) == 3 && *t >= born);
+        let points = points.map(|t| Raw { at: at(t), value: Value::Number(value(t)) }).collect();
+        Series { labels: Labels::new(labels.map(|(k, v)| (k.to_owned(), v.to_owned()))), points }
+    };
+    let store = Store {
+        series: vec![
+            line("req", "v1", -900, &|t| 1e6 + (t + 900) as f64 * 90.0),
+            line("bad", "v1", -900, &|_| 70.0),
+            line("req", "v2", 63, &|t| 6_000.0 + (t - 63) as f64 * 10.0),
+            line("bad", "v2", 123, &|_| 1_500.0),
+        ],
+    };
+    let queries = queries_and("errors = 'bad{v=\"{{version}}\"}'");
+    let errors = gate("errors");
+    let new = |now: i64| Feed::new(queries.clone(), std::slice::from_ref(&errors), PACE, &subject(), at(now)).unwrap();
+    let mut sums = Vec::new();
+    let (mut live, mut seen) = (new(0), Vec::new());
+    for now in (0..=600).step_by(15) {
+        round(&mut live, &store, now, &mut |_| None);
+        seen.extend(live.intervals());
+    }
+    sums.push(sum(&seen, "errors"));
+    // Read afterwards, whichever query is answered first.
+    for backwards in [false, true] {
+        let mut late = new(600);
+        for _ in 0..20 {
+            let mut questions = late.due(at(600));
+            questions.sort_by_key(|q| (q.what, q.arm));
+            if backwards {
+                questions.reverse();
+            }
+            for question in questions {
+                late.take(&question, Ok(store.answer(&question)));
+            }
+        }
+        let read = late.intervals();
+        assert_eq!(read, seen, "{backwards}");
+        sums.push(sum(&read, "errors"));
+    }
+    for (candidate, stable) in sums {
+        assert_eq!((candidate.hits, stable.hits), (1_500.0, 0.0));
+        assert!((11_000.0..11_400.0).contains(&candidate.of), "{candidate:?}");
+    }
+}
+
+#[test]
+fn what_stable_did_before_the_run_is_read_and_belongs_to_no_run() {
+    let store = Store::new(900, &|t| (t / 100) as f64);
+    let gates = [gate("errors"), gate("slow"), gate("p99")];
+    let back = Subject { look_back: Duration::from_secs(3_600), ..subject() };
+    let read = |subject: &Subject| {
+        let mut feed = Feed::new(queries(), &gates, PACE, subject, at(600)).unwrap();
+        let (mut asked, mut rounds) = (Vec::new(), 0);
+        loop {
+            let questions = feed.due(at(600));
+            if questions.is_empty() {
+                return (feed.before(), feed.intervals(), asked, rounds);
+            }
+            rounds += 1;
+            for question in &questions {
+                asked.push((question.arm, question.what, question.kind));
+                feed.take(question, Ok(store.answer(question)));
+            }
+        }
+    };
+    let (none, run, few, _) = read(&subject());
+    let (before, same, more, rounds) = read(&back);
+    assert_eq!((none, &run), (Vec::new(), &same), "the run is what it is");
+    assert!(more.len() - few.len() <= 2 * 7 && rounds <= 15, "{} {} {rounds}", more.len(), few.len());
+    // Its samples begin a quarter of an hour before the run.
+    for (id, misses) in [("errors", 0.0), ("slow", 0.015)] {
+        let of: Vec<&Interval> = before.iter().filter(|(gate, _)| gate.as_str() == id).map(|(_, i)| i).collect();
+        assert!(of.iter().zip(of.iter().skip(1)).all(|(a, b)| a.end == b.start) && of.len() > 25, "{id} {}", of.len());
+        assert!(of.iter().all(|i| i.candidate == Count::default() && i.end <= at(0)), "{of:?}");
+        let stable = sum(&before, id).1;
+        assert!((stable.of - 90.0 * 870.0).abs() < 90.0 * 31.0 && (stable.ratio().unwrap() - misses).abs() < 1e-6, "{id} {stable:?}");
+    }
+    assert!(!before.iter().any(|(gate, _)| gate.as_str() == "p99"));
+    // A query that is never answered holds up nothing.
+    let mut feed = Feed::new(queries(), &gates, PACE, &back, at(600)).unwrap();
+    for _ in 0..30 {
+        for question in feed.due(at(600)) {
+            let wrong = question.what == What::Latency && question.arm == STABLE;
+            feed.take(&question, if wrong { Err(trouble()) } else { Ok(store.answer(&question)) });
+        }
+    }
+    assert!(feed.before().iter().any(|(gate, _)| gate.as_str() == "errors"));
+    assert_eq!(sum(&feed.intervals(), "errors"), sum(&run, "errors"));
 }
 
 #[test]

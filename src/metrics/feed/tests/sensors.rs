@@ -264,3 +264,32 @@ fn errors_with_series_of_their_own_are_counted_once() {
     let points: u64 = one.points(Arm::Candidate).iter().map(|p| p.errors).sum();
     assert!((200..=300).contains(&points), "{points}");
 }
+
+#[test]
+fn a_version_most_of_whose_targets_are_gone_does_not_look_fresh() {
+    let errors = gate("errors");
+    // Of ten instances of v1 so many are scraped after second 200.
+    let look = |stay: usize, now: i64| {
+        let mut store = Store::new(1_500, &|_| 0.0);
+        let one = store.series.iter().find(|s| s.labels.get("__name__") == Some("req") && s.labels.get("v") == Some("v1")).unwrap().clone();
+        store.series.retain(|s| s.labels.get("v") != Some("v1"));
+        for n in 0..10 {
+            let labels = one.labels.without(&["instance", "pod"]);
+            let labels = labels.iter().map(|(name, value)| (name.to_owned(), value.to_owned()));
+            let labels = Labels::new(labels.chain([("instance".to_owned(), format!("10.0.0.{n}")), ("pod".to_owned(), format!("v1-{n}"))]));
+            let points = one.points.iter().filter(|p| n < stay || p.at <= at(200)).cloned().collect();
+            store.series.push(Series { labels, points });
+        }
+        let mut feed = feed(std::slice::from_ref(&errors), now);
+        round(&mut feed, &store, now, &mut |_| None);
+        let sensor = feed.look(&errors, at(now)).0.into_iter().find(|s| s.arm == Arm::Stable).unwrap();
+        let is_fresh = feed.signals(Arm::Stable, at(now))[&SignalId::Requests].reading.fresh().is_some();
+        assert_eq!(is_fresh, sensor.state == SensorState::Fresh);
+        (sensor.name.to_string(), sensor.state)
+    };
+    let name = "requests of stable";
+    assert_eq!(look(10, 300), (name.into(), SensorState::Fresh));
+    assert_eq!(look(7, 300), (format!("{name} (7 of 10 targets)"), SensorState::Fresh));
+    assert_eq!(look(1, 300), (format!("{name} (1 of 10 targets)"), SensorState::Stale));
+    assert_eq!(look(1, 900), (name.into(), SensorState::Fresh), "nine were scaled away");
+}
