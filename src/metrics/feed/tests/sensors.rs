@@ -208,7 +208,9 @@ fn errors_of(store: &Store, gates: &[GateSpec], own: f64) -> (Reading, u64, Sens
     let mut one = Feed::new(queries, gates, PACE, &subject(), at(300)).unwrap();
     let mut second = |question: &Question| {
         (question.what == What::ServiceErrors && question.kind != source::Kind::Size).then(|| {
-            let labels = Labels::new([("__name__".to_owned(), "own".to_owned()), ("instance".to_owned(), "a".to_owned())]);
+            let version = if question.arm == CANDIDATE { "v2" } else { "v1" };
+            let labels = [("__name__", "own"), ("instance", "a"), ("v", version)].map(|(k, v)| (k.to_owned(), v.to_owned()));
+            let labels = Labels::new(labels);
             let points = [(200, 0.0), (290, own)].map(|(second, n)| Raw { at: at(second), value: Value::Number(n) }).to_vec();
             Answer { series: vec![Series { labels, points }], ..Answer::default() }
         })
