@@ -145,10 +145,10 @@ fn cases() -> Vec<Case> {
     };
     let (nginx, nginx_canary) = at_proxy(Some(0.0), ["25", "250", "inf"]);
     let (traefik, traefik_canary) = at_proxy(Some(0.0), ["100", "300", "inf"]);
-    let example = include_str!("../../config.example.toml").lines().find_map(|line| line.strip_prefix("#service_errors")).unwrap();
+    let example = include_str!("../../README.md").lines().find(|line| line.starts_with("service_errors = ")).unwrap();
     vec![
         Case {
-            overrides: format!("service_errors{example}"),
+            overrides: example.to_owned(),
             codes: "\"5xx\", \"grpc:14\"",
             ..Case::of(
                 "istio",
