@@ -3,7 +3,7 @@
 use super::{Alert, Labels, Metrics, Trouble, feed::Pace, template::window_text};
 use crate::model::{
     gate::Arm,
-    interval::{Sensor, SensorState},
+    interval::{Query, Sensor, SensorState},
     text::Text,
     time::{Time, after, elapsed},
 };
@@ -59,6 +59,16 @@ impl Board {
     #[must_use]
     pub fn first(&self, service: &str, since: Time, fired: &[Alert]) -> Option<Time> {
         self.those(service, since, fired).first().map(|alert| alert.since)
+    }
+
+    /// What was asked at `at`, and which of the answer is told: the list of a server, or the series that its
+    /// rules write where it has none.
+    #[must_use]
+    pub fn query(&self, service: &str, since: Time, at: Time) -> Query {
+        let names: Vec<String> = self.labels.iter().map(|label| format!("{label}={service:?}")).collect();
+        let since = since.format("%Y-%m-%dT%H:%M:%SZ");
+        let text = format!("/api/v1/alerts, else {FIRED}: those with {} that began at {since} or later", names.join(" or "));
+        Query { name: "alerts".into(), text: text.into(), at, warnings: Vec::new(), infos: Vec::new() }
     }
 
     fn those<'a>(&self, service: &str, since: Time, firing: &'a [Alert]) -> Vec<&'a Alert> {
@@ -157,5 +167,9 @@ mod tests {
         let about = board.about("web", Time::from_timestamp(3_600, 0).unwrap(), &firing);
         let about: Vec<&str> = about.iter().map(Text::as_str).collect();
         assert_eq!(about, ["alert First fires since 01:00: First it is", "alert Late fires since 02:00: Late it is"]);
+        let [since, at] = [3_600, 7_300].map(|second| Time::from_timestamp(second, 0).unwrap());
+        let query = board.query("web", since, at);
+        let said = "/api/v1/alerts, else ALERTS{alertstate=\"firing\"}: those with service=\"web\" or job=\"web\" that began at 1970-01-01T01:00:00Z or later";
+        assert_eq!((query.name.as_str(), query.text.as_str(), query.at), ("alerts", said, at));
     }
 }
