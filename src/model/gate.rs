@@ -319,12 +319,6 @@ impl Evidence {
     /// Odds beyond this are written as this: JSON has no infinity.
     pub const MOST: f64 = 1e300;
 
-    /// How full the bar of `worse ######---- 38:1` is, 0 to 1: 1:1 and less is empty, the line is full.
-    #[must_use]
-    pub fn worse_part(&self) -> f64 {
-        way(self.odds, self.lines.fail).max(way(self.change, self.lines.change))
-    }
-
     /// Whether stable is shown to be over the limit, by the rule that would fail the candidate.
     #[must_use]
     pub fn stable_is_over(&self) -> bool {
