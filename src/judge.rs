@@ -50,7 +50,8 @@ use crate::model::{
     rollout::Summary,
 };
 
-/// All gates in the worst word, and a sentence about the gate that says it; `None` without gates.
+/// All gates in the worst word, and a sentence about the gate that says it, and that stable is sick where one
+/// shows it; `None` without gates.
 #[must_use]
 pub fn summary(gates: &[GateState]) -> Option<Summary> {
     let worst = gates.iter().min_by_key(|g| g.verdict.rank())?;
@@ -61,7 +62,17 @@ pub fn summary(gates: &[GateState]) -> Option<Summary> {
         (verdict, 1) => format!("{} {}", worst.id.text(), verdict.reason()),
         (verdict, n) => format!("{} {} +{} more", worst.id.text(), verdict.reason(), n - 1),
     };
+    let sentence = sentence + &stable_sick(gates).unwrap_or_default();
     Some(Summary { word: worst.verdict.word().to_ascii_lowercase().into(), sentence: sentence.into() })
+}
+
+/// What a verdict ends with where stable is sick, alone or as the candidate is.
+fn stable_sick(gates: &[GateState]) -> Option<String> {
+    if gates.iter().any(|g| g.verdict.fails_both()) {
+        return Some("; stable is sick too: going back does not help".to_owned());
+    }
+    let gate = gates.iter().find(|g| g.stable_is_sick())?;
+    Some(format!("; stable is over the limit of gate {}: going back does not help", gate.id.text()))
 }
 
 /// Failed requests per second that waiting costs: the candidate's rate times by how much its error

@@ -337,7 +337,20 @@ pub fn both_sick() -> (Rollout, Pasts) {
     pasts.insert(r.tracks[0].version.id.clone(), flat(Traffic { errors: 0.21, ..GOOD }));
     r.gates[0] =
         with_evidence(gate("errors", SignalId::Errors, fail(Arm::Both, "both over 5 %")), (278.0, 1_204.0), (2_276.0, 10_836.0), 5.0);
+    r.next = Next { what: "stable is sick too: going back does not help; s goes on with a reason".into(), at: None, by: "a person".into() };
     r.bad = Some(Bad { since: ago(41), failed: 189, per_second: 0.42 });
+    (r, pasts)
+}
+
+/// Stable alone is over the limit; the candidate is not shown to be.
+pub fn stable_sick() -> (Rollout, Pasts) {
+    let (mut r, mut pasts) = healthy();
+    r.tracks[0].signals = signals(Traffic { errors: 0.21, ..GOOD });
+    pasts.insert(r.tracks[0].version.id.clone(), flat(Traffic { errors: 0.21, ..GOOD }));
+    r.gates[0] = with_evidence(r.gates[0].clone(), (3.0, 1_204.0), (2_276.0, 10_836.0), 5.0);
+    if let Some(evidence) = &mut r.gates[0].evidence {
+        evidence.stable_over = 4e8;
+    }
     (r, pasts)
 }
 

@@ -38,11 +38,14 @@ fn hints(state: &State, width: u16) -> Vec<Hint> {
     let to = state.shared.watched().and_then(|w| w.rollout.back.to.as_ref());
     let back = to.map_or("back: nowhere".to_owned(), |v| format!("back to {}", v.label));
     let wide = width >= 120;
+    // As it is offered: where both versions are sick a reason is enough.
+    let both = state.shared.watched().is_some_and(|w| w.rollout.gates.iter().any(|g| g.verdict.fails_both()));
+    let forward = |does| if both { does } else { "off: gate failed" };
     let hints = [
         ("R", back.as_str(), 0),
         ("p", "pause", 1),
-        ("s", "off: gate failed", 2),
-        ("P", "off: gate failed", 3),
+        ("s", forward("step"), 2),
+        ("P", forward("promote"), 3),
         ("enter", "actions", 7),
         ("tab", "panel", 8),
         (":", "", 9),
@@ -167,6 +170,7 @@ fn all() -> Vec<(&'static str, State)> {
         ("rising", state(fx::rising())),
         ("paused", state(fx::paused())),
         ("both_sick", state(fx::both_sick())),
+        ("stable_sick", state(fx::stable_sick())),
         ("blind", state(fx::blind())),
         ("starting", state(fx::starting())),
         ("stale", stale),

@@ -17,7 +17,8 @@
 //! While the line is frozen, everything that goes forward is refused: step, skip, promote, more weight,
 //! retry and undo. A step that is a check or a warm-up is left before it worked only with a reason.
 //!
-//! A gate that fails is overruled only by `force` with a reason. What is not ready is never forced.
+//! A gate that fails is overruled only by `force` with a reason; where every gate that fails says that
+//! stable is sick too, a reason is enough, since going back does not help. What is not ready is never forced.
 
 use super::{
     Note,
@@ -40,6 +41,9 @@ use crate::model::{
     time::{Time, after},
 };
 use std::time::Duration;
+
+/// Said where a reason gets past a gate that fails.
+const BOTH: &str = "; stable is sick too, going back does not help: to go on give a reason";
 
 /// What an action did.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -382,11 +386,14 @@ impl Run {
             return Ok(());
         }
         let forced = if ask.force { "; to force it give a reason" } else { "" };
-        if let Some(gate) = sight.failing(self).next() {
-            let why = format!("FAIL {}{forced}", gate.verdict.reason()).into();
+        let both = sight.fails_both(self);
+        if let Some(gate) = sight.failing(self).next().filter(|_| !(both && ask.reasoned())) {
+            let hint = if both { BOTH } else { forced };
+            let why = format!("FAIL {}{hint}", gate.verdict.reason()).into();
             return Err(Refusal::Guarded { gate: gate.id.clone(), why });
         }
-        match sight.still_stopped(self) {
+        // What stopped it is among those that fail now, or must have passed since.
+        match sight.still_stopped(self).filter(|(gate, _)| !sight.failing(self).any(|g| g.id == *gate)) {
             Some((gate, why)) => Err(Refusal::Guarded { gate, why: format!("{why}{forced}").into() }),
             None => Ok(()),
         }
@@ -397,8 +404,9 @@ impl Run {
     }
 
     fn overrule(&mut self, ask: &Ordered, sight: &Sight<'_>) {
-        if ask.force && sight.failing(self).next().is_some() {
-            self.overruled = Some(sight.now);
+        let both = sight.fails_both(self);
+        if (ask.force || both) && sight.failing(self).next().is_some() {
+            (self.overruled, self.overruled_both) = (Some(sight.now), both);
         }
     }
 

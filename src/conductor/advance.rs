@@ -135,7 +135,7 @@ impl Life {
             }
         }
         if sight.failing(run).next().is_none() {
-            run.overruled = None;
+            (run.overruled, run.overruled_both) = (None, false);
         }
         run.bad_since = if run.bad.is_empty() { None } else { run.bad_since.or(Some(sight.now)) };
         if converges {

@@ -153,6 +153,10 @@ pub struct Run {
     /// one that comes after does.
     #[serde(default)]
     pub overruled: Option<Time>,
+    /// Whether each of those gates said that stable is sick too: one that blames the candidate alone is
+    /// another failure then.
+    #[serde(default)]
+    pub overruled_both: bool,
     /// How far a rolling replacement is.
     #[serde(default)]
     pub batch: Option<Batch>,

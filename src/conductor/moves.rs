@@ -178,7 +178,7 @@ impl Run {
         self.short = None;
         self.bad_since = None;
         self.bad.clear();
-        self.overruled = None;
+        (self.overruled, self.overruled_both) = (None, false);
     }
 
     /// The next batch; its steps are taken from the switch on.

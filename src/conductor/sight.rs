@@ -130,10 +130,17 @@ impl<'a> Sight<'a> {
         self.judging(run).filter(|g| matches!(g.verdict, Verdict::Fail { .. }))
     }
 
-    /// The gates that fail and that no person has overruled.
+    /// The gates that fail and that no person has overruled. Who went on because stable was sick too has
+    /// not overruled a gate that blames the candidate alone.
     pub fn failing_anew(&self, run: &Run) -> impl Iterator<Item = &'a GateState> + use<'a> {
-        let overruled = run.overruled;
-        self.failing(run).filter(move |g| overruled.is_none_or(|at| g.since > at))
+        let (overruled, both) = (run.overruled, run.overruled_both);
+        self.failing(run).filter(move |g| overruled.is_none_or(|at| g.since > at || both && !g.verdict.fails_both()))
+    }
+
+    /// Whether gates fail, and each of them says that stable is sick too. Then going on is offered, with a
+    /// reason: going back does not help.
+    pub fn fails_both(&self, run: &Run) -> bool {
+        self.failing(run).next().is_some() && self.failing(run).all(|g| g.verdict.fails_both())
     }
 
     /// The gate that sends the traffic back by itself: only if it blames the candidate alone. Where

@@ -257,6 +257,7 @@ impl Life {
             bad_since: None,
             bad: Vec::new(),
             overruled: None,
+            overruled_both: false,
             batch,
             ending,
             tried: Vec::new(),

@@ -202,6 +202,11 @@ fn once_thawed(frozen: bool, what: &str) -> String {
     if frozen { format!("{what} once thawed") } else { what.to_owned() }
 }
 
+/// Where every gate that fails says that stable is sick too: it must fit beside its label in 80 columns.
+fn both_text(frozen: bool) -> String {
+    format!("stable is sick too: going back does not help; {}", once_thawed(frozen, "s goes on with a reason"))
+}
+
 fn next(what: impl Into<Text>, at: Option<Time>, by: &str) -> Next {
     Next { what: what.into(), at, by: by.into() }
 }
@@ -245,6 +250,7 @@ impl Run {
                 next(format!("{last} when the {} works{how}", step.kind()), None, PLAN)
             }
             Some(StepSpec::Pause(Pause::Manual)) => next(format!("paused by the plan: s goes on to {last}"), None, PERSON),
+            Some(StepSpec::Gate(_)) if !sight.pending(self).is_empty() && sight.fails_both(self) => next(both_text(false), None, PERSON),
             Some(StepSpec::Gate(_)) if !sight.pending(self).is_empty() => gate_next(&sight.pending(self), &last, sight.now),
             _ if !sight.may_raise(self, raised) && self.ends().is_none_or(|end| end <= sight.now) => {
                 self.blind_next(sight).unwrap_or_else(|| next(last, None, PLAN))
@@ -281,6 +287,7 @@ impl Run {
         }
         let stopped = self.stopped.as_ref()?;
         let what = match (stopped.cause, &stopped.gate) {
+            (Cause::Gate, Some(_)) if sight.fails_both(self) => both_text(frozen),
             (Cause::Gate, Some(gate)) if sight.still_stopped(self).is_some() => {
                 format!("held by gate {}: nothing moves by itself", gate.text())
             }
@@ -301,6 +308,9 @@ impl Run {
         let gate = sight.failing(self).chain(sight.blind(self)).next()?;
         if let Verdict::Wait { missing, .. } = &gate.verdict {
             return Some(next(format!("goes on when gate {} no longer looks worse: {missing}", gate.id.text()), None, PLAN));
+        }
+        if sight.fails_both(self) {
+            return Some(next(both_text(false), None, PERSON));
         }
         let what = format!("held by gate {} {}: nothing moves by itself", gate.id.text(), gate.verdict.word());
         Some(next(what, None, PERSON))

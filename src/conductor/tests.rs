@@ -1,6 +1,7 @@
 //! A small world around a [`Life`]: a router and instances that do what is wanted, or do not, and
 //! gates that say what the test says.
 
+mod both;
 mod freezing;
 mod lives;
 mod properties;

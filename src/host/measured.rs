@@ -117,6 +117,7 @@ struct Mail {
 #[derive(Debug)]
 struct Alerts {
     at: Time,
+    query: Query,
     firing: Vec<Text>,
 }
 
@@ -254,7 +255,8 @@ impl Measured {
             let told = mail.alerts.as_ref().filter(|_| is_ours);
             let age = told.map(|alerts| elapsed(now, alerts.at));
             let sensor = alerts::sensor(self.noted("alerts", &mail), age, self.backend.pace);
-            return Look { sensors: vec![sensor], queries: Vec::new(), alerts: told.map(|a| a.firing.clone()).unwrap_or_default() };
+            let queries = told.map(|alerts| alerts.query.clone()).into_iter().collect();
+            return Look { sensors: vec![sensor], queries, alerts: told.map(|a| a.firing.clone()).unwrap_or_default() };
         }
         let (Some(at), Some((sensors, queries))) = (mail.at.filter(|_| is_ours), mail.looks.get(&gate.name)) else {
             let name = self.noted(gate.signal.word(), &mail);

@@ -18,6 +18,7 @@ pub use window::{RATE_SECONDS, Window};
 
 use crate::model::{code::Code, event::FailedRequest, history::Point, ident::InstanceId, time::Time};
 use chrono::DateTime;
+use latency::Tallied;
 use std::{
     collections::{BTreeMap, VecDeque},
     sync::{
@@ -75,6 +76,8 @@ pub struct Part {
     requests: AtomicU64,
     errors: AtomicU64,
     slow: AtomicU64,
+    timeouts: AtomicU64,
+    latencies: Tallied,
 }
 
 /// What was counted of one instance since it first got a request.
@@ -86,6 +89,10 @@ pub struct Counted {
     pub errors: u64,
     /// Slower than the frozen threshold.
     pub slow: u64,
+    /// Not answered in time.
+    pub timeouts: u64,
+    /// How long its answers took, and the time-outs.
+    pub latencies: Latencies,
 }
 
 /// What is counted by time.
@@ -180,6 +187,13 @@ impl Meter {
         }
     }
 
+    /// Whether these answers, and no others, are what counts as an error now: then the instances' parts are
+    /// counted by them too.
+    #[must_use]
+    pub fn counts_as_errors(&self, codes: &[Code]) -> bool {
+        (FIRST_STATUS..).take(STATUSES).all(|status| self.is_error(status) == codes.iter().any(|c| c.is_status(status)))
+    }
+
     fn is_error(&self, status: u16) -> bool {
         let place = status.checked_sub(FIRST_STATUS).map(|place| usize::from(place).min(STATUSES - 1));
         place.is_some_and(|place| self.failing.get(place / 64).is_some_and(|word| word.load(Relaxed) >> (place % 64) & 1 == 1))
@@ -272,8 +286,9 @@ impl Meter {
     pub fn parts(&self) -> Vec<(InstanceId, Counted)> {
         let part = |(id, part): (&InstanceId, &Arc<Part>)| {
             // Parts are read before the whole, as in `totals`.
-            let (errors, slow) = (part.errors.load(Relaxed), part.slow.load(Relaxed));
-            (id.clone(), Counted { requests: part.requests.load(Relaxed), errors, slow })
+            let (errors, slow, timeouts) = (part.errors.load(Relaxed), part.slow.load(Relaxed), part.timeouts.load(Relaxed));
+            let latencies = part.latencies.read();
+            (id.clone(), Counted { requests: part.requests.load(Relaxed), errors, slow, timeouts, latencies })
         };
         self.counted().iter().map(part).collect()
     }
@@ -312,6 +327,10 @@ impl Meter {
             part.requests.fetch_add(1, Relaxed);
             part.errors.fetch_add(u64::from(error), Relaxed);
             part.slow.fetch_add(u64::from(slow), Relaxed);
+            part.timeouts.fetch_add(u64::from(timeout), Relaxed);
+            if let Some(latency) = latency {
+                part.latencies.record(latency);
+            }
         }
         if let Some(class) = usize::from(status / 100).checked_sub(1).and_then(|i| self.class.get(i)) {
             class.fetch_add(1, Relaxed);

@@ -5,6 +5,8 @@
 //! never spans two weights or two versions: whoever calls closes it first. Its length is taken from a
 //! clock that is never set.
 
+mod parts;
+
 use super::{
     instances::PoolStatus,
     meter::{Latencies, Meter},
@@ -13,13 +15,13 @@ use crate::{
     conductor::life::{PoolId, Run},
     model::{
         ident::GateId,
-        instance::InstanceState,
         interval::{Count, Interval, Latency},
         ratio::Weight,
         spec::{GateSignal, GateSpec},
-        time::{Time, elapsed},
+        time::Time,
     },
 };
+use parts::Parts;
 use std::{collections::BTreeMap, time::Duration};
 
 /// Shorter than this nothing was counted.
@@ -58,11 +60,23 @@ struct Open {
 }
 
 /// Counters as they stood.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Mark {
     hits: u64,
     of: f64,
     latencies: Latencies,
+    /// The same of each instance, where they are told apart.
+    parts: Option<Parts>,
+}
+
+/// An interval that is over.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Closed {
+    /// What is judged.
+    pub judged: Interval,
+    /// What went to instances that were still warming up, where they can be told from the others: to be fed
+    /// after the other. Where they cannot, `judged` itself is marked as [warming](Interval::warming).
+    pub shown: Option<Interval>,
 }
 
 /// Since when a run is bad, the candidate's errors then, and those that a host before this one counted.
@@ -108,7 +122,7 @@ impl Tally {
         threshold: Option<Duration>,
         programmed: Option<Weight>,
         (now, uptime): (Time, Duration),
-    ) -> Option<Interval> {
+    ) -> Option<Closed> {
         let [candidate, stable] = sides.map(|side| side.map(|s| (s.pool.clone(), self.mark(gate, s))));
         let open = Open { since: uptime, threshold, candidate, stable };
         let next = Open { candidate: open.candidate.clone(), stable: open.stable.clone(), ..open };
@@ -119,30 +133,35 @@ impl Tally {
         if span < NOTHING || pools(&before) != pools(&open) || before.threshold != threshold || unknown {
             return None;
         }
-        let zero = (Mark::default(), Mark::default());
-        let ends = |then: &Option<(PoolId, Mark)>, now: &Option<(PoolId, Mark)>| match (then, now) {
-            (Some((_, then)), Some((_, now))) => (*then, *now),
-            _ => zero,
-        };
         // Hits and what they are hits of are read one after the other: an answer in between is in one of
         // them only. Where all requests fail, that must not look like more failures than requests.
-        let between = |ends| {
-            let count = Mark::between(ends);
+        let counted = |ends: Ends<'_>| {
+            let count = ends.map_or_else(Count::default, Mark::between);
             if gate.signal == GateSignal::Restarts { count } else { Count::new(count.hits.min(count.of), count.of) }
         };
-        let own = ends(&before.candidate, &open.candidate);
-        let other = ends(&before.stable, &open.stable);
+        let latencies = |ends: Ends<'_>| {
+            let nothing = Latencies::default();
+            let (then, now) = ends.map_or((&nothing, &nothing), |(then, now)| (&then.latencies, &now.latencies));
+            now.since(then)
+        };
+        let parts = |ends: Ends<'_>| {
+            let (then, now) = ends?;
+            Some(parts::between(gate, then.parts.as_ref()?, now.parts.as_ref()?))
+        };
+        let (own, other) = (ends(&before.candidate, &open.candidate), ends(&before.stable, &open.stable));
         let start = chrono::Duration::from_std(span).ok().and_then(|span| now.checked_sub_signed(span)).unwrap_or(now);
         let [candidate, _] = sides;
-        Some(Interval {
+        let warming = candidate.map(|side| parts::warming(side, gate.warmup, start)).unwrap_or_default();
+        let mut judged = Interval {
             share: programmed.map(|weight| weight.percent() / 100.0),
-            warming: candidate.is_some_and(|side| is_warming(side, gate.warmup, start)),
-            latency: gate.signal.quantile().map(|_| Latency {
-                candidate: own.1.latencies.since(&own.0.latencies),
-                stable: other.1.latencies.since(&other.0.latencies),
-            }),
-            ..Interval::new(start, now, between(own), between(other))
-        })
+            warming: !warming.is_empty(),
+            latency: gate.signal.quantile().map(|_| Latency { candidate: latencies(own), stable: latencies(other) }),
+            instances: parts::counts(parts(other)),
+            ..Interval::new(start, now, counted(own), counted(other))
+        };
+        let parts = parts(own).filter(|_| judged.warming && gate.signal.is_latency());
+        let shown = parts.and_then(|parts| parts::take_out(&mut judged, &parts, &warming));
+        Some(Closed { judged, shown })
     }
 
     fn mark(&self, gate: &GateSpec, side: &Side<'_>) -> Mark {
@@ -153,15 +172,17 @@ impl Tally {
             GateSignal::Slow | GateSignal::Timeouts | GateSignal::P50 | GateSignal::P95 | GateSignal::P99 | GateSignal::Alerts => 0,
         };
         let latencies = if gate.signal.quantile().is_some() { side.meter.latencies() } else { Latencies::default() };
+        // Parts are read before the whole.
+        let parts = parts::of(gate, side);
         let totals = side.meter.totals();
         #[expect(clippy::cast_precision_loss, reason = "below 2^53 requests nothing is lost")]
         let requests = totals.requests as f64;
         match gate.signal {
-            GateSignal::Slow => Mark { hits: totals.slow, of: requests, latencies },
-            GateSignal::Timeouts => Mark { hits: totals.timeouts, of: requests, latencies },
-            GateSignal::Restarts => Mark { hits, of: self.ready.get(&side.pool).copied().unwrap_or_default(), latencies },
+            GateSignal::Slow => Mark { hits: totals.slow, of: requests, latencies, parts },
+            GateSignal::Timeouts => Mark { hits: totals.timeouts, of: requests, latencies, parts },
+            GateSignal::Restarts => Mark { hits, of: self.ready.get(&side.pool).copied().unwrap_or_default(), latencies, parts },
             GateSignal::Errors | GateSignal::P50 | GateSignal::P95 | GateSignal::P99 | GateSignal::Alerts => {
-                Mark { hits, of: requests, latencies }
+                Mark { hits, of: requests, latencies, parts }
             }
         }
     }
@@ -200,25 +221,25 @@ impl Tally {
     }
 }
 
+/// Counters at both ends of an interval.
+type Ends<'a> = Option<(&'a Mark, &'a Mark)>;
+
+fn ends<'a>(then: &'a Option<(PoolId, Mark)>, now: &'a Option<(PoolId, Mark)>) -> Ends<'a> {
+    Some((&then.as_ref()?.1, &now.as_ref()?.1))
+}
+
 impl Mark {
-    fn between((then, now): (Self, Self)) -> Count {
+    fn between((then, now): (&Self, &Self)) -> Count {
         #[expect(clippy::cast_precision_loss, reason = "below 2^53 requests nothing is lost")]
         let hits = now.hits.saturating_sub(then.hits) as f64;
         Count::new(hits, (now.of - then.of).max(0.0))
     }
 }
 
-/// Whether an instance was still warming up when the interval began: got ready too short a time before
-/// for its latencies to say anything. One that got ready within the interval is.
-fn is_warming(side: &Side<'_>, warmup: Duration, start: Time) -> bool {
-    let instances = side.status.map(|s| s.instances.as_slice()).unwrap_or_default();
-    instances.iter().any(|i| i.state == InstanceState::Ready && elapsed(start, i.since) < warmup)
-}
-
 #[cfg(test)]
 mod tests {
     use super::{super::meter::Head, *};
-    use crate::model::{ident::VersionId, time::after};
+    use crate::model::{ident::VersionId, instance::InstanceState, time::after};
     use proptest::prelude::*;
 
     fn gate(signal: &str) -> GateSpec {
@@ -247,7 +268,7 @@ mod tests {
         let g = gate("errors");
         let close = |tally: &mut Tally, second, weight: Option<f64>| {
             let weight = weight.map(|w| Weight::from_percent(w).unwrap());
-            tally.close(&g, [Some(&own), Some(&other)], None, weight, at(second))
+            tally.close(&g, [Some(&own), Some(&other)], None, weight, at(second)).map(|closed| closed.judged)
         };
         answer(&candidate, 500, 7);
         assert!(close(&mut tally, 0, None).is_none(), "what came before the first look is nobody's");
@@ -279,7 +300,7 @@ mod tests {
         assert!(close(0, None).is_none() && close(10, None).is_none() && close(20, Some(20)).is_none());
         candidate.freeze_threshold(Duration::from_millis(20));
         answer(&candidate, 200, 5);
-        assert_eq!(close(30, Some(20)).unwrap().candidate, Count::new(5.0, 5.0));
+        assert_eq!(close(30, Some(20)).unwrap().judged.candidate, Count::new(5.0, 5.0));
     }
 
     #[test]
@@ -292,10 +313,10 @@ mod tests {
         answer(&meter, 200, 3);
         answer(&meter, 504, 1);
         meter.head(Head::Substitute { status: 504, waited: Some(Duration::from_secs(30)) }, None);
-        let latency = tally.close(&p99, [Some(&side), None], None, None, at(10)).unwrap().latency.unwrap();
+        let latency = tally.close(&p99, [Some(&side), None], None, None, at(10)).unwrap().judged.latency.unwrap();
         assert_eq!(latency.candidate.counts.iter().sum::<f64>(), 5.0);
         assert_eq!(latency.candidate.edges.len() + 1, latency.candidate.counts.len());
-        let interval = tally.close(&timeouts, [Some(&side), None], None, None, at(10)).unwrap();
+        let interval = tally.close(&timeouts, [Some(&side), None], None, None, at(10)).unwrap().judged;
         assert_eq!(interval.candidate, Count::new(1.0, 5.0), "an upstream's own 504 is an error and no time-out");
     }
 
@@ -317,8 +338,9 @@ mod tests {
         let status = side(5);
         let own = Side { pool: pool("v42"), meter: &meter, status: Some(&status) };
         let (mut tally, g) = (Tally::default(), GateSpec { warmup: Duration::from_secs(30), ..gate("slow") });
-        let mut warm =
-            |second| tally.close(&g, [Some(&own), None], Some(Duration::from_millis(20)), None, at(second)).is_some_and(|i| i.warming);
+        let mut warm = |second| {
+            tally.close(&g, [Some(&own), None], Some(Duration::from_millis(20)), None, at(second)).is_some_and(|i| i.judged.warming)
+        };
         warm(0);
         let marked: Vec<bool> = [10, 20, 30, 40, 50].into_iter().map(&mut warm).collect();
         assert_eq!(marked, [true, true, true, true, false], "the one from 30 s to 40 s holds five seconds of warming up");
@@ -343,7 +365,7 @@ mod tests {
                 failed += if fails { n } else { 0 };
                 uptime += Duration::from_secs(1);
                 let now = Time::UNIX_EPOCH + chrono::Duration::seconds(jump);
-                let interval = tally.close(&g, [Some(&side), None], None, None, (now, uptime)).unwrap();
+                let interval = tally.close(&g, [Some(&side), None], None, None, (now, uptime)).unwrap().judged;
                 prop_assert_eq!((interval.end - interval.start).num_seconds(), 1);
                 seen += interval.candidate;
                 tally.follow_bad(bad.then_some(Time::UNIX_EPOCH), &meter);

@@ -179,7 +179,8 @@ impl GateRun {
         Missing { requests: nearer.map(|n| n.0), secs: nearer.map(|n| n.1).filter(|secs| secs.is_finite()) }
     }
 
-    fn power(&self, gate: &GateSpec, lines: &Lines, missing: &Missing) -> Option<Power> {
+    /// `missing` is what it waits for; `None` of one that does not wait.
+    fn power(&self, gate: &GateSpec, lines: &Lines, missing: Option<&Missing>) -> Option<Power> {
         if gate.signal.quantile().is_some() || self.candidate.of <= 0.0 || self.is_alone() {
             return None;
         }
@@ -189,7 +190,8 @@ impl GateRun {
         let sees = self.exposure.sees(p, line);
         let soon = self.exposure.soon(sees, &second, p, line);
         let soon = soon.and_then(|(ratio, secs)| Some(Soon { ratio, within: power::span(secs)? }));
-        let late = missing.secs.is_none_or(|secs| secs > WITHIN.as_secs_f64());
+        // Only one that waits for requests has another weight to look for.
+        let late = missing.is_some_and(|m| m.secs.is_none_or(|secs| secs > WITHIN.as_secs_f64()));
         let weight =
             || power::weight_within(WITHIN.as_secs_f64(), candidate + stable, p, gate.r_max, per_one(gate), self.phi, lines.pass.ln());
         let decides = late.then(weight).flatten().map(|weight| Decides { weight: f64::from(weight), within: WITHIN });
@@ -286,7 +288,7 @@ impl GateRun {
             #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count; saturates")]
             missing: missing.requests.map(|n| n.ceil() as u64),
             eta: missing.secs.and_then(power::span),
-            power: self.power(gate, lines, &missing),
+            power: self.power(gate, lines, Some(&missing).filter(|_| decision == Decision::Open)),
             burn: self.burn(gate, burnt),
             quantile,
             peers: self.peers.say(gate),

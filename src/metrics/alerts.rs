@@ -7,7 +7,7 @@ use super::{
 };
 use crate::model::{
     gate::Arm,
-    interval::{Sensor, SensorState},
+    interval::{Query, Sensor, SensorState},
     text::Text,
     time::{Time, after, elapsed},
 };
@@ -58,6 +58,16 @@ impl Rule {
     }
 }
 
+impl Rule {
+    /// The same in words: `service="web" or job="web", of namespace shop, with cluster="eu-1"`.
+    fn text(&self, Whom { service, namespace }: Whom<'_>) -> String {
+        let named: Vec<String> = self.labels.iter().map(|label| format!("{label}={service:?}")).collect();
+        let there = namespace.map(|namespace| format!(", of namespace {namespace:?} or none")).unwrap_or_default();
+        let with: String = self.matchers.iter().map(|(label, value)| format!(", with {label}={value:?}")).collect();
+        named.join(" or ") + &there + &with
+    }
+}
+
 /// The list of what fires, as long as it is new.
 pub struct Board {
     rule: Rule,
@@ -102,6 +112,18 @@ impl Board {
     #[must_use]
     pub fn first(&self, whom: Whom<'_>, since: Time, fired: &[Alert]) -> Option<Time> {
         self.those(whom, since, fired).first().map(|alert| alert.since)
+    }
+
+    /// What was asked at `at`, and which of the answer is told: the list of a server, or the series that its
+    /// rules write where it has none.
+    #[must_use]
+    pub fn query(&self, whom: Whom<'_>, since: Time, at: Time) -> Query {
+        let text = format!(
+            "/api/v1/alerts, else {FIRED}: those with {} that began at {} or later",
+            self.rule.text(whom),
+            since.format("%Y-%m-%dT%H:%M:%SZ")
+        );
+        Query { name: "alerts".into(), text: text.into(), at, warnings: Vec::new(), infos: Vec::new() }
     }
 
     fn those<'a>(&self, whom: Whom<'_>, since: Time, firing: &'a [Alert]) -> Vec<&'a Alert> {
@@ -236,5 +258,9 @@ mod tests {
         let about = board.about(WEB, Time::from_timestamp(3_600, 0).unwrap(), &firing);
         let about: Vec<&str> = about.iter().map(Text::as_str).collect();
         assert_eq!(about, ["alert First fires since 01:00: First it is", "alert Late fires since 02:00: Late it is"]);
+        let [since, at] = [3_600, 7_300].map(|second| Time::from_timestamp(second, 0).unwrap());
+        let query = board.query(WEB, since, at);
+        let said = "/api/v1/alerts, else ALERTS{alertstate=\"firing\"}: those with service=\"web\" or job=\"web\" that began at 1970-01-01T01:00:00Z or later";
+        assert_eq!((query.name.as_str(), query.text.as_str(), query.at), ("alerts", said, at));
     }
 }

@@ -174,6 +174,12 @@ pub const EVIDENCE: &[Figure] = &[
         "since the odds were last below 1:1",
     ),
     figure(
+        "within",
+        "the same odds as `safe`, of the run and since the change: what is over its line and within this holds and does not fail",
+        "parts to one",
+        "the whole run; since the change",
+    ),
+    figure(
         "safe",
         "odds that the candidate is not r_max times as bad as stable; at its line the gate passes",
         "parts to one",
@@ -190,6 +196,12 @@ pub const EVIDENCE: &[Figure] = &[
         "odds that a version's share is over the limit; both over it: going back does not help",
         "parts to one",
         "the whole run",
+    ),
+    figure(
+        "over late",
+        "the same by a detector that forgets, held to the line of change",
+        "parts to one",
+        "since the odds were last below 1:1",
     ),
     figure(
         "bursts (phi)",

@@ -42,6 +42,13 @@ impl GateState {
         let blind = self.on_fail != OnFail::Advise && matches!(self.verdict, Verdict::Blind { .. });
         blind && (missing.peek().is_none() || missing.any(|s| s.arm != Arm::Stable))
     }
+
+    /// Whether stable is shown to be bad by what this gate holds the candidate to: going back does not help,
+    /// whatever it says of the candidate.
+    #[must_use]
+    pub fn stable_is_sick(&self) -> bool {
+        self.verdict.fails_both() || self.evidence.as_ref().is_some_and(Evidence::stable_is_over)
+    }
 }
 
 /// What a verdict rests on. Odds are parts to one: 38 means 38:1; they are finite, at most
@@ -312,10 +319,14 @@ impl Evidence {
     /// Odds beyond this are written as this: JSON has no infinity.
     pub const MOST: f64 = 1e300;
 
-    /// How full the bar of `worse ######---- 38:1` is, 0 to 1: 1:1 and less is empty, the line is full.
+    /// Whether stable is shown to be over the limit, by the rule that would fail the candidate.
     #[must_use]
-    pub fn worse_part(&self) -> f64 {
-        way(self.odds, self.lines.fail).max(way(self.change, self.lines.change))
+    pub fn stable_is_over(&self) -> bool {
+        let Some(limit) = self.limit else { return false };
+        match &self.quantile {
+            Some(seen) => seen.stable.low >= limit,
+            None => self.stable_over >= self.lines.fail || self.stable_over_change >= self.lines.change,
+        }
     }
 
     /// Whether the candidate is shown to be worse than stable: a line is crossed.
@@ -399,6 +410,13 @@ impl Verdict {
     #[must_use]
     pub const fn passed(&self) -> bool {
         matches!(self, Self::Pass { .. })
+    }
+
+    /// Whether it fails and stable is sick too: going back does not help, so that going on is a person's to
+    /// decide.
+    #[must_use]
+    pub const fn fails_both(&self) -> bool {
+        matches!(self, Self::Fail { who: Arm::Both | Arm::Stable, .. })
     }
 
     /// How bad it is: fail, blind, wait, pass.

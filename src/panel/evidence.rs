@@ -337,18 +337,17 @@ fn head(gate: &GateState, shared: &Shared, look: &Look, area: Rect, buf: &mut Bu
     since.draw_right(area, buf);
 }
 
-/// `worse ######---- 38:1`: how far the candidate is on the way to its line.
+/// `worse ######---- 38:1`: how far the candidate is on the way to its line; to its limit where it is nearer
+/// to that.
 fn worse(gate: &GateState, cells: usize, look: &Look) -> Option<Row> {
     let evidence = gate.evidence.as_ref().filter(|e| e.quantile.is_none())?;
-    let part = evidence.worse_part();
+    let (word, odds, part) = say::nearest(gate, evidence);
     let tone = match &gate.verdict {
         gate::Verdict::Fail { .. } => Tone::Bad,
         gate::Verdict::Blind { .. } => Tone::Dim,
         _ if evidence.holds || evidence.odds >= evidence.lines.worse => Tone::Warn,
         _ => Tone::Plain,
     };
-    // What is nearer to its line is told.
-    let by_change = gate::way(evidence.change, evidence.lines.change) > gate::way(evidence.odds, evidence.lines.fail);
-    let odds: Cow<'_, str> = short_odds(if by_change { evidence.change } else { evidence.odds }).into();
-    Some(Row::new(*look).add(Tone::Dim, say::question(evidence)).pad(6).add(tone, gauge::bar(part, cells, look)).plain(" ").add(tone, odds))
+    let odds: Cow<'_, str> = short_odds(odds).into();
+    Some(Row::new(*look).add(Tone::Dim, word).pad(6).add(tone, gauge::bar(part, cells, look)).plain(" ").add(tone, odds))
 }

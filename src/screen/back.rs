@@ -9,6 +9,7 @@ use crate::{
     model::{
         action::Action,
         back::{Check, CheckState, How, Measured, Proof},
+        gate::GateState,
         rollout::Phase,
         signal::SignalId,
         time::{elapsed, until},
@@ -166,7 +167,7 @@ fn checked(scene: &Scene<'_>) -> Row {
     }
     let row = row.plain(if matches!(back.how, How::Redeploy { .. }) { " by re-deploy" } else { "" });
     // What is made on the way costs time, and nothing else.
-    if let Some(partly) = back.checks.iter().find(|c| c.state == CheckState::Partly).filter(|_| scene.both_sick().is_none()) {
+    if let Some(partly) = back.checks.iter().find(|c| c.state == CheckState::Partly).filter(|_| scene.stable_sick().is_none()) {
         let time = estimate(back.measured, true);
         let with = |row: Row| row.plain(", ").add(Tone::Warn, partly.detail.as_str());
         return scene.fit([
@@ -175,20 +176,21 @@ fn checked(scene: &Scene<'_>) -> Row {
             row.plain(", ").name(Tone::Warn, partly.detail.as_str(), 20),
         ]);
     }
-    if let Some(gate) = scene.both_sick() {
-        return unhelpful(scene, &row, gate.signal);
+    if let Some(gate) = scene.stable_sick() {
+        return unhelpful(scene, &row, gate);
     }
     ready(scene, &row)
 }
 
-/// Going back will not help: both versions are sick.
-fn unhelpful(scene: &Scene<'_>, row: &Row, signal: SignalId) -> Row {
+/// Going back will not help: stable is sick, alone or as the candidate is.
+fn unhelpful(scene: &Scene<'_>, row: &Row, gate: &GateState) -> Row {
+    let (signal, too) = (gate.signal, if gate.verdict.fails_both() { " too" } else { "" });
     let seen = if signal == SignalId::Slow { SignalId::P99 } else { signal };
     let stable = scene.left.map(|t| health::value(scene, t, seen).0).unwrap_or_default();
     let what = match signal {
-        SignalId::Errors => format!("stable fails {stable} too"),
-        SignalId::Unavailable => "stable is not available either".into(),
-        signal => format!("stable's {} is bad too: {stable}", signal.word()),
+        SignalId::Errors => format!("stable fails {stable}{too}"),
+        SignalId::Unavailable => format!("stable is not available{}", if too.is_empty() { "" } else { " either" }),
+        signal => format!("stable's {} is bad{too}: {stable}", signal.word()),
     };
     let time = estimate(scene.rollout.back.measured, true);
     scene.fit([

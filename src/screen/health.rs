@@ -76,10 +76,10 @@ pub(super) fn value(scene: &Scene<'_>, track: &Track, id: SignalId) -> (String, 
 
 /// Red where a gate blames this version.
 fn tone(scene: &Scene<'_>, track: &Track, id: SignalId) -> Tone {
-    let blamed = verdict::gate(scene, id).is_some_and(|gate| match gate.verdict {
-        Verdict::Fail { who: Arm::Both, .. } => true,
-        Verdict::Fail { who: Arm::Candidate, .. } => track.role == Role::Candidate,
-        Verdict::Fail { who: Arm::Stable, .. } => track.role == Role::Stable,
+    let blamed = verdict::gate(scene, id).is_some_and(|gate| match (&gate.verdict, track.role) {
+        (Verdict::Fail { who, .. }, Role::Candidate) => *who != Arm::Stable,
+        (Verdict::Fail { who: Arm::Both, .. }, _) => true,
+        (_, Role::Stable) => gate.stable_is_sick(),
         _ => false,
     });
     if blamed { Tone::Bad } else { Tone::Plain }

@@ -4,7 +4,7 @@
 use crate::{
     app::state::{State, Watched},
     model::{
-        gate::{Arm, GateState, Verdict},
+        gate::GateState,
         ident::Role,
         instance::Pool,
         ratio::Ratio,
@@ -162,9 +162,10 @@ impl<'a> Scene<'a> {
         self.rollout.tracks.iter().find(|t| t.version.id == version.id)
     }
 
-    /// The gate that says both versions are sick, if one does.
-    pub fn both_sick(&self) -> Option<&'a GateState> {
-        self.rollout.gates.iter().find(|g| matches!(g.verdict, Verdict::Fail { who: Arm::Both, .. }))
+    /// The gate that says stable is sick, if one does: rather one that says both versions are.
+    pub fn stable_sick(&self) -> Option<&'a GateState> {
+        let gates = || self.rollout.gates.iter();
+        gates().find(|g| g.verdict.fails_both()).or_else(|| gates().find(|g| g.stable_is_sick()))
     }
 
     /// Whether the gates look at what stands on the right: before and after a run they do not.

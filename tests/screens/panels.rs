@@ -65,6 +65,12 @@ fn evidence() -> Evidence {
     }
 }
 
+/// What a gate is held to that goes back by itself, one of so many.
+fn reverts(of: usize) -> Lines {
+    let gate = toml::from_str("name = \"errors\"\nsignal = \"errors\"\non_fail = \"revert\"").unwrap();
+    cutover::judge::decide::lines(&gate, of)
+}
+
 fn judged(name: &str, signal: SignalId, verdict: Verdict, evidence: Evidence) -> GateState {
     GateState { evidence: Some(evidence), ..gate(name, signal, verdict) }
 }
@@ -79,7 +85,16 @@ fn power() -> Power {
 }
 
 fn waiting() -> GateState {
-    let e = Evidence { safe: 2.1, under: 4.2, missing: Some(340), eta: Some(secs(120)), power: Some(power()), phi: 2.4, ..evidence() };
+    let e = Evidence {
+        safe: 2.1,
+        under: 4.2,
+        missing: Some(340),
+        eta: Some(secs(120)),
+        power: Some(power()),
+        phi: 2.4,
+        phi_limit: 3.1,
+        ..evidence()
+    };
     judged("errors", SignalId::Errors, wait("340 more requests", Some(120)), e)
 }
 
@@ -109,7 +124,7 @@ fn failing() -> GateState {
         over: 8e9,
         under: 0.0,
         burn: Some(burn),
-        lines: Lines { fail: 200.0, change: 20_000.0, worse: 40.0, pass: 20.0 },
+        lines: reverts(2),
         ..evidence()
     };
     let verdict = fail(Arm::Candidate, "23.09/0.03 % (n 1,804), worse >1e9:1");
@@ -117,7 +132,8 @@ fn failing() -> GateState {
 }
 
 fn suspect() -> GateState {
-    let e = Evidence { candidate: counts(9.0, 1_204.0), odds: 38.4, step_odds: 12.0, holds: true, phi: 10.0, ..evidence() };
+    let e =
+        Evidence { candidate: counts(9.0, 1_204.0), odds: 38.4, step_odds: 12.0, holds: true, phi: 10.0, phi_limit: 10.0, ..evidence() };
     judged("errors", SignalId::Errors, wait("worse 38:1, fails at 100:1", None), e)
 }
 
@@ -156,6 +172,40 @@ fn limit() -> GateState {
     };
     let verdict = fail(Arm::Candidate, "6.10>5.00 % (n 1,804), over the limit 140:1");
     judged("errors", SignalId::Errors, verdict, e)
+}
+
+/// Over the limit by the change detector alone: the odds of the run are nowhere near their line.
+fn limit_late() -> GateState {
+    let e = Evidence {
+        candidate: counts(74.0, 1_204.0),
+        run_candidate: counts(92.0, 61_804.0),
+        run_stable: counts(90.0, 540_836.0),
+        over: 0.2,
+        over_change: 240_000.0,
+        stable_over_change: 1.4,
+        under: 0.0,
+        phi: 1.0,
+        phi_limit: 2.4,
+        between: Some([4.4, 8.2]),
+        ..evidence()
+    };
+    let verdict = fail(Arm::Candidate, "6.15>5.00 % (n 1,804), over the limit 240,000:1");
+    judged("errors", SignalId::Errors, verdict, e)
+}
+
+/// Worse, and shown to be within what is allowed.
+fn within() -> GateState {
+    let e = Evidence {
+        candidate: counts(9.0, 1_204.0),
+        run_candidate: counts(15.0, 2_204.0),
+        odds: 140.0,
+        change: 90.0,
+        safe_run: 25.0,
+        safe_since: 4.0,
+        holds: true,
+        ..evidence()
+    };
+    judged("errors", SignalId::Errors, wait("worse 140:1, but within 3x (25:1)", None), e)
 }
 
 fn split() -> GateState {
@@ -249,6 +299,8 @@ fn every_gate() -> Vec<(&'static str, State)> {
         ("both", over(vec![both(), slow()])),
         ("blind", over(vec![blind(), slow()])),
         ("limit", over(vec![limit(), slow()])),
+        ("limit_late", over(vec![limit_late(), slow()])),
+        ("within", over(vec![within(), slow()])),
         ("split", over(vec![passing(), split()])),
         ("quantile", over(vec![passing(), quantile()])),
         ("asked", over(vec![asked(), slow()])),

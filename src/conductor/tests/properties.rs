@@ -294,7 +294,7 @@ impl Watched {
             g.on_fail != OnFail::Advise
                 && matches!(g.verdict, Verdict::Fail { .. })
                 && g.evidence.as_ref().is_some_and(|e| e.since >= was.started.at.min(was.converged.unwrap_or(was.started.at)))
-                && was.overruled.is_none_or(|at| g.since > at)
+                && was.overruled.is_none_or(|at| g.since > at || was.overruled_both && !g.verdict.fails_both())
         };
         if let Some(failed) = gates.iter().find(counts).filter(|_| judged && was.traffic.is_some()) {
             stays();
@@ -367,10 +367,12 @@ impl Watched {
         assert_eq!(twice, *life, "one belief, one transition");
         let (was, run) = (before.run.as_ref().unwrap(), life.run.as_ref().unwrap());
         if run.weight > was.weight && !matches!(ask.action, Action::Retry) {
-            let blocked = gates.iter().any(|g| g.on_fail != OnFail::Advise && matches!(g.verdict, Verdict::Fail { .. }));
+            let failed = || gates.iter().filter(|g| g.on_fail != OnFail::Advise && matches!(g.verdict, Verdict::Fail { .. }));
+            let (alone, both) = (failed().any(|g| !g.verdict.fails_both()), failed().any(|g| g.verdict.fails_both()));
             let counted = was.traffic.is_some() && gates.iter().all(|g| g.evidence.as_ref().is_some_and(|e| e.since >= was.started.at));
-            let forced = ask.force && ask.reason.is_some();
-            assert!(!(blocked && counted && was.state == RunState::Stepping) || forced, "over a failed gate only by force");
+            let counted = counted && was.state == RunState::Stepping;
+            assert!(!(alone && counted) || ask.force && ask.reason.is_some(), "over a failed gate only by force");
+            assert!(!(both && counted) || ask.reason.is_some(), "over one that fails both versions with a reason");
             assert!(was.manual.as_ref().is_none_or(|m| m.weight.is_some()), "a pause is lifted first");
         }
         let done = matches!(run.state, RunState::Completed { .. } | RunState::Reverted { .. });

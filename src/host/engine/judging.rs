@@ -126,10 +126,11 @@ impl Service {
             if !cut && !self.tally.is_due(gate, uptime) {
                 continue;
             }
-            let interval = self.tally.close(gate, [candidate, stable], state.slow_from, programmed, at);
-            if let Some(interval) = interval {
+            if let Some(closed) = self.tally.close(gate, [candidate, stable], state.slow_from, programmed, at) {
                 fed = true;
-                self.ledger.feed(gate, &interval);
+                for interval in [closed.judged].iter().chain(&closed.shown) {
+                    self.ledger.feed(gate, interval);
+                }
             }
         }
         // A version that bakes is stable: what is known of its errors stays when the next run begins.

@@ -95,7 +95,8 @@ async fn round(backend: &Backend, feed: &mut Feed, following: &Following, clock:
     }
     match alerts {
         Some((since, Ok(firing))) => {
-            found.alerts = Some(Alerts { at: now, firing: backend.board.about(following.whom(), since, &firing) });
+            let query = backend.board.query(following.whom(), since, now);
+            found.alerts = Some(Alerts { at: now, query, firing: backend.board.about(following.whom(), since, &firing) });
         }
         Some((_, Err(why))) => found.trouble = found.trouble.or_else(|| Some(format!("alerts: {why}").into())),
         None => {}

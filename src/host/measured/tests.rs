@@ -88,7 +88,8 @@ async fn what_was_fresh_grows_old_when_nothing_more_comes() {
         age: Some(Duration::from_secs(1)),
         required: true,
     };
-    let alerts = Some(Alerts { at: at(10), firing: vec!["alert A fires".into()] });
+    let query = measured.backend.board.query("web", at(0), at(10));
+    let alerts = Some(Alerts { at: at(10), query: query.clone(), firing: vec!["alert A fires".into()] });
     let looks = BTreeMap::from([(GateId::new("errors"), (vec![sensor], Vec::new()))]);
     put(&measured, 1, Mail { at: Some(at(10)), looks, alerts, ..Mail::default() });
     let [errors, alerts] = gates().try_into().unwrap();
@@ -96,6 +97,7 @@ async fn what_was_fresh_grows_old_when_nothing_more_comes() {
     assert_eq!([14, 15].map(|s| state(&errors, s)), [SensorState::Fresh, SensorState::Stale]);
     assert_eq!([15, 16].map(|s| state(&alerts, s)), [SensorState::Fresh, SensorState::Stale]);
     assert_eq!(measured.look(&alerts, at(11)).alerts.len(), 1);
+    assert_eq!(measured.look(&alerts, at(11)).queries, [query]);
     // Another run: what was said of the one before says nothing.
     measured.follow(key("2", Some("v1")), || begin(&[]));
     assert_eq!(measured.look(&errors, at(11)).sensors[0].state, SensorState::Absent);

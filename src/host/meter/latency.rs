@@ -1,13 +1,33 @@
 //! All latencies of a version in fixed buckets, as Prometheus wants them: exact at each bound, never reset.
 
 use crate::model::interval::Buckets;
-use std::time::Duration;
+use std::{
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
+    time::Duration,
+};
 
 /// The upper bounds of the buckets in microseconds, inclusive. Above the last one there is one more bucket.
 pub const BOUNDS: [u64; 16] = [
     500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000, 2_500_000, 5_000_000, 10_000_000, 30_000_000,
     60_000_000,
 ];
+
+/// The same buckets where each request of one instance is counted at once, without their sum.
+#[derive(Debug, Default)]
+pub(super) struct Tallied([AtomicU64; BOUNDS.len() + 1]);
+
+impl Tallied {
+    pub fn record(&self, micros: u64) {
+        if let Some(count) = self.0.get(BOUNDS.partition_point(|bound| *bound < micros)) {
+            count.fetch_add(1, Relaxed);
+        }
+    }
+
+    pub fn read(&self) -> Latencies {
+        let count = |i: usize| self.0.get(i).map_or(0, |c| c.load(Relaxed));
+        Latencies { counts: std::array::from_fn(count), above: count(BOUNDS.len()), sum_micros: 0 }
+    }
+}
 
 /// Counts per bucket, and the sum.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]

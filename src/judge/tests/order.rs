@@ -75,7 +75,7 @@ fn worse_is_said_before_it_fails_and_holds_the_plan() {
     }
     let (last, _, odds) = said.last().unwrap();
     assert!(*odds >= 100.0 && last.starts_with("FAIL Candidate: 2.60/1.00 % (n "), "{last}");
-    assert!(w.evidence().certain() && (w.evidence().worse_part() - 1.0).abs() < 1e-9);
+    assert!(w.evidence().certain());
 }
 
 #[test]
@@ -187,6 +187,12 @@ fn both_over_the_limit_is_nobodys_fault_and_one_over_it_is() {
     let mut both = minute("limit = 5\non_fail = \"revert\"");
     both.until("FAIL", (42.0, 100.0), (378.0, 900.0));
     assert!(both.say().starts_with("FAIL Both: both 42.00/42.00>5.00 % (n "), "{}", both.say());
+    let power = both.evidence().power.clone().unwrap();
+    assert!(power.decides.is_none() && !power.text.as_str().contains("a good one"), "nothing is waited for: {}", power.text);
+    // Stable alone: no gate fails, and it is known all the same.
+    let mut stable = minute("limit = 2");
+    (0..60).for_each(|_| stable.feed((1.0, 100.0), (54.0, 900.0)));
+    assert!(stable.said[0].verdict.word() != "FAIL" && stable.said[0].stable_is_sick(), "{}", stable.say());
     // Stable at 6 %, the candidate at 7 %: over the limit both, and not worse.
     let mut close = minute("limit = 2");
     close.until("FAIL", (7.0, 100.0), (54.0, 900.0));
@@ -440,12 +446,17 @@ fn the_worst_gate_speaks_for_all() {
     let pass = || state("a", Verdict::Pass { why: "under 5 %".into() });
     let wait = || state("b", Verdict::Wait { missing: "340 more requests".into(), eta: None });
     let fail = || state("c", Verdict::Fail { who: Arm::Candidate, why: "9.00/0.20 %".into() });
+    let both = state("c", Verdict::Fail { who: Arm::Both, why: "both 9.00/8.00>5.00 %".into() });
+    let mut sick = state("a", Verdict::Pass { why: "fine".into() });
+    sick.evidence = Some(crate::model::gate::Evidence { limit: Some(5.0), stable_over: 400.0, ..Default::default() });
     let say = |gates: &[GateState]| summary(gates).map(|s| format!("{}: {}", s.word, s.sentence)).unwrap();
     assert_eq!(summary(&[]), None);
     assert_eq!(say(&[pass()]), "pass: a under 5 %");
     assert_eq!(say(&[pass(), pass()]), "pass: all 2 gates pass");
     assert_eq!(say(&[pass(), wait()]), "wait: b 340 more requests");
     assert_eq!(say(&[wait(), fail(), fail()]), "fail: c 9.00/0.20 % +1 more");
+    assert_eq!(say(&[both]), "fail: c both 9.00/8.00>5.00 %; stable is sick too: going back does not help");
+    assert_eq!(say(&[sick, wait()]), "wait: b 340 more requests; stable is over the limit of gate a: going back does not help");
 }
 
 proptest! {

@@ -17,6 +17,12 @@ use crate::{
 };
 use std::time::Duration;
 
+/// Labels of lines that may decide.
+const CHANGE: &str = "change";
+const WITHIN: &str = "within";
+const OVER: &str = "over";
+const OVER_LATE: &str = "over late";
+
 /// One line.
 pub(super) struct Said {
     /// What it is about.
@@ -42,6 +48,10 @@ pub(super) fn everything(gate: &GateState, now: Time, silent: Duration) -> Vec<S
     };
     let mut all = vec![why(gate, Some(e))];
     all.extend(trouble(&e.sensors, silent));
+    let odds = if e.quantile.is_none() { shown(gate, e) } else { Vec::new() };
+    // What decided it must be seen where there is room for few lines.
+    let (decided, others): (Vec<_>, Vec<_>) = odds.into_iter().partition(|line| decides(gate, e, line));
+    all.extend(decided);
     match &e.quantile {
         Some(q) => all.push(quantile(q, elapsed(now, e.since))),
         None => {
@@ -50,13 +60,13 @@ pub(super) fn everything(gate: &GateState, now: Time, silent: Duration) -> Vec<S
                 all.push(said("the run", counted(gate, e, (e.run_candidate, e.run_stable), elapsed(now, e.run_since)), Tone::Plain));
             }
             all.extend(e.between.map(|[low, high]| between(e, low, high)));
-            all.extend(shown(gate, e));
+            all.extend(others);
         }
     }
     all.push(rule(gate));
     all.extend(e.power.as_ref().map(|p| said("power", p.text.to_string(), Tone::Plain)));
     if e.quantile.is_none() && e.intervals > 0 {
-        all.push(bursts(e.phi));
+        all.push(bursts(e));
     }
     all.extend(e.burn.as_ref().map(burn));
     all.extend(judged(e, silent));
@@ -186,19 +196,62 @@ fn shown(gate: &GateState, e: &Evidence) -> Vec<Said> {
     let worse = format!("{}, fails at {fails}, holds at {}; step {}", odds(e.odds), odds(e.lines.worse), odds(e.step_odds));
     let change = format!("{}, fails at {}: harm that began late", odds(e.change), odds(e.lines.change));
     let safe = format!("{}, passes at {passes}: not {}x stable", odds(e.safe), trimmed(e.r_max));
-    let mut all = vec![
-        line(question(e), e.odds, e.lines.fail, worse),
-        line("change", e.change, e.lines.change, change),
-        line("safe", e.safe, e.lines.pass, safe),
-    ];
+    let mut all = vec![line(question(e), e.odds, e.lines.fail, worse), line(CHANGE, e.change, e.lines.change, change)];
+    // What is over its line and shown to be within this does not fail.
+    let (suspect, changed) = (e.odds >= e.lines.worse, e.change >= e.lines.change);
+    if suspect || changed {
+        let spared = if suspect { e.safe_run } else { e.safe_since };
+        let (run, since) = (odds(e.safe_run), odds(e.safe_since));
+        let text =
+            format!("run {run}, since the change {since}; from {passes} on it holds and does not fail: not {}x stable", trimmed(e.r_max));
+        all.push(line(WITHIN, spared, e.lines.pass, text));
+    }
+    all.push(line("safe", e.safe, e.lines.pass, safe));
     if let Some(limit) = e.limit {
         let limit = limit_text(gate, limit);
         let under = format!("{}, passes at {passes}: under {limit}", odds(e.under));
         let over = format!("candidate {}, stable {}, fails at {fails}: over {limit}", odds(e.over), odds(e.stable_over));
         all.push(line("under", e.under, e.lines.pass, under));
-        all.push(line("over", e.over.max(e.stable_over), e.lines.fail, over));
+        all.push(line(OVER, e.over.max(e.stable_over), e.lines.fail, over));
+        let (own, other) = (e.over_change, e.stable_over_change);
+        // A limit that is kept all the time is not broken of late.
+        if own.max(other) > 1.0 {
+            let fails = odds(e.lines.change);
+            let late = format!("candidate {}, stable {}, fails at {fails}: over {limit} of late", odds(own), odds(other));
+            all.push(line(OVER_LATE, own.max(other), e.lines.change, late));
+        }
     }
     all
+}
+
+/// Whether a line says why the verdict is what it is: its odds are over their line, and what they are odds of
+/// makes this verdict.
+fn decides(gate: &GateState, e: &Evidence, line: &Said) -> bool {
+    let bad = line.label == question(e) || [CHANGE, OVER, OVER_LATE].contains(&line.label);
+    let full = line.bar.is_some_and(|part| part >= 1.0);
+    full && match gate.verdict {
+        Verdict::Fail { .. } => bad,
+        Verdict::Pass { .. } => ["safe", "under"].contains(&line.label),
+        Verdict::Wait { .. } => e.holds && (bad || line.label == WITHIN),
+        Verdict::Blind { .. } => false,
+    }
+}
+
+/// The odds that speak most against the candidate, by how far they are on the way to their line: their word,
+/// the odds, that part of the way. `worse`, or `over` the limit; where both versions are sick those of the one
+/// that is less far over it.
+pub(super) fn nearest(gate: &GateState, e: &Evidence) -> (&'static str, f64, f64) {
+    let fails = |odds: f64| (odds, way(odds, e.lines.fail));
+    let changes = |odds: f64| (odds, way(odds, e.lines.change));
+    let more = |a: (f64, f64), b: (f64, f64)| if b.1 > a.1 { b } else { a };
+    let less = |a: (f64, f64), b: (f64, f64)| if b.1 < a.1 { b } else { a };
+    let worse = more(fails(e.odds), changes(e.change));
+    let over = more(fails(e.over), changes(e.over_change));
+    if gate.verdict.fails_both() {
+        let both = less(over, more(fails(e.stable_over), changes(e.stable_over_change)));
+        return ("both", both.0, both.1);
+    }
+    if e.limit.is_some() && over.1 > worse.1 { ("over", over.0, over.1) } else { (question(e), worse.0, worse.1) }
 }
 
 fn limit_text(gate: &GateState, limit: f64) -> String {
@@ -209,13 +262,16 @@ fn limit_text(gate: &GateState, limit: f64) -> String {
     }
 }
 
-fn bursts(phi: f64) -> Said {
-    let text = match phi {
+fn bursts(e: &Evidence) -> Said {
+    let text = match e.phi {
         phi if phi >= 10.0 => "10: too few errors to know, so the worst is assumed; odds grow at a tenth of the speed".to_owned(),
         phi if phi <= 1.05 => "1.0, independent errors".to_owned(),
         phi => format!("{phi:.1}: stable's errors come in bursts; odds grow {phi:.1} times slower"),
     };
-    said("bursts", text, Tone::Plain)
+    // Instances that are compared with each other say nothing of what is held to a limit.
+    let other = e.limit.is_some() && (e.phi_limit - e.phi).abs() > 0.05;
+    let limit = if other { format!("; those over and under the limit {:.1} times", e.phi_limit) } else { String::new() };
+    said("bursts", text + &limit, Tone::Plain)
 }
 
 fn burn(b: &Burn) -> Said {

@@ -2,16 +2,14 @@
 
 use super::{
     Draft,
-    facts::{count, instances, not_now, percent, seconds, shift, spoken_against, unsafe_to_leave},
+    facts::{count, instances, not_now, seconds, shift, spoken_against, stable_is_sick, unsafe_to_leave},
 };
 use crate::model::{
     action::{Refusal, Shift},
     back::{CheckState, How},
-    gate::{Arm, Verdict},
     ident::VersionId,
     ratio::Weight,
     rollout::{Phase, Rollout},
-    signal::SignalId,
     spec::Strategy,
     text::Text,
 };
@@ -117,15 +115,4 @@ fn meanwhile(r: &Rollout, to: &VersionId, name: &Text, draft: &mut Draft) {
         }
         _ => draft.warn(format!("nothing serves until {name} is ready")),
     }
-}
-
-/// Said when going back leads to a version that is sick as well.
-fn stable_is_sick(r: &Rollout) -> Option<Text> {
-    let gate = r.gates.iter().find(|g| matches!(g.verdict, Verdict::Fail { who: Arm::Both | Arm::Stable, .. }))?;
-    let share = gate.evidence.as_ref().and_then(|e| e.stable.value());
-    Some(match (gate.signal, share) {
-        (SignalId::Slow, Some(share)) => format!("going back will not help: {} of stable's requests are slow too", percent(share)).into(),
-        (_, Some(share)) => format!("going back will not help: stable fails {} too", percent(share)).into(),
-        (_, None) => format!("going back will not help: stable is sick too ({})", gate.verdict.reason()).into(),
-    })
 }

@@ -8,6 +8,7 @@ use crate::{
         ident::{Role, VersionId},
         ratio::{Ratio, Weight},
         rollout::{Freeze, Hold, Known, Phase, Rollout, Standing},
+        signal::SignalId,
         spec::{OnFail, Strategy},
         step::{Gates, StepSpec},
         text::Text,
@@ -124,16 +125,20 @@ pub fn trials_ahead(r: &Rollout, draft: &mut Draft) {
     }
 }
 
-/// Refuses while a gate fails or the runtime holds; with force it only warns.
+/// Refuses while a gate fails or the runtime holds; with force it only warns, and with a reason alone where
+/// every gate that fails says that stable is sick too.
 pub fn failed_gates(r: &Rollout, ask: &Ask, draft: &mut Draft) -> Result<(), Refusal> {
-    let failed = r.gates.iter().filter(|g| matches!(g.verdict, Verdict::Fail { .. }) && g.on_fail != OnFail::Advise);
-    for gate in failed {
-        if !ask.force {
-            return Err(Refusal::Guarded { gate: gate.id.clone(), why: gate.verdict.reason().clone() });
-        }
+    let failed = || r.gates.iter().filter(|g| matches!(g.verdict, Verdict::Fail { .. }) && g.on_fail != OnFail::Advise);
+    let alone = failed().find(|g| !g.verdict.fails_both());
+    if let Some(gate) = alone.or_else(|| failed().next().filter(|_| ask.reason.is_none())).filter(|_| !ask.force) {
+        let hint = if alone.is_none() { "; stable is sick too: to go on give a reason" } else { "" };
+        return Err(Refusal::Guarded { gate: gate.id.clone(), why: format!("{}{hint}", gate.verdict.reason()).into() });
+    }
+    for gate in failed() {
         draft.warn(gate_line(gate));
         draft.needs_reason = true;
     }
+    draft.notes.extend(stable_is_sick(r));
     for hold in &r.holds {
         if let Hold::Backend { reason, .. } = hold {
             if !ask.force {
@@ -150,6 +155,20 @@ pub fn failed_gates(r: &Rollout, ask: &Ask, draft: &mut Draft) -> Result<(), Ref
 pub fn not_passed<'a>(r: &'a Rollout, of: &Gates) -> Vec<&'a GateState> {
     let unsure = |g: &&GateState| matches!(g.verdict, Verdict::Wait { .. } | Verdict::Blind { .. });
     r.gates.iter().filter(|g| of.includes(&g.id)).filter(unsure).collect()
+}
+
+/// Said wherever it is about going on or back, while stable is sick: going back leads to that version.
+pub fn stable_is_sick(r: &Rollout) -> Option<Text> {
+    let sick = |both: bool| r.gates.iter().find(|g| g.verdict.fails_both() == both && g.stable_is_sick());
+    let gate = sick(true).or_else(|| sick(false))?;
+    let too = if gate.verdict.fails_both() { " too" } else { "" };
+    // Of this weight, or of the whole run where nothing was counted at this weight yet.
+    let share = gate.evidence.as_ref().and_then(|e| e.stable.value().or_else(|| e.run_stable.value()));
+    Some(match (gate.signal, share) {
+        (SignalId::Slow, Some(share)) => format!("going back will not help: {} of stable's requests are slow{too}", percent(share)).into(),
+        (SignalId::Errors, Some(share)) => format!("going back will not help: stable fails {}{too}", percent(share)).into(),
+        _ => format!("going back will not help: stable is sick{too} (gate {}: {})", gate.id.text(), gate.verdict.reason()).into(),
+    })
 }
 
 pub fn gate_line(gate: &GateState) -> Text {

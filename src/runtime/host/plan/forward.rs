@@ -71,15 +71,17 @@ fn leave_untried(r: &Rollout, what: &StepSpec, next: Weight, draft: &mut Draft) 
     format!("SKIP {name}{}", change(r, next))
 }
 
-/// Gates of this step that neither pass nor fail are skipped, with a reason.
+/// Gates of this step that neither pass nor fail are skipped, with a reason; so are those that fail both
+/// versions, which were warned of already.
 fn skip_gates(r: &Rollout, gates: &Gates, next: Weight, draft: &mut Draft) -> String {
-    let open = not_passed(r, gates);
+    let mut open = not_passed(r, gates);
+    draft.notes.extend(open.iter().map(|g| gate_line(g)));
+    open.extend(r.gates.iter().filter(|g| gates.includes(&g.id) && g.verdict.fails_both()));
     if open.is_empty() {
         return format!("STEP{}", change(r, next));
     }
     draft.action = Some(Action::SkipGate);
     draft.needs_reason = true;
-    draft.notes.extend(open.iter().map(|g| gate_line(g)));
     let names: Vec<String> = open.iter().map(|g| g.id.text().to_string()).collect();
     format!("SKIP GATE {}{}", names.join(", "), change(r, next))
 }

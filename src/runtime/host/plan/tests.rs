@@ -334,6 +334,58 @@ fn step_over_a_gate_is_a_skip_with_a_reason_and_over_a_failed_one_is_off() {
 }
 
 #[test]
+fn where_both_are_sick_going_on_needs_a_reason_and_no_force() {
+    let both = |index: usize| {
+        changed(move |r: &mut Rollout| {
+            r.at.as_mut().unwrap().index = index;
+            let counts = |hits| Sample::Counts { hits, of: 1_000.0 };
+            let evidence = Evidence { candidate: counts(90.0), stable: counts(41.0), limit: Some(1.0), ..Evidence::default() };
+            r.gates = vec![GateState { evidence: Some(evidence), ..gate("errors", fail(Arm::Both)) }];
+        })
+    };
+    let hint = "guarded: gate errors has not passed: 9.00 % > 1.00 %; stable is sick too: to go on give a reason";
+    for action in [Action::Step, Action::Promote, Action::SetWeight { weight: w(5_000) }] {
+        let refusal = plan(&both(4), &ask(action.clone())).unwrap_err();
+        assert_eq!(format!("{}: {refusal}", refusal.word()), hint, "{action:?}");
+        let with = plan(&both(4), &Ask { reason: Some("known".into()), ..ask(action) }).unwrap();
+        assert!(with.needs_reason);
+        assert_eq!(with.warns[0].as_str(), "gate errors FAIL: 9.00 % > 1.00 %");
+        assert!(with.notes.iter().any(|n| n.as_str() == "going back will not help: stable fails 4.1 % too"), "{:?}", with.notes);
+        let sent: ActionRequest = serde_json::from_value(with.calls[0].body.clone()).unwrap();
+        assert!(!sent.force, "the host decides again who is sick");
+    }
+    // At a gate it is that gate which is skipped.
+    let skip = plan(&both(3), &Ask { reason: Some("known".into()), ..ask(Action::Step) }).unwrap();
+    assert_eq!((skip.title.as_str(), skip.action), ("SKIP GATE errors: stays at 33.33 %", Action::SkipGate));
+    // One that blames the candidate alone is another matter.
+    let mut mixed = both(4);
+    mixed.gates.push(gate("slow", fail(Arm::Candidate)));
+    let with = Ask { reason: Some("known".into()), ..ask(Action::Step) };
+    assert!(matches!(plan(&mixed, &with), Err(Refusal::Guarded { gate, .. }) if gate.as_str() == "slow"));
+    assert!(plan(&mixed, &Ask { force: true, ..with }).is_ok());
+}
+
+#[test]
+fn a_stable_that_is_sick_alone_is_said() {
+    let alone = |r: &mut Rollout| {
+        let counts = |hits| Sample::Counts { hits, of: 1_000.0 };
+        let sick = Evidence { candidate: counts(2.0), stable: counts(41.0), limit: Some(1.0), stable_over: 400.0, ..Evidence::default() };
+        r.at.as_mut().unwrap().index = 4;
+        r.gates = vec![GateState { evidence: Some(sick), ..gate("errors", Verdict::Pass { why: "fine".into() }) }];
+    };
+    let said = "going back will not help: stable fails 4.1 %";
+    let step = planned(Action::Step, alone);
+    assert!(!step.needs_reason && step.notes.iter().any(|n| n.as_str() == said), "{:?}", step.notes);
+    assert_eq!(planned(back(), alone).warns[0].as_str(), said);
+    let mut over = Evidence { limit: Some(1.0), ..Evidence::default() };
+    assert!(!over.stable_is_over());
+    over.stable_over_change = over.lines.change;
+    assert!(over.stable_is_over(), "what begins late is seen by the change detector");
+    over.limit = None;
+    assert!(!over.stable_is_over(), "without a limit there is nothing to be over");
+}
+
+#[test]
 fn a_gate_that_only_advises_stops_nothing() {
     let advice = |r: &mut Rollout| r.gates = vec![GateState { on_fail: OnFail::Advise, ..gate("slow", fail(Arm::Candidate)) }];
     assert_eq!(said(Action::Step, advice), "STEP: stays at 33.33 %");
