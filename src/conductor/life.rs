@@ -278,7 +278,7 @@ pub enum Cause {
     Gate,
     /// The candidate was not ready in time. A person's step goes on once it is.
     Deadline,
-    /// A check or a warm-up failed. A person's step leaves it with a reason, a retry tries it again.
+    /// A check or a warm-up failed. A person's step leaves it with a reason, a retry starts over.
     Check,
     /// The host ended without finishing the run. A person's step goes on where it was, skipping nothing.
     #[default]
