@@ -216,6 +216,7 @@ impl Life {
     }
 
     pub(super) fn start(&mut self, id: RunId, mut candidate: Deployed, by: Text, now: Time) {
+        self.put_aside(&candidate.id);
         self.starts = self.highest_start().saturating_add(1);
         candidate.generation = self.starts;
         candidate.at = now;

@@ -1,7 +1,7 @@
 //! What the host remembers: written to disk before it takes effect, read after a crash.
 
 use crate::{
-    conductor::life::Life,
+    conductor::{life::Life, standing},
     judge::Ledger,
     model::{
         digest::Digest,
@@ -71,6 +71,8 @@ const EVENTS: usize = 200;
 /// Of all services together: each keeps fewer where there are many.
 const ALL_EVENTS: usize = 4_000;
 const WAYS_BACK: usize = 50;
+/// Versions that were left, likewise.
+const ALL_LEFT: usize = 64;
 /// Bytes of what checks left, likewise.
 const ALL_TRIED: usize = 128 << 10;
 
@@ -84,9 +86,11 @@ impl HostState {
     /// Keeps the whole within the slots, however many services there are.
     pub fn trim(&mut self) {
         let each = (ALL_EVENTS / self.services.len().max(1)).clamp(10, EVENTS);
+        let left = (ALL_LEFT / self.services.len().max(1)).clamp(1, standing::LEFT);
         let tried = ALL_TRIED / self.services.len().max(1);
         for service in self.services.values_mut() {
             keep_last(&mut service.events, each);
+            service.life.left.truncate(left);
             if let Some(run) = &mut service.life.run {
                 tried::keep(&mut run.tried, tried);
             }
@@ -143,6 +147,11 @@ impl ServiceState {
             .iter()
             .flat_map(|run| run.returning.as_ref().map(|back| &back.to).into_iter().chain(run.then.as_ref().map(|next| &next.candidate)));
         deployed.chain(&life.past).chain(coming).map(|d| d.artifact)
+    }
+
+    /// The same and those that were left: whether they could be is told of each.
+    pub fn told(&self) -> impl Iterator<Item = Digest> + '_ {
+        self.needed().chain(self.life.left.iter().map(|d| d.artifact))
     }
 
     /// Remembers how long a way back took.

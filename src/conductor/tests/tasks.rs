@@ -173,8 +173,9 @@ fn what_never_had_traffic_and_was_not_ready_in_time_starts_over_too() {
     assert_eq!(w.next(), "held: canary 1/2 ready after 1m; R goes back [a person]");
     assert_eq!(w.act(Action::Retry), Err("not_now: run r2 is in progress: R goes back first".into()));
     w.back("v41").unwrap();
+    w.ready("v42", 0);
     w.act(Action::Retry).unwrap();
-    assert_eq!(w.place().2, 0.0);
+    assert_eq!(w.place(), ("starting", 1, 0.0));
 
     let mut w = World::stable(&plan, 4);
     w.deploy("v42").unwrap();
