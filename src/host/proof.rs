@@ -91,6 +91,8 @@ impl Watch {
         } else {
             self.safe_since = None;
         }
+        // Time is one of the things that are missing while there was too little of it.
+        let unproved = missing.len() == 1 && self.is_silent(counted);
         Proof {
             left: self.left.clone(),
             asked: self.asked,
@@ -101,12 +103,18 @@ impl Watch {
             upgraded: counted.upgraded,
             safe_at: self.safe_at,
             safe_since: self.safe_since,
+            unproved_since: unproved.then_some(quiet_from),
             missing,
         }
     }
 
     fn requests_after(&self, counted: &Counted) -> u64 {
         self.switched.as_ref().map_or(0, |s| counted.left_started.saturating_sub(s.left_started))
+    }
+
+    /// Whether no request has come since the switch to the version that serves.
+    fn is_silent(&self, counted: &Counted) -> bool {
+        self.switched.as_ref().is_some_and(|s| s.stable_started == counted.stable_started)
     }
 
     /// When it will be safe if nothing happens: known while time is all that is missing.
@@ -141,7 +149,7 @@ impl Watch {
         if counted.in_flight > 0 {
             missing.push(format!("{} in flight on it", count(counted.in_flight, "request")).into());
         }
-        if counted.stable_started == switched.stable_started {
+        if self.is_silent(counted) {
             missing.push("no traffic since the switch: silence proves nothing".into());
         }
         if let (Some(before), Some(errors)) = (switched.errors_before, counted.stable_errors)
@@ -165,7 +173,7 @@ fn count(n: u64, what: &str) -> String {
 mod tests {
     use super::{Counted, QUIET, Watch};
     use crate::model::{
-        back::Proof,
+        back::{Proof, Proved},
         ident::VersionId,
         ratio::Weight,
         time::{Time, after},
@@ -208,6 +216,32 @@ mod tests {
         assert_eq!(look(&mut watch, &served, 129).safe_since, None);
         assert_eq!(look(&mut watch, &served, 130).safe_since, Some(at(100)));
         assert!(look(&mut watch, &served, 130).missing.is_empty());
+    }
+
+    #[test]
+    fn silence_ends_as_not_proved_and_the_first_request_proves_it() {
+        let mut watch = Watch::new(left(), at(100));
+        let proof = look(&mut watch, &quiet(), 100);
+        assert_eq!((proof.proved(), proof.unproved_since), (Proved::Waiting, None), "there may still be requests");
+        assert_eq!(look(&mut watch, &quiet(), 129).proved(), Proved::Waiting);
+        for second in [130, 131, 86_400] {
+            let proof = look(&mut watch, &quiet(), second);
+            assert_eq!((proof.proved(), proof.unproved_since, proof.safe_at), (Proved::Unproved, Some(at(100)), None), "{second}");
+            let missing: Vec<&str> = proof.missing.iter().map(|m| m.as_str()).collect();
+            assert_eq!(missing, ["no traffic since the switch: silence proves nothing"]);
+        }
+        // One that is open keeps it from any end.
+        let open = look(&mut watch, &Counted { upgraded: 1, ..quiet() }, 86_401);
+        assert_eq!((open.proved(), open.missing.len()), (Proved::Waiting, 2));
+        let served = look(&mut watch, &Counted { stable_started: 1_001, ..quiet() }, 86_402);
+        assert_eq!((served.proved(), served.safe_since, served.unproved_since), (Proved::Safe, Some(at(100)), None));
+        // A request on what was left starts the wait anew, whatever it was called before.
+        let mut watch = Watch::new(left(), at(100));
+        look(&mut watch, &quiet(), 100);
+        assert_eq!(look(&mut watch, &quiet(), 140).proved(), Proved::Unproved);
+        let late = Counted { left_started: 101, left_last: Some(at(141)), ..quiet() };
+        assert_eq!(look(&mut watch, &late, 141).proved(), Proved::Waiting);
+        assert_eq!((look(&mut watch, &late, 171).proved(), look(&mut watch, &late, 171).unproved_since), (Proved::Unproved, Some(at(141))));
     }
 
     #[test]
