@@ -316,7 +316,7 @@ fn the_schema_refuses_what_is_not_so() {
 
 #[test]
 fn what_is_printed_follows_the_schema_that_is_printed() {
-    let Some(host) = sample() else { return };
+    let Some(mut host) = sample() else { return };
     let schema: Value = serde_json::from_str(&host.ok(&["schema"])).unwrap();
     let printed = jsonschema::draft202012::options().should_validate_formats(true).build(&schema).unwrap();
     let follows = |goal: &str| {
@@ -363,6 +363,14 @@ fn what_is_printed_follows_the_schema_that_is_printed() {
     assert_eq!(unknown.status.code(), Some(2));
     let said = String::from_utf8_lossy(&unknown.stderr).into_owned();
     assert!(said.contains("the nearest is `web@2`"), "{said}");
+
+    // It has been proved, whatever becomes of the host. What it finds out it writes within a second.
+    let proved = host.rollout();
+    host.until("written", |r| (r.seen.server_time - proved.seen.server_time).num_seconds() > 2);
+    host.kill();
+    host.run();
+    let again = host.until("told", |r| r.proof.is_some()).proof.unwrap();
+    assert_eq!((again.safe_since, again.missing.len()), (proved.proof.unwrap().safe_since, 0));
 }
 
 /// A host with the sample service, on which nothing was deployed yet.

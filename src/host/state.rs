@@ -51,6 +51,9 @@ pub struct ServiceState {
     /// Candidate requests that failed since the run turned bad, likewise.
     #[serde(default)]
     pub failed_since_bad: u64,
+    /// The last way back that was proved safe.
+    #[serde(default)]
+    pub safe: Option<Safe>,
     /// How long each way back took from the order to the router's confirmation, newest last.
     #[serde(default)]
     pub ways_back: VecDeque<u64>,
@@ -63,6 +66,15 @@ pub struct ServiceState {
     /// Names the next event.
     #[serde(default)]
     pub next_event: u64,
+}
+
+/// A way back that was proved.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Safe {
+    /// When it was asked for: its name.
+    pub asked: Time,
+    /// Since when no request reached the version that was left.
+    pub since: Time,
 }
 
 /// How much is kept: enough for a night, little enough for the preallocated slots.
