@@ -1,7 +1,7 @@
-//! What can be used and is probably not meant: said by `config check`, `doctor` and a host that starts, and
-//! in the way of nothing.
+//! What can be used and is probably not meant: said by `config check`, `doctor`, `deploy` and a host that starts,
+//! and in the way of nothing.
 
-use super::{Config, Finding, Places};
+use super::{Config, Doubt, Finding, Places};
 use crate::model::{
     ratio::Weight,
     routing::Routing,
@@ -10,18 +10,20 @@ use crate::model::{
 };
 
 /// Every doubt, in the order of the file.
-pub fn doubts(config: &Config, places: &Places<'_>) -> Vec<Finding> {
-    let mut doubts = Doubts { places, found: Vec::new() };
+pub fn doubts(config: &Config, places: &Places<'_>) -> Vec<Doubt> {
+    let mut all: Vec<Doubt> = Vec::new();
     for (i, service) in config.services.iter().enumerate() {
+        let mut doubts = Doubts { places, found: Vec::new() };
         let at = format!("service.{i}");
         doubts.bake(&at, service);
         doubts.batches(&at, service);
         doubts.preview(&at, service);
         doubts.alone(&at, service);
         doubts.steps(&format!("{at}.steps"), service);
+        all.extend(doubts.found.into_iter().map(|found| Doubt { service: service.name.clone(), found }));
     }
-    doubts.found.sort_by_key(|f| (f.line, f.column));
-    doubts.found
+    all.sort_by_key(|d| (d.found.line, d.found.column));
+    all
 }
 
 struct Doubts<'a> {
