@@ -300,7 +300,7 @@ pub struct Loaded {
     /// Where each value came from.
     pub origins: Origins,
     /// What can be used and is probably not meant.
-    pub doubts: Vec<Finding>,
+    pub doubts: Vec<Doubt>,
 }
 
 /// What is wrong, and where.
@@ -319,6 +319,22 @@ pub struct Finding {
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}:{}: {}", self.file, self.line, self.column, self.what)
+    }
+}
+
+/// What can be used and is probably not meant.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Doubt {
+    /// The service whose plan it is about.
+    pub service: String,
+    /// Where, and what to do.
+    pub found: Finding,
+}
+
+impl fmt::Display for Doubt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Finding { file, line, column, what } = &self.found;
+        write!(f, "{file}:{line}:{column}: warning: {what}")
     }
 }
 

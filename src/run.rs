@@ -7,6 +7,7 @@
 //! Frames: one is under way at most ([`term::output`]). After a change the next is drawn 16 ms after
 //! the last at the earliest, later if writing takes long.
 
+mod followed;
 pub mod mailbox;
 pub mod port;
 pub mod tasks;

@@ -505,6 +505,7 @@ fn reverted() -> (Rollout, Pasts) {
         upgraded: 41,
         safe_at: Some(ago(-27)),
         safe_since: None,
+        unproved_since: None,
         missing: vec!["41 websockets open on v42".into(), "2 requests in flight on v42".into(), "27 s without a request".into()],
     });
     (r, pasts)
@@ -539,6 +540,16 @@ pub fn safe() -> (Rollout, Pasts) {
     proof.in_flight = 0;
     proof.upgraded = 0;
     proof.missing.clear();
+    (r, pasts)
+}
+
+/// Back, and no request has come that would prove it.
+pub fn unproved() -> (Rollout, Pasts) {
+    let (mut r, pasts) = safe();
+    let proof = r.proof.as_mut().unwrap();
+    proof.unproved_since = proof.safe_since.take();
+    proof.missing = vec!["no traffic since the switch: silence proves nothing".into()];
+    r.next = Next { what: "nothing by itself; t retries v42; proved by the first request".into(), ..r.next };
     (r, pasts)
 }
 

@@ -316,7 +316,7 @@ fn the_schema_refuses_what_is_not_so() {
 
 #[test]
 fn what_is_printed_follows_the_schema_that_is_printed() {
-    let Some(host) = sample() else { return };
+    let Some(mut host) = sample() else { return };
     let schema: Value = serde_json::from_str(&host.ok(&["schema"])).unwrap();
     let printed = jsonschema::draft202012::options().should_validate_formats(true).build(&schema).unwrap();
     let follows = |goal: &str| {
@@ -330,6 +330,8 @@ fn what_is_printed_follows_the_schema_that_is_printed() {
     assert_eq!(host.ok(&["deploy", "web", &v1["sha256:".len()..][..12]]), "web@1", "the beginning of a digest is enough");
     host.ok(&["wait", "web", "--for", "completed", "--timeout", "60s"]);
     follows("completed");
+    let otherwise = host.verb(&["wait", "web", "--for", "safe", "--timeout", "30s"]);
+    assert_eq!(otherwise.status.code(), Some(1), "nothing went back: {otherwise:?}");
     let v2 = host.seal("v2", &[("behaviour.toml", "median_ms = 2.0\n")]);
     host.ok(&["deploy", "web", &v2]);
     host.ok(&["wait", "web", "--for", "paused", "--timeout", "60s"]);
@@ -339,16 +341,36 @@ fn what_is_printed_follows_the_schema_that_is_printed() {
     host.ok(&["weight", "web", "10", "--yes"]);
     assert_eq!(follows("held")["rollouts"][0]["holds"][0]["weight"], 10.0);
     host.ok(&["revert", "web"]);
-    follows("reverted");
+    assert_eq!(follows("reverted")["rollouts"][0]["proof"]["state"], "waiting");
+    let silent = host.verb(&["wait", "web", "--for", "safe", "--timeout", "1s"]);
+    let said = String::from_utf8_lossy(&silent.stderr).into_owned();
+    assert_eq!((silent.status.code(), said.lines().count()), (Some(5), 1), "{said}");
+    assert!(said.contains("web was not safe within 1s: no traffic since the switch: silence proves nothing"), "{said}");
 
-    // The table says first what waits for whom. Until the way back is proven it is not over, as in the fleet.
-    host.until("SAFE", |r| host.get("/").0 == 200 && r.proof.as_ref().is_some_and(|p| p.safe_since.is_some()));
+    // The table says first what waits for whom. Without a single request the way back is not proven, however
+    // long it lasts, and it is not healthy; with the first one it is.
+    host.until("unproved", |r| r.proof.as_ref().is_some_and(|p| p.unproved_since.is_some()));
+    let silent = follows("unproved")["rollouts"][0].clone();
+    assert_eq!((&silent["proof"]["state"], &silent["urgency"]["state"]), (&"unproved".into(), &"unproved".into()), "{silent:#}");
+    assert_eq!(silent["next"]["what"], "nothing by itself; t retries v2; proved by the first request");
+    assert!(host.ok(&["get"]).lines().nth(1).is_some_and(|l| l.starts_with("unproved since ")), "{}", host.ok(&["get"]));
+    assert_eq!(host.get("/").0, 200);
+    assert_eq!(host.ok(&["wait", "web", "--for", "safe", "--timeout", "30s"]), "web is safe");
+    assert_eq!(follows("safe")["rollouts"][0]["proof"]["state"], "safe");
     let table = host.ok(&["get"]);
     assert!(table.starts_with("STATE") && table.lines().nth(1).is_some_and(|l| l.starts_with("healthy since ")), "{table}");
     let unknown = host.verb(&["get", "web@9"]);
     assert_eq!(unknown.status.code(), Some(2));
     let said = String::from_utf8_lossy(&unknown.stderr).into_owned();
     assert!(said.contains("the nearest is `web@2`"), "{said}");
+
+    // It has been proved, whatever becomes of the host. What it finds out it writes within a second.
+    let proved = host.rollout();
+    host.until("written", |r| (r.seen.server_time - proved.seen.server_time).num_seconds() > 2);
+    host.kill();
+    host.run();
+    let again = host.until("told", |r| r.proof.is_some()).proof.unwrap();
+    assert_eq!((again.safe_since, again.missing.len()), (proved.proof.unwrap().safe_since, 0));
 }
 
 /// A host with the sample service, on which nothing was deployed yet.

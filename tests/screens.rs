@@ -179,6 +179,7 @@ fn all() -> Vec<(&'static str, State)> {
         ("reverting", state(fx::reverting())),
         ("proving", state(fx::proving())),
         ("safe", safe),
+        ("unproved", state(fx::unproved())),
         ("completed", state(fx::completed())),
         ("failed", state(fx::failed())),
         ("no_data", state(fx::no_data())),

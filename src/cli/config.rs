@@ -47,7 +47,7 @@ pub fn run(verb: &ConfigVerb, cx: &Context, out: &mut impl Write) -> Result<(), 
             let targets = loaded.config.targets.len();
             let warnings = if doubts.is_empty() { String::new() } else { format!(", {}", counted(doubts.len(), "warning")) };
             let (services, targets) = (counted(services, "service"), counted(targets, "target"));
-            let said = doubts.iter().try_for_each(|d| writeln!(out, "{}:{}:{}: warning: {}", d.file, d.line, d.column, d.what));
+            let said = doubts.iter().try_for_each(|d| writeln!(out, "{d}"));
             said.and_then(|()| writeln!(out, "{name}: ok, {services}, {targets}{warnings}"))
         }
     }

@@ -116,6 +116,10 @@ pub fn run(args: &DeployArgs, cx: &Context, out: &mut impl Write) -> Result<(), 
         name: cx.env.user.as_deref().map(Into::into),
         reason: args.reason.as_deref().map(Into::into),
     };
+    // Said before anything starts, and in the way of nothing: whoever reads it may go back at once.
+    for doubt in loaded.doubts.iter().filter(|doubt| doubt.service == args.service) {
+        let _ = writeln!(std::io::stderr().lock(), "cutover: {doubt}");
+    }
     let client = target.host()?;
     let journal = loaded.paths.journal;
     let record = exit::block_on(journaled(&client, &request, intent(&target, &request, cx), journal))??;

@@ -96,7 +96,7 @@ fn announce(socket: &Path, services: &[(String, SocketAddr)]) {
 fn settings(cx: &Context) -> Result<Settings, Exit> {
     let loaded = cx.load()?;
     for doubt in &loaded.doubts {
-        tracing::warn!("{doubt}");
+        tracing::warn!("{}", doubt.found);
     }
     let host = &loaded.config.host;
     let others = !host.allow_users.is_empty() || host.allow_group.is_some() || !host.read_users.is_empty();

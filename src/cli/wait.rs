@@ -7,14 +7,16 @@ use super::{
 };
 use crate::{
     model::{
+        back::Proved,
         delta::Delta,
         rollout::{Hold, Phase, Rollout},
+        text::Text,
     },
     runtime::Runtime,
 };
 use clap::ValueEnum;
 use futures::StreamExt;
-use std::{io::Write, time::Duration};
+use std::{cell::RefCell, io::Write, time::Duration};
 
 /// Arguments of `cutover wait`.
 #[derive(clap::Args, Debug)]
@@ -43,12 +45,16 @@ pub enum State {
     Healthy,
     /// All traffic is back.
     Reverted,
+    /// It is back, and requests have proved it; without any it never is, which the time-out says.
+    Safe,
 }
 
 /// What a rollout is, as seen from what is waited for.
 enum Progress {
     Reached,
     Possible,
+    /// It may come to it, once this is so.
+    Lacks(Text),
     /// It ended otherwise.
     Missed(String),
 }
@@ -60,6 +66,7 @@ enum Progress {
 pub fn run(args: &WaitArgs, cx: &Context, out: &mut impl Write) -> Result<(), Exit> {
     let targets = connect::targets(cx)?;
     let named = Named { service: args.rollout.service.clone(), run: args.run.clone().or_else(|| args.rollout.run.clone()) };
+    let lacks = RefCell::new(None);
     let waited = async {
         let rollout = connect::pick(connect::rollouts(&targets).await, &named)?;
         let target = targets.iter().find(|t| t.is(&rollout)).ok_or_else(|| Exit::failed("the target went away"))?;
@@ -79,7 +86,8 @@ pub fn run(args: &WaitArgs, cx: &Context, out: &mut impl Write) -> Result<(), Ex
                 match progress(&now, args.state) {
                     Progress::Reached => return Ok(()),
                     Progress::Missed(why) => return Err(Exit::failed(why)),
-                    Progress::Possible => {}
+                    Progress::Possible => drop(lacks.take()),
+                    Progress::Lacks(what) => drop(lacks.replace(Some(what))),
                 }
             }
             // The host may be starting again; the time-out bounds this.
@@ -91,7 +99,8 @@ pub fn run(args: &WaitArgs, cx: &Context, out: &mut impl Write) -> Result<(), Ex
         Ok(reached) => reached?,
         Err(_) => {
             let waited = humantime::format_duration(args.timeout);
-            return Err(Exit::timed_out(format!("{} was not {} within {waited}", named.service, word(args.state))));
+            let lacks = lacks.take().map_or_else(String::new, |what| format!(": {what}"));
+            return Err(Exit::timed_out(format!("{} was not {} within {waited}{lacks}", named.service, word(args.state))));
         }
     }
     writeln!(out, "{} is {}", named.service, word(args.state)).map_err(Exit::failed)
@@ -103,6 +112,7 @@ const fn word(state: State) -> &'static str {
         State::Paused => "paused",
         State::Healthy => "healthy",
         State::Reverted => "reverted",
+        State::Safe => "safe",
     }
 }
 
@@ -117,8 +127,20 @@ fn progress(r: &Rollout, state: State) -> Progress {
         State::Completed | State::Healthy => ended(&Phase::Completed),
         State::Reverted if r.phase == Phase::Reverted => Progress::Reached,
         State::Reverted => ended(&Phase::Reverted),
+        State::Safe if r.phase == Phase::Reverted => proved(r),
+        State::Safe => ended(&Phase::Reverted),
         State::Paused if r.phase == Phase::Held && r.holds.iter().any(waits_for_person) => Progress::Reached,
         State::Paused => ended(&Phase::Held),
+    }
+}
+
+fn proved(r: &Rollout) -> Progress {
+    let Some(proof) = &r.proof else {
+        return Progress::Missed(format!("{} is back, and {} proves no way back", r.key.service.text(), r.key.target.as_str()));
+    };
+    match proof.proved() {
+        Proved::Safe => Progress::Reached,
+        Proved::Waiting | Proved::Unproved => proof.missing.first().map_or(Progress::Possible, |what| Progress::Lacks(what.clone())),
     }
 }
 

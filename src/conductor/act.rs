@@ -9,7 +9,7 @@
 //! | weight | declares a share and holds there; less is always allowed, 100 % is no promotion | more: as step |
 //! | promote | leaves all steps; done when the router confirms 100 % and all are ready | as step, for every gate that is left |
 //! | back | the fastest way back, in any state: see [`super::back`] | nowhere to go |
-//! | retry | the same candidate with fresh instances, as a new run; of a failed check, that check | a run in progress |
+//! | retry | the same candidate with fresh instances from step 0, as a new run, after one that was left, failed or stopped before it had traffic | a run in progress |
 //! | undo | an older version as a new run through its plan | as a deploy |
 //! | freeze, thaw | stops the line, lets it go on | without a reason |
 //! | taint | takes a version out of the candidates for the way back | without a reason |
@@ -38,9 +38,8 @@ use crate::model::{
     spec::Strategy,
     step::{Pause, StepSpec},
     text::Text,
-    time::{Time, after},
+    time::Time,
 };
-use std::time::Duration;
 
 /// Said where a reason gets past a gate that fails.
 const BOTH: &str = "; stable is sick too, going back does not help: to go on give a reason";
@@ -296,16 +295,6 @@ impl Life {
     }
 
     fn retry(&mut self, ask: &Ordered, now: Time) -> Result<Note, Refusal> {
-        if let Some(run) = self.run.as_mut().filter(|r| r.is_moving() && r.stopped.as_ref().is_some_and(|s| s.cause == Cause::Check)) {
-            run.not_paused()?;
-            let kind = run.current().map_or("check", StepSpec::kind);
-            // A time of its own: it is part of the task's name.
-            run.step_since = if now > run.step_since { now } else { after(run.step_since, Duration::from_millis(1)) };
-            run.stopped = None;
-            let effect = format!("tries the {kind} of {} again", run.place());
-            self.not_frozen()?;
-            return Ok(self.acted(ask, effect, now));
-        }
         let candidate = self.retriable()?;
         self.not_frozen()?;
         let effect = format!("run {} tries {} again", ask.fresh.text(), candidate.label);
@@ -355,7 +344,7 @@ impl Run {
     fn task_text(&self, sight: &Sight<'_>) -> String {
         let kind = self.current().map_or("check", StepSpec::kind);
         if let Some(stopped) = self.stopped.as_ref().filter(|s| s.cause == Cause::Check) {
-            return format!("{}; t tries it again, to leave it give a reason", stopped.why);
+            return format!("{}; t starts over, to leave it give a reason", stopped.why);
         }
         match sight.task(self).map(|t| &t.state) {
             Some(TaskState::Running(what)) => format!("{kind} runs: {what}; to skip it give a reason"),
@@ -376,7 +365,7 @@ impl Run {
         }
     }
 
-    fn not_paused(&self) -> Result<(), Refusal> {
+    pub(super) fn not_paused(&self) -> Result<(), Refusal> {
         self.manual.as_ref().map_or(Ok(()), |m| not_now(format!("{}, c resumes", m.text())))
     }
 

@@ -32,6 +32,10 @@ pub struct Life {
     /// Versions that were stable before, newest first, as long as their artifacts are kept.
     #[serde(default)]
     pub past: Vec<Deployed>,
+    /// Versions that were left before they were stable for good, newest first: the way back never goes to
+    /// them and their artifacts need not be kept, but they have a name and somebody may have more to say of them.
+    #[serde(default)]
+    pub left: Vec<Deployed>,
     /// What is thought of versions, and why.
     #[serde(default)]
     pub records: BTreeMap<VersionId, Record>,
@@ -282,7 +286,7 @@ pub enum Cause {
     Gate,
     /// The candidate was not ready in time. A person's step goes on once it is.
     Deadline,
-    /// A check or a warm-up failed. A person's step leaves it with a reason, a retry tries it again.
+    /// A check or a warm-up failed. A person's step leaves it with a reason, a retry starts over.
     Check,
     /// The host ended without finishing the run. A person's step goes on where it was, skipping nothing.
     #[default]

@@ -27,8 +27,10 @@ use crate::model::{
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
-/// Versions that are remembered without being deployed: those that were tainted or left.
+/// Records that are kept of versions which are not remembered themselves: those that were tainted or left.
 const REMEMBERED: usize = 50;
+/// Versions that were left and are remembered: so many that whoever looks back at a bad day finds them.
+pub const LEFT: usize = 8;
 
 /// What is known of a version from what it did here.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
@@ -218,6 +220,21 @@ impl Life {
         self.record_mut(version).until = Some(now);
     }
 
+    /// What the last run brought is remembered where nothing else does, before another run takes its place.
+    pub(super) fn put_aside(&mut self, next: &VersionId) {
+        self.left.retain(|d| d.id != *next);
+        let Some(last) = self.run.as_ref().map(|r| r.candidate.clone()).filter(|d| d.id != *next) else { return };
+        let warm = self.warm.as_ref().map(|w| &w.deployed);
+        if self.stable.iter().chain(warm).chain(&self.past).any(|d| d.id == last.id) {
+            return;
+        }
+        let record = self.record_mut(&last.id);
+        record.left.get_or_insert_with(|| "given up before it served".into());
+        self.left.retain(|d| d.id != last.id);
+        self.left.insert(0, last);
+        self.left.truncate(LEFT);
+    }
+
     fn forget_records(&mut self) {
         let known: Vec<VersionId> = self.remembered().map(|d| d.id.clone()).collect();
         let mut others: Vec<(Option<Time>, VersionId)> =
@@ -239,6 +256,7 @@ impl Life {
             .chain(&self.stable)
             .chain(self.warm.as_ref().map(|w| &w.deployed))
             .chain(&self.past)
+            .chain(&self.left)
             .collect();
         let first = all.clone();
         all.into_iter().enumerate().filter(move |(i, d)| first.iter().take(*i).all(|e| e.id != d.id)).map(|(_, d)| d)

@@ -196,7 +196,7 @@ impl Life {
         self.in_the_way().filter(other).filter(|_| !replace).map_or(Ok(()), |run| Err(busy(run, REPLACE)))
     }
 
-    /// The candidate of the run that ended badly, to be tried again.
+    /// The candidate of the run that failed, to be tried again.
     ///
     /// # Errors
     /// Why there is nothing to retry.
@@ -204,7 +204,10 @@ impl Life {
         let Some(run) = &self.run else { return Err(Refusal::NotNow { why: "nothing was ever deployed".into() }) };
         let why = match &run.state {
             RunState::Reverted { .. } | RunState::Failed { .. } => return Ok(run.candidate.clone()),
-            RunState::Starting if run.stopped.as_ref().is_some_and(|s| s.cause == Cause::Deadline) => return Ok(run.candidate.clone()),
+            RunState::Starting | RunState::Stepping if run.failed_untouched() => {
+                run.not_paused()?;
+                return Ok(run.candidate.clone());
+            }
             RunState::Starting | RunState::Stepping => format!("run {} is in progress: R goes back first", run.id.text()),
             RunState::Reverting { .. } => "going back: t retries once the router confirms it".into(),
             RunState::Completed { .. } => format!("{} is stable: nothing to retry", run.candidate.label),
@@ -213,6 +216,7 @@ impl Life {
     }
 
     pub(super) fn start(&mut self, id: RunId, mut candidate: Deployed, by: Text, now: Time) {
+        self.put_aside(&candidate.id);
         self.starts = self.highest_start().saturating_add(1);
         candidate.generation = self.starts;
         candidate.at = now;
@@ -276,5 +280,14 @@ impl Life {
             .chain(self.run.as_ref().map(|r| &r.candidate))
             .chain(self.run.as_ref().and_then(|r| r.returning.as_ref()).map(|r| &r.to));
         known.map(|d| d.generation).fold(self.starts, u32::max)
+    }
+}
+
+impl Run {
+    /// Whether it stopped because its candidate failed (not ready in time, a check or a warm-up) while it has
+    /// no traffic: then nobody needs its instances, and it can be started over without going back first.
+    pub(super) fn failed_untouched(&self) -> bool {
+        let failed = self.stopped.as_ref().is_some_and(|s| matches!(s.cause, Cause::Deadline | Cause::Check));
+        self.is_moving() && failed && self.weight == Weight::ZERO
     }
 }

@@ -292,11 +292,14 @@ impl Run {
                 format!("held by gate {}: nothing moves by itself", gate.text())
             }
             (Cause::Gate, Some(gate)) => format!("gate {} passes again: {}", gate.text(), can("s goes on")),
-            (Cause::Deadline, _) if !sight.all_ready(self) => format!("held: {}; {}", stopped.why, can("t retries")),
+            (Cause::Deadline, _) if !sight.all_ready(self) => {
+                let helps = if self.failed_untouched() { can("t retries") } else { "R goes back".to_owned() };
+                format!("held: {}; {helps}", stopped.why)
+            }
             // What came of it is the reason of the hold; here stands what can be done, which must not be cut.
             (Cause::Check, _) => {
                 let kind = self.current().map_or("check", StepSpec::kind);
-                format!("held: the {kind} failed; {}", can("t tries it again, s leaves it with a reason"))
+                format!("held: the {kind} failed; {}", can("t starts over, s leaves it with a reason"))
             }
             (Cause::Deadline | Cause::Gate, _) => format!("held: {}; {}", stopped.why, can("s goes on")),
             (Cause::Restart, _) => format!("held after {}: {}", stopped.why, can(&format!("s goes on from {}", self.place()))),

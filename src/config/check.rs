@@ -5,7 +5,7 @@ mod metrics;
 mod routing;
 mod steps;
 
-use super::{Config, Finding, MetricsKind, TargetConfig, TargetKind, parse::Places};
+use super::{Config, Doubt, Finding, MetricsKind, TargetConfig, TargetKind, parse::Places};
 use crate::model::{
     code::Code,
     spec::{GateSignal, GateSpec, OnFail, Probe, SecretSource, ServiceSpec},

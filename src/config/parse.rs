@@ -1,6 +1,6 @@
 //! From TOML to [`Config`], with the place of everything that is wrong.
 
-use super::{Config, ConfigError, Finding, Origin, Origins, Switch, VERSION, check};
+use super::{Config, ConfigError, Doubt, Finding, Origin, Origins, Switch, VERSION, check};
 use crate::model::text::Text;
 use serde::{
     Deserialize, Deserializer, Serialize, Serializer,
@@ -21,7 +21,7 @@ pub fn parse(text: &str, name: &str) -> Result<Config, ConfigError> {
 }
 
 /// [`parse`], with the line of every value and with what is probably not meant.
-pub fn parse_with_origins(text: &str, name: &str) -> Result<(Config, Origins, Vec<Finding>), ConfigError> {
+pub fn parse_with_origins(text: &str, name: &str) -> Result<(Config, Origins, Vec<Doubt>), ConfigError> {
     read(text, name, |table, places| {
         let config = configuration(table, places)?;
         let doubts = check::doubts(&config, places);

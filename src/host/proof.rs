@@ -23,6 +23,9 @@ pub struct Watch {
     /// Set when the router does not send anything to the left version any more.
     switched: Option<Switched>,
     safe_since: Option<Time>,
+    /// Since when it had been safe before the host was started again: as long as no request reaches the left
+    /// version, that its counters are gone takes nothing back.
+    proved: Option<Time>,
     /// When it will be, by the wall clock. Moves only with a request, or when that clock is set.
     safe_at: Option<Time>,
 }
@@ -60,7 +63,19 @@ impl Watch {
     /// From the order on.
     #[must_use]
     pub const fn new(left: Version, asked: Time) -> Self {
-        Self { left, asked, switched: None, safe_since: None, safe_at: None }
+        Self { left, asked, switched: None, safe_since: None, proved: None, safe_at: None }
+    }
+
+    /// The same for a way back that had been safe since then, when the host before this one wrote so.
+    #[must_use]
+    pub fn proved(self, since: Option<Time>) -> Self {
+        Self { proved: since, ..self }
+    }
+
+    /// Since when it is safe, as it was observed last; before the first time as it was written.
+    #[must_use]
+    pub fn safe_since(&self) -> Option<Time> {
+        self.safe_since.or(self.proved)
     }
 
     /// When the way back that is watched was asked for.
@@ -81,16 +96,19 @@ impl Watch {
         }
         if let Some(switched) = self.switched.as_mut().filter(|s| s.last.0 != counted.left_started) {
             switched.last = (counted.left_started, uptime);
+            self.proved = None;
         }
         let quiet = self.switched.as_ref().map(|s| uptime.saturating_sub(s.last.1));
         let missing = self.missing(counted, quiet);
         self.expect(quiet, missing.len(), now);
         let quiet_from = counted.left_last.unwrap_or(self.asked).max(self.asked);
         if missing.is_empty() {
-            self.safe_since.get_or_insert(quiet_from);
+            self.safe_since.get_or_insert(self.proved.unwrap_or(quiet_from));
         } else {
             self.safe_since = None;
         }
+        // Time is one of the things that are missing while there was too little of it.
+        let unproved = missing.len() == 1 && self.is_silent(counted) && self.proved.is_none();
         Proof {
             left: self.left.clone(),
             asked: self.asked,
@@ -101,6 +119,7 @@ impl Watch {
             upgraded: counted.upgraded,
             safe_at: self.safe_at,
             safe_since: self.safe_since,
+            unproved_since: unproved.then_some(quiet_from),
             missing,
         }
     }
@@ -109,8 +128,14 @@ impl Watch {
         self.switched.as_ref().map_or(0, |s| counted.left_started.saturating_sub(s.left_started))
     }
 
+    /// Whether no request has come since the switch to the version that serves.
+    fn is_silent(&self, counted: &Counted) -> bool {
+        self.switched.as_ref().is_some_and(|s| s.stable_started == counted.stable_started)
+    }
+
     /// When it will be safe if nothing happens: known while time is all that is missing.
     fn expect(&mut self, quiet: Option<Duration>, missing: usize, now: Time) {
+        let quiet = quiet.filter(|_| self.proved.is_none());
         let Some(left) = quiet.map(|quiet| QUIET.saturating_sub(quiet)).filter(|left| missing == 0 || !left.is_zero()) else {
             self.safe_at = None;
             return;
@@ -141,7 +166,8 @@ impl Watch {
         if counted.in_flight > 0 {
             missing.push(format!("{} in flight on it", count(counted.in_flight, "request")).into());
         }
-        if counted.stable_started == switched.stable_started {
+        let proved = self.proved.is_some();
+        if self.is_silent(counted) && !proved {
             missing.push("no traffic since the switch: silence proves nothing".into());
         }
         if let (Some(before), Some(errors)) = (switched.errors_before, counted.stable_errors)
@@ -149,7 +175,7 @@ impl Watch {
         {
             missing.push(format!("stable fails {:.2} %, before {:.2} %", errors * 100.0, before * 100.0).into());
         }
-        if quiet < QUIET {
+        if quiet < QUIET && !proved {
             missing.push(format!("{} s without a request on it", QUIET.as_secs()).into());
         }
         missing
@@ -165,7 +191,7 @@ fn count(n: u64, what: &str) -> String {
 mod tests {
     use super::{Counted, QUIET, Watch};
     use crate::model::{
-        back::Proof,
+        back::{Proof, Proved},
         ident::VersionId,
         ratio::Weight,
         time::{Time, after},
@@ -216,6 +242,52 @@ mod tests {
         assert_eq!(look(&mut watch, &served, 129).safe_since, None);
         assert_eq!(look(&mut watch, &served, 130).safe_since, Some(at(100)));
         assert!(look(&mut watch, &served, 130).missing.is_empty());
+    }
+
+    #[test]
+    fn silence_ends_as_not_proved_and_the_first_request_proves_it() {
+        let mut watch = Watch::new(left(), at(100));
+        let proof = look(&mut watch, &quiet(), 100);
+        assert_eq!((proof.proved(), proof.unproved_since), (Proved::Waiting, None), "there may still be requests");
+        assert_eq!(look(&mut watch, &quiet(), 129).proved(), Proved::Waiting);
+        for second in [130, 131, 86_400] {
+            let proof = look(&mut watch, &quiet(), second);
+            assert_eq!((proof.proved(), proof.unproved_since, proof.safe_at), (Proved::Unproved, Some(at(100)), None), "{second}");
+            let missing: Vec<&str> = proof.missing.iter().map(|m| m.as_str()).collect();
+            assert_eq!(missing, ["no traffic since the switch: silence proves nothing"]);
+        }
+        // One that is open keeps it from any end.
+        let open = look(&mut watch, &Counted { upgraded: 1, ..quiet() }, 86_401);
+        assert_eq!((open.proved(), open.missing.len()), (Proved::Waiting, 2));
+        let served = look(&mut watch, &Counted { stable_started: 1_001, ..quiet() }, 86_402);
+        assert_eq!((served.proved(), served.safe_since, served.unproved_since), (Proved::Safe, Some(at(100)), None));
+        // A request on what was left starts the wait anew, whatever it was called before.
+        let mut watch = Watch::new(left(), at(100));
+        look(&mut watch, &quiet(), 100);
+        assert_eq!(look(&mut watch, &quiet(), 140).proved(), Proved::Unproved);
+        let late = Counted { left_started: 101, left_last: Some(at(141)), ..quiet() };
+        assert_eq!(look(&mut watch, &late, 141).proved(), Proved::Waiting);
+        assert_eq!((look(&mut watch, &late, 171).proved(), look(&mut watch, &late, 171).unproved_since), (Proved::Unproved, Some(at(141))));
+    }
+
+    #[test]
+    fn what_was_safe_before_a_restart_is_safe_until_a_request_says_otherwise() {
+        // The counters begin anew, and so do the requests.
+        let anew = || Counted { left_started: 0, left_last: None, stable_started: 0, stable_errors: None, ..quiet() };
+        let mut watch = Watch::new(left(), at(100)).proved(Some(at(105)));
+        let first = look(&mut watch, &anew(), 500);
+        assert_eq!((first.proved(), first.safe_since, first.safe_at, first.missing.len()), (Proved::Safe, Some(at(105)), None, 0));
+        assert_eq!(look(&mut watch, &Counted { upgraded: 1, ..anew() }, 501).proved(), Proved::Waiting, "what can be seen counts");
+        assert_eq!(look(&mut watch, &anew(), 502).safe_since, Some(at(105)));
+        let late = Counted { left_started: 1, left_last: Some(at(503)), ..anew() };
+        let said = look(&mut watch, &late, 503);
+        assert_eq!((said.proved(), said.requests_after), (Proved::Waiting, 1));
+        let served = Counted { stable_started: 9, ..late };
+        assert_eq!((look(&mut watch, &served, 532).proved(), look(&mut watch, &served, 533).safe_since), (Proved::Waiting, Some(at(503))));
+        // What was not proved by then is not now.
+        let mut watch = Watch::new(left(), at(100)).proved(None);
+        look(&mut watch, &anew(), 500);
+        assert_eq!(look(&mut watch, &anew(), 600).proved(), Proved::Unproved);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! What the host remembers: written to disk before it takes effect, read after a crash.
 
 use crate::{
-    conductor::life::Life,
+    conductor::{life::Life, standing},
     judge::Ledger,
     model::{
         digest::Digest,
@@ -51,6 +51,9 @@ pub struct ServiceState {
     /// Candidate requests that failed since the run turned bad, likewise.
     #[serde(default)]
     pub failed_since_bad: u64,
+    /// The last way back that was proved safe.
+    #[serde(default)]
+    pub safe: Option<Safe>,
     /// How long each way back took from the order to the router's confirmation, newest last.
     #[serde(default)]
     pub ways_back: VecDeque<u64>,
@@ -65,12 +68,23 @@ pub struct ServiceState {
     pub next_event: u64,
 }
 
+/// A way back that was proved.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Safe {
+    /// When it was asked for: its name.
+    pub asked: Time,
+    /// Since when no request reached the version that was left.
+    pub since: Time,
+}
+
 /// How much is kept: enough for a night, little enough for the preallocated slots.
 const ACTIONS: usize = 256;
 const EVENTS: usize = 200;
 /// Of all services together: each keeps fewer where there are many.
 const ALL_EVENTS: usize = 4_000;
 const WAYS_BACK: usize = 50;
+/// Versions that were left, likewise.
+const ALL_LEFT: usize = 64;
 /// Bytes of what checks left, likewise.
 const ALL_TRIED: usize = 128 << 10;
 
@@ -84,9 +98,11 @@ impl HostState {
     /// Keeps the whole within the slots, however many services there are.
     pub fn trim(&mut self) {
         let each = (ALL_EVENTS / self.services.len().max(1)).clamp(10, EVENTS);
+        let left = (ALL_LEFT / self.services.len().max(1)).clamp(1, standing::LEFT);
         let tried = ALL_TRIED / self.services.len().max(1);
         for service in self.services.values_mut() {
             keep_last(&mut service.events, each);
+            service.life.left.truncate(left);
             if let Some(run) = &mut service.life.run {
                 tried::keep(&mut run.tried, tried);
             }
@@ -143,6 +159,11 @@ impl ServiceState {
             .iter()
             .flat_map(|run| run.returning.as_ref().map(|back| &back.to).into_iter().chain(run.then.as_ref().map(|next| &next.candidate)));
         deployed.chain(&life.past).chain(coming).map(|d| d.artifact)
+    }
+
+    /// The same and those that were left: whether they could be is told of each.
+    pub fn told(&self) -> impl Iterator<Item = Digest> + '_ {
+        self.needed().chain(self.life.left.iter().map(|d| d.artifact))
     }
 
     /// Remembers how long a way back took.

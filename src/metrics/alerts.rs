@@ -56,9 +56,7 @@ impl Rule {
         let elsewhere = whom.namespace.zip(there).is_some_and(|(own, there)| own != there);
         named && !elsewhere && self.matchers.iter().all(|(label, value)| alert.get(label) == Some(value))
     }
-}
 
-impl Rule {
     /// The same in words: `service="web" or job="web", of namespace shop, with cluster="eu-1"`.
     fn text(&self, Whom { service, namespace }: Whom<'_>) -> String {
         let named: Vec<String> = self.labels.iter().map(|label| format!("{label}={service:?}")).collect();

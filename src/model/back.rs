@@ -125,7 +125,46 @@ pub struct Proof {
     /// Since when the left version had no request, once all of it holds.
     #[serde(default)]
     pub safe_since: Option<Time>,
+    /// Since when the left version had no request, where nothing is missing but requests: none has come to any
+    /// version for so long that it would be safe with them. Routed, and not proved: silence proves nothing.
+    #[serde(default)]
+    pub unproved_since: Option<Time>,
     /// What is still not true, worst first.
     #[serde(default)]
     pub missing: Vec<Text>,
+}
+
+/// How far the proof of a way back is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Proved {
+    /// Something is not true yet.
+    Waiting,
+    /// All that can be seen without requests is; none has come. It goes on by itself with the first one.
+    Unproved,
+    /// All of it.
+    Safe,
+}
+
+impl Proved {
+    /// Its word.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Waiting => "waiting",
+            Self::Unproved => "unproved",
+            Self::Safe => "safe",
+        }
+    }
+}
+
+impl Proof {
+    /// How far it is.
+    #[must_use]
+    pub const fn proved(&self) -> Proved {
+        match (self.safe_since, self.unproved_since) {
+            (Some(_), _) => Proved::Safe,
+            (None, Some(_)) => Proved::Unproved,
+            (None, None) => Proved::Waiting,
+        }
+    }
 }

@@ -60,7 +60,7 @@ pub struct FailedRequest {
 /// A line that an instance printed.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct LogLine {
-    /// Counted up per host, without gaps.
+    /// Counted up per host, also over its restarts, where numbers are left out.
     pub seq: u64,
     /// When it was read.
     pub at: Time,
@@ -79,6 +79,10 @@ pub struct LogLine {
     /// Lines before this one that whoever follows did not get: they came faster than they were read.
     #[serde(default, skip_serializing_if = "is_none")]
     pub lost: u64,
+    /// The how-manieth of its service it is since the host was started: whoever reads all of them knows by it
+    /// what did not come. 0 where nobody counts.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub nth: u64,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]

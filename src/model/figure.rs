@@ -84,7 +84,7 @@ pub const ROLLOUT: &[Figure] = &[
     ),
     figure(
         "SAFE",
-        "no request reached the version that was left, nothing is in flight on it, errors are as before",
+        "no request reached the version that was left, nothing is in flight on it, errors are as before; ROUTED: no request came at all",
         "",
         "30 s without a request",
     ),
@@ -95,7 +95,7 @@ pub const ROLLOUT: &[Figure] = &[
 pub const FLEET: &[Figure] = &[
     figure(
         "order",
-        "waiting for a person, failing, stuck, stale, baking, running, healthy; what has been so for longer goes first",
+        "waiting for a person, failing, stuck, stale, baking, running, unproved, healthy; what has been so for longer goes first",
         "",
         "rows stay for 2 s after a key, while something is open, typed or marked",
     ),

@@ -47,7 +47,7 @@ pub struct Answer {
     pub instance: Option<InstanceId>,
     /// Whether it is what was wanted.
     pub passed: bool,
-    /// How it ended: `exit code 0`, `HTTP 503`, `no end within 30s`.
+    /// How it ended: `exit code 0`, `HTTP 503`, `still running after 30s`.
     pub result: Text,
     /// How long it took.
     #[serde(with = "millis")]

@@ -1,7 +1,7 @@
 //! Which rollout needs a person first. One order for every list of rollouts, on the screen and in text.
 
 use super::{
-    back::How,
+    back::{How, Proved},
     gate::Verdict,
     instance::InstanceState,
     rollout::{Hold, Known, Phase, Rollout, Standing},
@@ -25,6 +25,8 @@ pub enum Urgent {
     Baking,
     /// It moves by itself.
     Running,
+    /// It went back, and no request has come that would prove it.
+    Unproved,
     /// It has all the traffic and all its instances.
     Healthy,
     /// Nothing was ever deployed.
@@ -33,8 +35,8 @@ pub enum Urgent {
 
 impl Urgent {
     /// All of them, the most urgent first.
-    pub const ALL: [Self; 8] =
-        [Self::Waiting, Self::Failing, Self::Stuck, Self::Stale, Self::Baking, Self::Running, Self::Healthy, Self::Idle];
+    pub const ALL: [Self; 9] =
+        [Self::Waiting, Self::Failing, Self::Stuck, Self::Stale, Self::Baking, Self::Running, Self::Unproved, Self::Healthy, Self::Idle];
 
     /// Its word.
     #[must_use]
@@ -46,6 +48,7 @@ impl Urgent {
             Self::Stale => "stale",
             Self::Baking => "baking",
             Self::Running => "running",
+            Self::Unproved => "unproved",
             Self::Healthy => "healthy",
             Self::Idle => "idle",
         }
@@ -133,10 +136,12 @@ fn known(r: &Rollout) -> Urgency {
         Phase::Unknown(_) => is(Urgent::Stuck, entered),
         Phase::Progressing | Phase::Held => failing(r).or_else(|| held(r)).unwrap_or_else(|| is(Urgent::Running, entered)),
         Phase::Reverting => is(Urgent::Running, asked.or(entered)),
-        // Until it is proven that nothing reaches the bad version any more, it is not over.
-        Phase::Reverted if r.proof.as_ref().is_some_and(|p| p.safe_since.is_none()) => {
-            down(r).unwrap_or_else(|| is(Urgent::Running, asked))
-        }
+        // Until it is proven that nothing reaches the bad version any more, it is not over; without requests it
+        // never will be, and silence is no health.
+        Phase::Reverted if r.proof.as_ref().is_some_and(|p| p.proved() != Proved::Safe) => down(r).unwrap_or_else(|| {
+            let unproved = r.proof.as_ref().and_then(|p| p.unproved_since);
+            unproved.map_or_else(|| is(Urgent::Running, asked), |since| is(Urgent::Unproved, Some(since)))
+        }),
         Phase::Completed | Phase::Reverted => down(r).or_else(|| said(&[Urgent::Baking])).unwrap_or_else(|| at_rest(r, entered)),
     }
 }

@@ -12,7 +12,10 @@ use crate::{
         ident::Role,
         time::Time,
     },
-    ui::look::{Look, Tone},
+    ui::{
+        figure::compact,
+        look::{Look, Tone},
+    },
 };
 use ratatui::{buffer::Buffer, layout::Rect};
 
@@ -56,10 +59,15 @@ impl Logs {
 
 /// What a line says, and how it looks.
 fn said(line: &LogLine) -> (String, Tone) {
+    let missing = if line.lost > 0 {
+        format!("[{} missing before this] ", if line.lost == 1 { "1 line".to_owned() } else { format!("{} lines", compact(line.lost)) })
+    } else {
+        String::new()
+    };
     match line.stream {
-        LogStream::Out => (line.line.to_string(), Tone::Plain),
-        LogStream::Err => (format!("err {}", line.line), Tone::Warn),
-        LogStream::End => (format!("end {}", line.line), Tone::Bad),
+        LogStream::Out => (format!("{missing}{}", line.line), Tone::Plain),
+        LogStream::Err => (format!("{missing}err {}", line.line), Tone::Warn),
+        LogStream::End => (format!("{missing}end {}", line.line), Tone::Bad),
     }
 }
 

@@ -33,7 +33,7 @@ fn request(seconds: u64, path: &str, status: Option<u16>) -> FailedRequest {
 
 fn log(seq: u64, role: Role, stream: LogStream, line: &str) -> LogLine {
     let (service, version, instance) = ("checkout".into(), "v42".into(), InstanceId::new("v42-0"));
-    LogLine { seq, at: at(seq), service, role, version, instance, stream, line: line.into(), lost: 0 }
+    LogLine { seq, at: at(seq), service, role, version, instance, stream, line: line.into(), lost: 0, nth: 0 }
 }
 
 fn shared() -> Shared {
@@ -158,6 +158,12 @@ fn logs_follow_until_one_moves_up() {
             "08:00:04 stable    v42-0      GET /",
         ]
     );
+    // What did not come is missing at a place.
+    for (lost, says) in [(1, "[1 line missing before this] err panic"), (1_204, "[1,204 lines missing before this] err panic")] {
+        shared.logs[1].lost = lost;
+        assert!(show(&panel, &shared)[1].starts_with(&format!("08:00:02 candidate v42-0      {says}")), "{:?}", show(&panel, &shared));
+    }
+    shared.logs[1].lost = 0;
     panel.run("down", &shared);
     assert_eq!(panel.title(&shared), "logs · following");
     panel.run("up", &shared);

@@ -139,8 +139,12 @@ impl Mailbox {
         }
         inner.logs_dropped += line.lost;
         if inner.logs.len() >= LOGS {
-            inner.logs.pop_front();
+            let oldest = inner.logs.pop_front().map_or(0, |oldest| oldest.lost);
             inner.logs_dropped += 1;
+            if let Some(next) = inner.logs.front_mut() {
+                // Counted already, and said where it is.
+                next.lost = next.lost.saturating_add(oldest).saturating_add(1);
+            }
         }
         inner.logs.push_back(line);
         drop(inner);
@@ -293,13 +297,17 @@ mod tests {
             stream: LogStream::Out,
             line: "x".into(),
             lost: 0,
+            nth: 0,
         };
         let stream = mailbox.follow_logs();
         for seq in 0..LOGS as u64 + 10 {
             mailbox.log(stream, line(seq));
         }
         match mailbox.take(0).unwrap() {
-            Letter::Logs(lines, dropped) => assert_eq!((lines.len(), lines[0].seq, dropped), (1_024, 10, 10)),
+            Letter::Logs(lines, dropped) => {
+                assert_eq!((lines.len(), lines[0].seq, dropped), (1_024, 10, 10));
+                assert_eq!((lines[0].lost, lines[1].lost), (10, 0), "and said where they are missing");
+            }
             other => panic!("{other:?}"),
         }
         // Also what was lost on the way here.

@@ -2,6 +2,7 @@
 //! task of its own and reports through the mailbox or the channel of answers; the loop waits for none.
 
 use super::{
+    followed::Followed,
     mailbox::Mailbox,
     port::{Place, Port},
 };
@@ -114,12 +115,13 @@ impl Tasks {
         let Some(port) = self.port(&target) else { return };
         let mailbox = Arc::clone(&self.mailbox);
         self.logs = Some(self.others.spawn(async move {
-            let mut after = None;
+            let mut followed = Followed::default();
             loop {
-                let mut lines = port.logs(&key, after);
+                let mut lines = port.logs(&key, followed.resume());
                 while let Some(Ok(line)) = lines.next().await {
-                    after = Some(line.seq);
-                    mailbox.log(stream, line);
+                    for line in followed.take(line) {
+                        mailbox.log(stream, line);
+                    }
                 }
                 // How the target is connected is said by its watch; here it is enough to come back.
                 sleep(Duration::from_secs(1)).await;

@@ -33,8 +33,8 @@ pub(super) fn rows(scene: &Scene<'_>) -> Vec<Row> {
 fn proof_rows(scene: &Scene<'_>, proof: &Proof) -> Vec<Row> {
     let start = scene.row().plain(" ").add(Tone::Strong, "BACK:").plain(" ");
     let label = scene.label(&proof.left);
-    let mut rows = match proof.safe_since {
-        Some(since) => {
+    let mut rows = match (proof.safe_since, proof.unproved_since) {
+        (Some(since), _) => {
             let took = elapsed(since, proof.asked);
             let whose = if ours(scene) { "your key" } else { "it was asked for" };
             let took = if took.is_zero() { format!("from {whose} on") } else { format!("{} after {whose}", measured(took)) };
@@ -46,7 +46,16 @@ fn proof_rows(scene: &Scene<'_>, proof: &Proof) -> Vec<Row> {
                 safe,
             ])]
         }
-        None => {
+        (None, Some(since)) => {
+            let word = format!("{} ROUTED", scene.look.glyphs().wait);
+            let routed = start.add(Tone::Warn, word).plain(format!(" since {}", clock(since)));
+            return vec![scene.fit([
+                routed.clone().plain(", not proved: no request has come since then; the first one proves it"),
+                routed.clone().plain(", not proved: no request has come since"),
+                routed.plain(", not proved"),
+            ])];
+        }
+        (None, None) => {
             let programmed = proof
                 .programmed
                 .percent()

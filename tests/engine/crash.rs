@@ -119,8 +119,10 @@ impl Restarted {
                 assert_eq!(self.serving(), Some(candidate), "{}", self.what);
                 return;
             }
-            let (restart, step) = (run.stopped.as_ref().is_some_and(|s| s.cause == Cause::Restart), run.step);
-            self.act(Action::Step);
+            let stopped = |cause| run.stopped.as_ref().is_some_and(|s| s.cause == cause);
+            let (restart, step) = (stopped(Cause::Restart), run.step);
+            // Of a check that failed nothing is used again.
+            self.act(if stopped(Cause::Check) { Action::Retry } else { Action::Step });
             let skipped = restart && self.life.run.as_ref().unwrap().step != step;
             assert!(!skipped, "{}: going on after a restart skips nothing", self.what);
             self.rest();
@@ -136,7 +138,7 @@ impl Restarted {
         let told = self.life.view(&self.machine.seen(), &[], at(self.second));
         assert_eq!((told.phase, told.at.map(|a| a.index)), (Phase::Held, Some(found.run.as_ref().unwrap().step)), "{what}");
         let says = |hold: &Hold| match hold {
-            Hold::Stopped { reason, .. } => reason.as_str() == "a power cut",
+            Hold::Stopped { reason, .. } => reason.as_str() == "a power cut" || reason.as_str() == "check failed: 500",
             Hold::Gate { .. } => found.run.as_ref().is_some_and(|r| r.stopped.is_some()),
             _ => false,
         };
@@ -245,7 +247,7 @@ fn cut(strategy: Strategy) -> BTreeSet<&'static str> {
 }
 
 /// What every strategy goes through.
-const ALL: [&str; 13] = [
+const ALL: [&str; 14] = [
     "first deploy",
     "good",
     "starting candidates",
@@ -254,6 +256,7 @@ const ALL: [&str; 13] = [
     "manual pause",
     "paused by hand",
     "stopped by a gate",
+    "stopped by a check",
     "promoting",
     "baking",
     "failing while it bakes",

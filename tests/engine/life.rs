@@ -10,7 +10,7 @@ use cutover::model::{
     back::{CheckState, How},
     rollout::{Phase, Rollout},
 };
-use std::{fs, os::unix::fs::symlink};
+use std::{collections::BTreeSet, fs, os::unix::fs::symlink};
 
 /// The sample service with another plan.
 fn planned(name: &str, steps: &str, more: &str) -> String {
@@ -32,7 +32,7 @@ fn a_check_that_hangs_ends_at_its_deadline_and_what_it_left_outlives_the_host() 
     host.ok(&["deploy", "web", &version(&host, "v2", "")]);
     let held = host.until("held", |r| r.phase == Phase::Held && !r.tried.is_empty());
     let reason = held.reason.unwrap().to_string();
-    assert!(reason.starts_with("check failed: 2 of 2 instances failed; ") && reason.ends_with(": no end within 1s"), "{reason}");
+    assert!(reason.starts_with("check failed: 2 of 2 instances failed; ") && reason.ends_with(": still running after 1s"), "{reason}");
     let kept = json(&host)["tried"].clone();
     let one = &kept[0];
     assert_eq!((one["step"].as_u64(), one["kind"].as_str(), one["passed"].as_bool()), (Some(0), Some("check"), Some(false)), "{kept}");
@@ -40,7 +40,7 @@ fn a_check_that_hangs_ends_at_its_deadline_and_what_it_left_outlives_the_host() 
     let answers = one["answers"].as_array().unwrap();
     assert_eq!(answers.len(), 2);
     for answer in answers {
-        assert_eq!(answer["result"], "no end within 1s");
+        assert_eq!(answer["result"], "still running after 1s");
         assert!(answer["took_ms"].as_u64().is_some_and(|ms| (1_000..30_000).contains(&ms)), "{answer}");
         assert!(answer["lines"][0].as_str().unwrap().starts_with("schema 7 is missing on "), "{answer}");
     }
@@ -53,6 +53,47 @@ fn a_check_that_hangs_ends_at_its_deadline_and_what_it_left_outlives_the_host() 
     host.ok(&["wait", "web", "--for", "paused", "--timeout", "60s"]);
     host.ok(&["revert", "web"]);
     assert_eq!(json(&host)["tried"], kept, "and stays with it after it is over");
+    host.stop();
+}
+
+#[test]
+fn a_failed_check_is_retried_from_the_start_on_instances_that_nothing_was_tried_on() {
+    let flag = tempfile::tempdir().unwrap();
+    let flag = flag.path().join("fixed");
+    let check = "{ check = { command = [\"/bin/sh\", \"-c\", \"test -e $FIXED\"] } }";
+    let more = format!("instances = 2\nenvironment = {{ FIXED = \"{}\" }}", flag.display());
+    let mut host = Host::start(&planned("web", &format!("{check}, {{ weight = 50 }}, {{ pause = \"manual\" }}, {{ scale = 4 }}"), &more));
+    deploy(&host, "web", &version(&host, "v1", ""), "completed");
+    // What is doubted of its plan is said once more, and stops nothing.
+    let began = host.verb(&["deploy", "web", &version(&host, "v2", "")]);
+    assert_eq!((began.status.code(), String::from_utf8(began.stdout).unwrap().trim()), (Some(0), "web@2"));
+    let doubt = "warning: 4 instances are more than the 2 it has at 100 %: it shrinks when it gets all the traffic\n";
+    let said = String::from_utf8(began.stderr).unwrap();
+    assert!(said.starts_with(&format!("cutover: {}:", host.config().display())) && said.ends_with(doubt), "{said}");
+    let failed = |run: &'static str| move |r: &Rollout| r.run.as_ref().is_some_and(|r| r.as_str() == run) && !r.tried.is_empty();
+    let instances = |r: &Rollout| -> BTreeSet<String> {
+        let pools = r.candidate().into_iter().flat_map(|t| &t.pools);
+        pools.flat_map(|p| &p.instances).map(|i| i.id.text().to_string()).collect()
+    };
+    let first = host.until("failed", failed("2"));
+    assert!(host.ok(&["retry", "web", "--plan"]).contains("RETRY v2 from step 1"));
+    assert!(host.ok(&["retry", "web", "--yes"]).ends_with("done and confirmed"));
+    let second = host.until("failed again", failed("3"));
+    assert_eq!((second.at.unwrap().index, second.tried.len(), instances(&second).len()), (0, 1, 2));
+    assert!(instances(&second).is_disjoint(&instances(&first)), "{:?} {:?}", instances(&first), instances(&second));
+
+    // What was begun is on disk before it begins: a host that dies then finds the new run, held.
+    fs::write(&flag, "").unwrap();
+    host.ok(&["retry", "web", "--yes"]);
+    host.kill();
+    host.run();
+    let found = host.until("found", |r| r.phase == Phase::Held && r.candidate().is_some_and(|t| t.pools.iter().any(|p| p.ready == 2)));
+    assert_eq!(found.run.unwrap().as_str(), "4");
+    assert_eq!(host.requests(4), [200; 4]);
+    host.ok(&["step", "web", "--yes"]);
+    let passed = host.until("passed", |r| r.tried.iter().any(|t| t.passed) && r.at.is_some_and(|at| at.index == 2));
+    assert_eq!(passed.candidate().unwrap().share.programmed.unwrap().percent(), Some(50.0));
+    host.ok(&["revert", "web"]);
     host.stop();
 }
 

@@ -130,6 +130,10 @@ fn freeze_thaw_taint_and_undo() {
         }
         other => panic!("{other:?}"),
     }
+    // So is one that was left several deploys ago.
+    let answer = json(&host, &["taint", "web", "v2", "--reason", "loses carts", "--yes", "-o", "json"]);
+    assert_eq!(answer["confirmed"], true, "{answer}");
+    assert!(matches!(standing(&host.rollout(), "v2"), Some(Standing::Tainted { reason, .. }) if reason.as_str() == "loses carts"));
 }
 
 #[test]

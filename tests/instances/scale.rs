@@ -133,7 +133,7 @@ async fn a_check_that_hangs_ends_with_all_it_started_in_time_or_when_it_is_not_w
         let sleeping = || processes_with(&format!("sleep {mark}"));
         let asked = Instant::now();
         let ran = instances.run_once(&pool.id, check(&pool, &[&mark]), Duration::from_secs(1), CancellationToken::new()).await;
-        assert_eq!(ran.result.unwrap_err().as_str(), "no end within 1s");
+        assert_eq!(ran.result.unwrap_err().as_str(), "still running after 1s");
         assert_eq!(ran.lines.iter().map(|l| l.as_str()).collect::<Vec<_>>(), ["started"]);
         assert!(asked.elapsed() < Duration::from_secs(20));
         assert_eq!(sleeping(), []);

@@ -131,7 +131,7 @@ async fn a_check_that_hangs_ends_at_its_deadline_with_one_line() {
         other => other,
     };
     let (command, request) = (hangs(command(&format!("echo begun; sleep {mark} & sleep {mark}"))), hangs(http("/hang")));
-    for (step, what, why) in [(0, command, "no end within 1s"), (1, request, "no answer within 1s")] {
+    for (step, what, why) in [(0, command, "still running after 1s"), (1, request, "no answer within 1s")] {
         let (state, evidence) = ended(&mut tasks, &instances, &task(&pool, step, what)).await;
         let first = pool.ready[0].0.text();
         assert_eq!(state, TaskState::Failed(format!("2 of 2 instances failed; {first}: {why}").into()));

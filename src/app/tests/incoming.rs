@@ -137,6 +137,7 @@ fn log_lines_come_once_and_what_was_dropped_is_counted() {
         stream: LogStream::Out,
         line: "hello".into(),
         lost: 0,
+        nth: 0,
     };
     let mut console = Console::new();
     console.msg(Msg::Logs(vec![line(1, 1), line(2, 1), line(3, 2)], 4));

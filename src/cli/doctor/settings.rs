@@ -12,8 +12,12 @@ pub fn look(facts: &Facts<'_>) -> Vec<Line> {
         Some(path) => Line::ok(format!("{}: {services}, {targets}", path.display())),
         None => Line::ok("no file: everything is at its default"),
     }];
-    lines
-        .extend(loaded.doubts.iter().map(|d| Line::warn(format!("{}:{}: {}", d.file, d.line, d.what), "mend the file if it is not meant")));
+    lines.extend(
+        loaded
+            .doubts
+            .iter()
+            .map(|d| Line::warn(format!("{}:{}: {}", d.found.file, d.found.line, d.found.what), "mend the file if it is not meant")),
+    );
     match Keymap::new(&panel::tables(&panel::all()), &loaded.config.keys) {
         Ok(_) => {}
         Err(e) => lines.push(Line::bad(format!("keys: {e}"), "mend [keys]; the console does not start with it")),

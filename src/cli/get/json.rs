@@ -206,7 +206,7 @@ impl From<&Rollout> for One {
 #[derive(Serialize, JsonSchema)]
 struct Urgency {
     /// In the order of lists: the most urgent first.
-    #[schemars(extend("enum" = ["waiting", "failing", "stuck", "stale", "baking", "running", "healthy", "idle"]))]
+    #[schemars(extend("enum" = ["waiting", "failing", "stuck", "stale", "baking", "running", "unproved", "healthy", "idle"]))]
     state: &'static str,
     /// Since when, where that is known.
     since: Option<At>,

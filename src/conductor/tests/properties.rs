@@ -375,6 +375,14 @@ impl Watched {
             assert!(!(both && counted) || ask.reason.is_some(), "over one that fails both versions with a reason");
             assert!(was.manual.as_ref().is_none_or(|m| m.weight.is_some()), "a pause is lifted first");
         }
+        if ask.action == Action::Retry {
+            let candidate = &was.candidate;
+            assert_eq!((&run.candidate.id, run.step, run.weight, run.tried.len()), (&candidate.id, 0, Weight::ZERO, 0), "from the start");
+            assert!(run.id != was.id && run.candidate.pool() != candidate.pool(), "a run of its own");
+            let again = life.wanted().pools.iter().any(|d| d.pool() == candidate.pool());
+            assert!(!again || life.stable.as_ref().is_some_and(|s| s.pool() == candidate.pool()), "with fresh instances");
+            assert!(was.weight == Weight::ZERO || !was.is_moving(), "nobody's traffic is taken away");
+        }
         let done = matches!(run.state, RunState::Completed { .. } | RunState::Reverted { .. });
         assert!(!done || run.state == was.state, "done is what an observation confirms");
         if before.frozen.is_some() {

@@ -284,3 +284,50 @@ fn a_tainted_version_that_serves_is_a_finding() {
     w.deploy("v42").unwrap();
     assert_eq!(w.said()[..2], ["ana: run r9 starts: v41 → v42", "ana: v42 was tainted by ben: seen it before"], "who deploys it is told");
 }
+
+#[test]
+fn what_was_left_keeps_its_name_and_can_be_tainted_after_the_next_deploy() {
+    let mut w = baking("hold");
+    w.back("v41").unwrap();
+    for label in ["v43", "v44"] {
+        w.deploy(label).unwrap();
+        w.ready(label, 2);
+        w.because(Action::Promote, false).unwrap();
+    }
+    assert_eq!(w.serving(), Some("v44"));
+    let named = |w: &World| known(w).into_iter().map(|(label, _)| label).collect::<Vec<_>>();
+    assert_eq!(named(&w), ["v44", "v43", "v41", "v42"]);
+    let taint = |label: &str| Action::Taint { version: version(label) };
+    w.said();
+    w.because(taint("v42"), false).unwrap();
+    assert_eq!(w.said(), ["ben: tainted v42: seen it before"]);
+    assert!(w.because(taint("v42"), false).unwrap_err().starts_with("already_so: v42 was tainted by ben"));
+    w.crash();
+    assert!(matches!(w.life.standing(&version("v42")), Standing::Tainted { .. }), "it is on disk");
+    // The way back passes it by, and whoever deploys it is told.
+    assert_eq!(w.life.way_back(&w.seen), Some(version("v43")));
+    w.deploy("v42").unwrap();
+    assert!(w.said().iter().any(|line| line.ends_with("v42 was tainted by ben: seen it before")));
+    assert_eq!(named(&w), ["v42", "v44", "v43", "v41"], "each once");
+    w.back("v44").unwrap();
+    // As many as are kept, the newest of them.
+    for n in 50..70 {
+        w.deploy(&format!("v{n}")).unwrap();
+        w.back("v44").unwrap();
+    }
+    assert_eq!(w.life.left.len(), crate::conductor::standing::LEFT);
+    assert_eq!((w.life.left[0].label.as_str(), known(&w).len()), ("v68", 3 + 1 + 8));
+    assert!(w.because(taint("v42"), false).is_err(), "only its record is kept by then");
+    assert!(w.life.record(&version("v42")).taint.is_some());
+}
+
+#[test]
+fn a_first_version_that_was_given_up_is_nothing_to_go_back_to() {
+    let mut w = World::new(PLAN);
+    w.deploy("v40").unwrap();
+    w.replace("v41").unwrap();
+    w.ready("v41", 2);
+    assert_eq!(w.serving(), Some("v41"));
+    assert_eq!(w.life.standing(&version("v40")), Standing::Left { reason: "given up before it served".into() });
+    assert_eq!(w.life.way_back(&w.seen), None);
+}

@@ -89,22 +89,118 @@ fn a_failed_check_stops_the_run_until_a_person_says_why() {
     assert_eq!(w.said(), ["check: held: check failed: exit code 1", "check: schema 7 is missing"]);
     let view = w.view();
     assert_eq!((view.reason.unwrap().as_str(), view.attention.unwrap().kind.as_str()), ("check failed: exit code 1", "failing"));
-    assert_eq!(w.next(), "held: the check failed; t tries it again, s leaves it with a reason [a person]");
-    let off = "not_now: check failed: exit code 1; t tries it again, to leave it give a reason";
+    assert_eq!(w.next(), "held: the check failed; t starts over, s leaves it with a reason [a person]");
+    let off = "not_now: check failed: exit code 1; t starts over, to leave it give a reason";
     assert_eq!(w.act(Action::Step), Err(off.into()));
     assert_eq!(w.act(Action::Promote), Err("not_now: the check of step 2 has not worked yet; to go over it give a reason".into()));
     assert_eq!(w.weight(5.0), Err("not_now: the check of step 2 has not worked yet; to go over it give a reason".into()));
 
-    let before = w.run().step_since;
-    w.act(Action::Retry).unwrap();
-    assert!(w.life.wanted().task.unwrap().since > before, "it is another try, even within the same moment");
-    assert_eq!((w.place().1, w.run().id.text().as_str()), (2, "r2"));
     ends(&mut w, TaskState::Failed("exit code 1".into()), &[]);
     w.said();
     w.because(Action::Step, false).unwrap();
     assert_eq!((w.place().1, w.said()[0].as_str()), (3, "ben: step 2 of 7 skipped: check: seen it before"));
     w.because(Action::SkipGate, false).unwrap();
     assert_eq!(w.place(), ("stepping", 6, 5.0), "a warm-up that runs is skipped likewise");
+}
+
+/// One plan of each strategy, with a check and a warm-up before the traffic.
+fn each_strategy() -> impl Iterator<Item = (&'static str, String)> {
+    let (head, _) = CHECKED.split_once("steps").unwrap();
+    let plans = [
+        ("canary", "{ scale = 1 }, { check = { http = \"/\" } }, { warm = { requests = 9 } }, { weight = 5 }"),
+        ("blue-green", "{ check = { http = \"/\" } }, { warm = { requests = 9 } }, { pause = \"manual\" }"),
+        ("rolling", "{ check = { http = \"/\" } }, { warm = { requests = 9 } }, { pause = \"manual\" }"),
+        ("recreate", "{ check = { http = \"/\" } }, { warm = { requests = 9 } }, { pause = \"manual\" }"),
+    ];
+    plans.into_iter().map(move |(strategy, steps)| (strategy, format!("{head}strategy = \"{strategy}\"\nsteps = [{steps}]")))
+}
+
+#[test]
+fn a_retry_of_a_failed_check_or_warm_up_starts_over_with_fresh_instances() {
+    for (strategy, plan) in each_strategy() {
+        for fails in ["check", "warm"] {
+            let mut w = checked(&plan);
+            if fails == "warm" {
+                ends(&mut w, TaskState::Done("200".into()), &[]);
+            }
+            ends(&mut w, TaskState::Failed("500".into()), &[]);
+            let (failed, step) = (w.run().clone(), w.run().step);
+            assert_eq!((failed.current().unwrap().kind(), w.place().2), (fails, 0.0), "{strategy}");
+            w.lingers = true;
+            w.notes.clear();
+            w.act(Action::Retry).unwrap();
+            let (run, old) = (w.run().clone(), failed.candidate.pool());
+            let fresh = run.candidate.pool();
+            assert_eq!((&run.candidate.id, run.weight, run.tried.len()), (&failed.candidate.id, Weight::ZERO, 0), "{strategy} {fails}");
+            assert_ne!((&run.id, &fresh), (&failed.id, &old), "{strategy} {fails}");
+            assert!(w.said()[0].starts_with(&format!("ben: run {} tries v42 again", run.id.text())));
+            let wanted = w.life.wanted();
+            assert!(wanted.pools.iter().all(|d| d.pool() != old), "{strategy}: nothing of the failed try is used again");
+            if strategy == "recreate" {
+                assert_eq!(w.place().0, "starting", "one version ends before the next starts, also where it is the same one");
+                assert!(wanted.pools.is_empty());
+                w.lingers = false;
+                w.seen.pools.clear();
+                w.settle();
+            }
+            // It dies before anything of it was tried: what was begun is still so.
+            let again = w.run().clone();
+            w.crash();
+            assert_eq!((&w.run().id, w.run().candidate.pool(), w.run().step <= step), (&again.id, fresh, true), "{strategy} {fails}");
+            if w.run().stopped.is_some() {
+                w.act(Action::Step).unwrap();
+            }
+            let task = w.life.wanted().task.unwrap();
+            assert_eq!((task.run, task.what.kind(), task.pool), (again.id, "check", w.run().candidate.pool()), "{strategy} {fails}");
+            // And back from there, as from any start.
+            w.back("v41").unwrap();
+            w.ready("v41", 4);
+            assert_eq!((w.run().word(), w.serving()), ("reverted", Some("v41")), "{strategy} {fails}");
+        }
+    }
+}
+
+#[test]
+fn what_never_had_traffic_and_was_not_ready_in_time_starts_over_too() {
+    let plan = CHECKED.replace("bake =", "deadline = { ready = \"1m\" }\nbake =");
+    let (head, _) = plan.split_once("steps").unwrap();
+    let mut w = World::stable(&format!("{head}strategy = \"rolling\""), 4);
+    w.deploy("v42").unwrap();
+    w.ready("v42", 1);
+    // Its second batch is missing while the first one serves: whoever wants to try again goes back first.
+    w.pass(120);
+    assert!(w.place().2 > 0.0, "{:?}", w.place());
+    assert_eq!(w.next(), "held: canary 1/2 ready after 1m; R goes back [a person]");
+    assert_eq!(w.act(Action::Retry), Err("not_now: run r2 is in progress: R goes back first".into()));
+    w.back("v41").unwrap();
+    w.ready("v42", 0);
+    w.act(Action::Retry).unwrap();
+    assert_eq!(w.place(), ("starting", 1, 0.0));
+
+    let mut w = World::stable(&plan, 4);
+    w.deploy("v42").unwrap();
+    w.pass(120);
+    assert_eq!(w.next(), "held: canary 0/1 ready after 1m; t retries [a person]");
+    w.act(Action::Pause).unwrap();
+    assert_eq!(w.act(Action::Retry), Err("not_now: paused by ben 03:12, c resumes".into()));
+    w.act(Action::Resume).unwrap();
+    w.act(Action::Retry).unwrap();
+    assert_eq!((w.place(), w.run().candidate.generation), (("starting", 1, 0.0), 3));
+}
+
+#[test]
+fn the_first_version_of_all_starts_over_as_well() {
+    let mut w = World::new(CHECKED);
+    w.deploy("v41").unwrap();
+    w.ready("v41", 4);
+    // A first deploy goes to all the traffic without its steps; what it cannot is get ready.
+    assert_eq!(w.serving(), Some("v41"));
+    let mut w = World::new(CHECKED);
+    w.deploy("v41").unwrap();
+    w.pass(700);
+    assert_eq!(w.place().0, "failed");
+    w.act(Action::Retry).unwrap();
+    assert_eq!((w.place().0, w.run().candidate.generation), ("starting", 2));
 }
 
 #[test]

@@ -1,7 +1,7 @@
-//! What can be used and is probably not meant: said by `config check`, `doctor` and a host that starts, and
-//! in the way of nothing.
+//! What can be used and is probably not meant: said by `config check`, `doctor`, `deploy` and a host that starts,
+//! and in the way of nothing.
 
-use super::{Config, Finding, Places};
+use super::{Config, Doubt, Finding, Places};
 use crate::config::MetricsConfig;
 use crate::model::{
     ratio::Weight,
@@ -11,9 +11,10 @@ use crate::model::{
 };
 
 /// Every doubt, in the order of the file.
-pub fn doubts(config: &Config, places: &Places<'_>) -> Vec<Finding> {
-    let mut doubts = Doubts { places, found: Vec::new() };
+pub fn doubts(config: &Config, places: &Places<'_>) -> Vec<Doubt> {
+    let mut all: Vec<Doubt> = Vec::new();
     for (i, service) in config.services.iter().enumerate() {
+        let mut doubts = Doubts { places, found: Vec::new() };
         let at = format!("service.{i}");
         doubts.bake(&at, service);
         doubts.batches(&at, service);
@@ -21,9 +22,10 @@ pub fn doubts(config: &Config, places: &Places<'_>) -> Vec<Finding> {
         doubts.alone(&at, service);
         doubts.steps(&format!("{at}.steps"), service);
         doubts.alerts(&at, service, &config.metrics);
+        all.extend(doubts.found.into_iter().map(|found| Doubt { service: service.name.clone(), found }));
     }
-    doubts.found.sort_by_key(|f| (f.line, f.column));
-    doubts.found
+    all.sort_by_key(|d| (d.found.line, d.found.column));
+    all
 }
 
 struct Doubts<'a> {

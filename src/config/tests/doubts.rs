@@ -10,7 +10,8 @@ fn doubted(steps: &str, lines: &str) -> Vec<String> {
     let text = format!("{}{lines}\n", SERVICE.replace("[{ weight = 5 }]", steps));
     write(&path, &text);
     let loaded = load(Some(&path), &env_in(home.path())).unwrap_or_else(|e| panic!("{text}: {e}"));
-    loaded.doubts.iter().map(|d| format!("{}:{}: {}", d.line, d.column, d.what)).collect()
+    assert!(loaded.doubts.iter().all(|d| d.service == loaded.config.services[0].name), "{:?}", loaded.doubts);
+    loaded.doubts.iter().map(|d| format!("{}:{}: {}", d.found.line, d.found.column, d.found.what)).collect()
 }
 
 /// Alerts that send it back, whoever's they are.

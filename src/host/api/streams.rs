@@ -96,7 +96,8 @@ pub async fn logs(State(api): State<Api>, query: Result<Query<LogQuery>, axum::e
 async fn tell(logs: LogHub, asked: LogQuery, lines: Lines) {
     let mut filter = LogFilter { service: asked.service.map(Into::into), role: asked.track, last: asked.last, ..LogFilter::default() };
     let mut live = logs.subscribe();
-    let mut after = asked.after;
+    // A number that nobody has given yet is of another host, whose lines these are not.
+    let mut after = if asked.after > logs.last() { 0 } else { asked.after };
     // How many there were when we last knew all of them. What was there before we came is not lost.
     let mut known = None;
     loop {
@@ -169,6 +170,42 @@ mod tests {
     };
     use std::sync::Arc;
     use tokio::sync::mpsc;
+
+    /// All that somebody gets who comes with the number of the last line they saw.
+    async fn from(hub: &LogHub, after: u64) -> Vec<LogLine> {
+        let (lines, mut receive) = mpsc::channel(AHEAD);
+        let asked = LogQuery { service: Some("web".into()), track: None, after, last: None, follow: false };
+        let telling = tokio::spawn(tell(hub.clone(), asked, lines));
+        let mut got = Vec::new();
+        while let Some(line) = receive.recv().await {
+            got.push(serde_json::from_slice(&line.unwrap()).unwrap());
+        }
+        telling.await.unwrap();
+        got
+    }
+
+    #[tokio::test]
+    async fn whoever_comes_back_can_count_what_is_gone_and_is_never_left_without_lines() {
+        let dir = tempfile::tempdir().unwrap();
+        let hub = LogHub::open(dir.path().to_owned(), Arc::new(SystemClock::start())).unwrap();
+        let pool = PoolId { version: VersionId::new("abc"), generation: 1 };
+        let log = |name: &str, service: &str| hub.instance(pool.clone(), service.into(), "v1".into(), InstanceId::new(name));
+        let (loud, quiet, other) = (log("loud", "web"), log("quiet", "web"), log("o", "cart"));
+        loud.push(LogStream::Out, b"seen");
+        let seen = from(&hub, 0).await.pop().unwrap();
+        quiet.push(LogStream::Out, b"soon after");
+        for n in 0..5_000 {
+            loud.push(LogStream::Out, format!("{n}").as_bytes());
+            other.push(LogStream::Out, b"of another service");
+        }
+        let got = from(&hub, seen.seq).await;
+        // The quiet one's line is still there; what is gone is gone between it and the others.
+        assert_eq!((got[0].line.as_str(), got[0].nth - seen.nth), ("soon after", 1));
+        assert_eq!((got[1].nth - got[0].nth - 1) as usize, 5_000 - (got.len() - 1));
+        assert!(got[1..].is_sorted_by(|a, b| a.nth + 1 == b.nth));
+        // Numbers of a host that kept nothing are not ours.
+        assert_eq!(from(&hub, hub.last() + 1).await, from(&hub, 0).await);
+    }
 
     /// A reader that reads nothing while a flood comes, and what it has of it in the end.
     #[tokio::test]

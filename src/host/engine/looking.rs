@@ -25,7 +25,7 @@ impl Engine {
         // A version that the way back leads to from now on is not left for a minute without a look.
         if uptime >= self.look_at || returns.iter().any(|to| !found.lacks.contains_key(&to.pool())) {
             self.look_at = uptime.saturating_add(self.look_every);
-            let artifacts: BTreeSet<Digest> = self.state.services.values().flat_map(ServiceState::needed).collect();
+            let artifacts: BTreeSet<Digest> = self.state.services.values().flat_map(ServiceState::told).collect();
             self.availability.look(&self.depot, &self.instances, artifacts, returns, now);
         }
     }

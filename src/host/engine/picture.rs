@@ -19,11 +19,11 @@ use crate::{
     },
     judge,
     model::{
-        back::{How, Measured, WayBack},
+        back::{How, Measured, Proof, Proved, WayBack},
         ident::{Key, Rev, Role, VersionId},
         instance::Pool,
         ratio::{Ratio, Weight},
-        rollout::{Bad, MeasuredBy, Rollout, Seen},
+        rollout::{Bad, MeasuredBy, Next, Rollout, Seen},
         signal::{Signal, SignalId},
         spec::Strategy,
         text::Text,
@@ -170,7 +170,7 @@ fn picture(
         tracks,
         steps: telling.steps,
         at: telling.at,
-        next: telling.next,
+        next: Next { what: next_what(&telling.next.what, proof.as_ref()), ..telling.next },
         verdict: judge::summary(&service.gates),
         gates: service.gates.clone(),
         back: WayBack {
@@ -195,6 +195,14 @@ fn picture(
         marks: life.run.as_ref().map(|r| r.marks.clone()).unwrap_or_default(),
         names: std::collections::BTreeMap::new(),
         seen,
+    }
+}
+
+/// What comes next: after a way back without requests the first of them, since silence proves nothing.
+fn next_what(next: &Text, proof: Option<&Proof>) -> Text {
+    match proof.map(Proof::proved) {
+        Some(Proved::Unproved) => format!("{next}; proved by the first request").into(),
+        Some(Proved::Waiting | Proved::Safe) | None => next.clone(),
     }
 }
 
@@ -336,7 +344,7 @@ fn pool_shown(service: &Service, status: &PoolStatus) -> Pool {
     }
 }
 
-fn prove(service: &mut Service, life: &Life, now: Time, uptime: Duration) -> Option<crate::model::back::Proof> {
+fn prove(service: &mut Service, life: &Life, now: Time, uptime: Duration) -> Option<Proof> {
     let run = life.run.as_ref()?;
     if !matches!(run.state, RunState::Reverting { .. } | RunState::Reverted { .. }) {
         service.proof = None;

@@ -15,7 +15,7 @@ use crate::{
         instances::{PoolPlan, PoolStatus},
         proof,
         proxy::{Arm, Table, Upstream},
-        state::{HostState, ServiceState},
+        state::{HostState, Safe, ServiceState},
     },
     model::{
         digest::Digest,
@@ -104,6 +104,8 @@ impl Engine {
             let seen = observed(service, pools, self.tasks.seen(name), gone.clone());
             let notes = state.life.advance(&seen, &service.gates, now);
             measure_way_back(state, &before, now);
+            let safe = service.proof.as_ref().and_then(|proof| Some(Safe { asked: proof.asked(), since: proof.safe_since()? }));
+            state.safe = safe.filter(|_| is_reverted(&state.life));
             if state.life.run.as_ref().map(|r| &r.id) != before.run.as_ref().map(|r| &r.id) {
                 state.slow_from = None;
             }
@@ -335,5 +337,6 @@ pub(super) fn proof_of(state: &ServiceState) -> Option<proof::Watch> {
         RunState::Reverting { asked, .. } | RunState::Reverted { asked, .. } => *asked,
         _ => return None,
     };
-    Some(proof::Watch::new(super::picture::version(&run.candidate, state.sealed.get(&run.candidate.artifact)), asked))
+    let proved = state.safe.filter(|safe| safe.asked == asked).map(|safe| safe.since);
+    Some(proof::Watch::new(super::picture::version(&run.candidate, state.sealed.get(&run.candidate.artifact)), asked).proved(proved))
 }

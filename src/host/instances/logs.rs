@@ -1,6 +1,7 @@
 //! What instances print: the last lines of each in memory, all of them in files for a while.
 //!
-//! One lock gives every line its number, so numbers have no gaps and readers see them in order.
+//! One lock gives every line its number, so readers see them in order. A host that is started again goes on
+//! above the numbers of the one before: whoever comes back with the last one they saw misses nothing.
 //! Memory is bounded by lines and bytes per instance and by the number of ended instances.
 
 mod files;
@@ -32,6 +33,9 @@ const RING_LINES: usize = 2_000;
 const RING_BYTES: usize = 512 * 1024;
 /// Instances that ended and are still kept in memory.
 const ENDED_KEPT: usize = 50;
+/// Numbers that a host which is started leaves out: above all lines of the one before that readers may have
+/// seen and no file has.
+const APART: u64 = 1 << 20;
 /// Lines that a slow reader of the live stream may be behind before it loses some.
 const BEHIND: usize = 4_096;
 
@@ -134,14 +138,34 @@ impl LogHub {
     /// When the directory cannot be read or no thread can be had.
     pub(in crate::host) fn open(dir: PathBuf, clock: Arc<dyn Clock>) -> io::Result<Self> {
         let kept = files::load(&dir, ENDED_KEPT, RING_BYTES as u64)?;
-        let mut state = State { numbers: files::last_numbers(&dir)?, ..State::default() };
+        let last = kept.iter().map(|line| line.seq).max();
+        let mut state = State { numbers: files::last_numbers(&dir)?, seq: last.unwrap_or_default(), ..State::default() };
+        // Each keeps its number, but for those without: what a supervisor wrote when its host was gone.
+        let numbered = kept.iter().map(|line| line.seq).filter(|seq| *seq > 0);
+        let mut numbers: Vec<u64> = numbered.collect();
+        let distinct = numbers.len();
+        numbers.sort_unstable();
+        numbers.dedup();
+        let keep = numbers.len() == distinct;
         for line in kept {
-            state.seq += 1;
+            let line = if keep && line.seq > 0 {
+                line
+            } else {
+                state.seq += 1;
+                LogLine { seq: state.seq, nth: 0, ..line }
+            };
             let who = Who { service: line.service.clone(), instance: line.instance.clone() };
             if !state.rings.contains_key(&who) {
                 state.ended.push_back(who.clone());
             }
-            state.rings.entry(who).or_default().push(LogLine { seq: state.seq, ..line });
+            state.rings.entry(who).or_default().push(line);
+        }
+        // Where clocks were set the order of time is not that of the numbers.
+        for ring in state.rings.values_mut() {
+            ring.lines.make_contiguous().sort_by_key(|line| line.seq);
+        }
+        if last.is_some() {
+            state.seq += APART;
         }
         let files = files::Writer::start(dir)?;
         Ok(Self(Arc::new(Shared { state: Mutex::new(state), live: broadcast::Sender::new(BEHIND), files, clock })))
@@ -149,6 +173,12 @@ impl LogHub {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The number of the last line so far.
+    #[must_use]
+    pub fn last(&self) -> u64 {
+        self.lock().seq
     }
 
     /// Lines in memory with a number greater than `after`, in the order of their numbers.
@@ -237,8 +267,9 @@ impl InstanceLog {
         let at = self.hub.0.clock.now();
         let mut state = self.hub.lock();
         state.seq += 1;
-        let line = LogLine { seq: state.seq, stream, line, ..self.like(&state, at) };
+        let mut line = LogLine { seq: state.seq, stream, line, ..self.like(&state, at) };
         *state.counts.entry((line.service.clone(), line.role)).or_default() += 1;
+        line.nth = state.counts.iter().filter(|((service, _), _)| *service == line.service).map(|(_, lines)| lines).sum();
         self.hub.0.files.write(&self.who, &line);
         if self.hub.0.live.receiver_count() > 0 {
             let _ = self.hub.0.live.send(line.clone());
@@ -258,6 +289,7 @@ impl InstanceLog {
             stream: LogStream::Out,
             line: Text::default(),
             lost: 0,
+            nth: 0,
         }
     }
 

@@ -250,7 +250,7 @@ impl Wire {
                     last_resort = Some(Instant::now() + LAST_RESORT);
                     continue;
                 }
-                () = time::sleep_until(deadline), if last_resort.is_none() => format!("no end within {}", humantime::format_duration(timeout)).into(),
+                () = time::sleep_until(deadline), if last_resort.is_none() => format!("still running after {}", humantime::format_duration(timeout)).into(),
                 () = cancel.cancelled(), if last_resort.is_none() => "it was not wanted any more".into(),
                 () = closing.cancelled(), if last_resort.is_none() => "the host is stopping".into(),
             };

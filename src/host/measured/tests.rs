@@ -88,7 +88,7 @@ async fn what_was_fresh_grows_old_when_nothing_more_comes() {
         age: Some(Duration::from_secs(1)),
         required: true,
     };
-    let query = measured.backend.board.query("web", at(0), at(10));
+    let query = measured.backend.board.query(crate::metrics::alerts::Whom { service: "web", namespace: None }, at(0), at(10));
     let alerts = Some(Alerts { at: at(10), query: query.clone(), firing: vec!["alert A fires".into()] });
     let looks = BTreeMap::from([(GateId::new("errors"), (vec![sensor], Vec::new()))]);
     put(&measured, 1, Mail { at: Some(at(10)), looks, alerts, ..Mail::default() });

@@ -199,10 +199,13 @@ fn back_is_not_over_until_it_is_safe() {
         upgraded: 0,
         safe_at: None,
         safe_since: safe.map(at),
+        unproved_since: None,
         missing: vec![],
     };
     assert_eq!(of(Phase::Reverted, |r| r.proof = Some(proof(None))), "running since 14:20 (14 m)");
     assert_eq!(of(Phase::Reverted, |r| r.proof = Some(proof(Some("14:21")))), "healthy since 14:00 (34 m)");
+    let silent = || Proof { unproved_since: Some(at("14:21")), ..proof(None) };
+    assert_eq!(of(Phase::Reverted, |r| r.proof = Some(silent())), "unproved since 14:21 (13 m)", "neither under way for ever nor healthy");
 }
 
 fn known(standing: Standing) -> Known {
@@ -229,7 +232,7 @@ fn the_most_urgent_first_and_of_equals_the_oldest() {
     all.sort();
     assert_eq!(all[..3], [one(Urgent::Waiting, Some("14:10")), one(Urgent::Waiting, Some("14:20")), one(Urgent::Waiting, None)]);
     assert_eq!(all[2..].iter().map(|u| u.how).collect::<Vec<_>>(), Urgent::ALL);
-    let words = "waiting failing stuck stale baking running healthy idle";
+    let words = "waiting failing stuck stale baking running unproved healthy idle";
     assert_eq!(Urgent::ALL.map(Urgent::word).join(" "), words);
 }
 

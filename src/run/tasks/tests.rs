@@ -38,6 +38,8 @@ struct Scripted {
     applied: Mutex<Vec<(Duration, Outcome)>>,
     resolved: Mutex<Vec<Resolved>>,
     logs_after: Arc<Mutex<Vec<Option<u64>>>>,
+    /// Lines that are gone by the time of each further connection.
+    logs_missing: u64,
 }
 
 impl Runtime for Scripted {
@@ -65,7 +67,8 @@ impl Runtime for Scripted {
 
     fn logs(&self, key: &Key, after: Option<u64>) -> impl Stream<Item = Result<LogLine, Fault>> + Send + 'static {
         self.logs_after.lock().unwrap().push(after);
-        let first = after.map_or(0, |n| n + 1);
+        // Of what came between the connections the oldest is no longer there.
+        let first = after.map_or(0, |n| n + 1 + self.logs_missing);
         let service = key.service.text();
         stream::iter((first..first + 2).map(move |seq| {
             Ok(LogLine {
@@ -78,6 +81,7 @@ impl Runtime for Scripted {
                 stream: LogStream::Out,
                 line: "x".into(),
                 lost: 0,
+                nth: seq + 1,
             })
         }))
     }
@@ -158,4 +162,20 @@ async fn logs_go_on_where_they_ended_until_others_are_wanted() {
     assert_eq!(after.lock().unwrap()[..3], [None, Some(1), Some(3)]);
     sleep(Duration::from_secs(10)).await;
     assert_eq!(after.lock().unwrap().len(), asked, "nobody asks any more");
+}
+
+#[tokio::test(start_paused = true)]
+async fn lines_that_are_gone_by_the_next_connection_are_counted_where_they_are_missing() {
+    let (mut tasks, mailbox) = tasks(Scripted { logs_missing: 3, ..Scripted::default() });
+    let key = Key { target: target(), scope: vec![], service: Raw::new("a"), uid: None };
+    tasks.logs(Some((target(), key)));
+    let (mut seen, mut dropped) = (Vec::new(), 0);
+    while seen.len() < 6 {
+        timeout(Duration::from_secs(10), mailbox.arrived()).await.unwrap();
+        while let Some(Letter::Logs(lines, lost)) = mailbox.take(0) {
+            seen.extend(lines.iter().map(|l| (l.seq, l.lost)));
+            dropped += lost;
+        }
+    }
+    assert_eq!((&seen[..6], dropped), (&[(0, 0), (1, 0), (5, 3), (6, 0), (10, 3), (11, 0)][..], 6));
 }

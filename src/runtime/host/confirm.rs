@@ -83,11 +83,9 @@ fn back(plan: &Plan, r: &Rollout, to: &VersionId) -> Observation {
     }
 }
 
-/// A new run, or the same one trying a check again; that may have failed again already.
+/// A retry is a run of its own, whatever becomes of it.
 fn retry(plan: &Plan, r: &Rollout) -> Observation {
-    let moves = matches!(r.phase, Phase::Progressing | Phase::Held) && !r.holds.iter().any(|h| matches!(h, Hold::Stopped { .. }));
-    let taken = r.seen.rev > plan.belief.rev && r.last.as_ref().is_some_and(|l| l.action == Action::Retry);
-    if r.run != plan.belief.run || moves || taken { Observation::Confirmed } else { pending("it has not begun again") }
+    if r.run == plan.belief.run { pending("no new run has begun") } else { Observation::Confirmed }
 }
 
 /// A new run has the version as its candidate, or has brought it to all the traffic already. What then

@@ -20,7 +20,7 @@ use crate::{
 pub(super) const fn glyph(look: &Look, urgent: Urgent) -> &'static str {
     let glyphs = look.glyphs();
     match urgent {
-        Urgent::Waiting | Urgent::Baking => glyphs.wait,
+        Urgent::Waiting | Urgent::Baking | Urgent::Unproved => glyphs.wait,
         Urgent::Failing => glyphs.fail,
         Urgent::Stuck => "!",
         Urgent::Stale => glyphs.blind,
@@ -35,7 +35,7 @@ pub(super) const fn tone(urgent: Urgent) -> Tone {
     match urgent {
         Urgent::Waiting | Urgent::Stuck | Urgent::Stale => Tone::Warn,
         Urgent::Failing => Tone::Bad,
-        Urgent::Baking | Urgent::Running => Tone::Plain,
+        Urgent::Baking | Urgent::Running | Urgent::Unproved => Tone::Plain,
         Urgent::Healthy => Tone::Good,
         Urgent::Idle => Tone::Dim,
     }
@@ -162,6 +162,7 @@ fn what(r: &Rollout, urgent: Urgent, now: Time) -> String {
                 _ => String::new(),
             }
         }
+        Urgent::Unproved => "back, no traffic since".into(),
         Urgent::Running | Urgent::Healthy | Urgent::Idle => match &r.phase {
             Phase::Reverting => "going back".into(),
             Phase::Reverted if urgent == Urgent::Running => "back, not SAFE yet".into(),

@@ -33,6 +33,8 @@ pub struct Machine {
     tasks: Vec<TaskSeen>,
     /// What the gates say.
     pub says: Says,
+    /// Whether what is tried on a candidate fails.
+    pub refuses: bool,
 }
 
 impl Machine {
@@ -58,6 +60,7 @@ impl Machine {
         if let Some(task) = &wanted.task {
             let known = self.tasks.iter_mut().find(|t| (&t.run, t.step, t.since) == (&task.run, task.step, task.since));
             match known {
+                Some(known) if self.refuses => known.state = TaskState::Failed("500".into()),
                 Some(known) => known.state = TaskState::Done("worked".into()),
                 None => {
                     let state = TaskState::Running("1 of 2".into());

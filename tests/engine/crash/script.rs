@@ -34,6 +34,8 @@ pub enum Do {
     Undo(&'static str),
     Back,
     Says(Says),
+    /// Whether checks and warm-ups fail from now on.
+    Refuses(bool),
     /// Seconds.
     Wait(i64),
     /// Stable serves for so long that it is good.
@@ -127,7 +129,8 @@ pub fn script(strategy: Strategy) -> Vec<Do> {
         Back,
         Act(Action::Thaw),
     ];
-    [vec![Deploy("v1"), Bake, Deploy("v2")], plan, rest].concat()
+    let start = vec![Deploy("v1"), Bake, Do::Refuses(true), Deploy("v2"), Do::Refuses(false), Act(Action::Retry)];
+    [start, plan, rest].concat()
 }
 
 pub fn at(second: i64) -> Time {
@@ -166,6 +169,7 @@ pub fn live(strategy: Strategy) -> Vec<Write> {
             Do::Replace(label) => drop(state.life.replace(new(label, at(second)), &machine.seen()).unwrap()),
             Do::Wait(seconds) => second += seconds,
             Do::Says(says) => machine.says = says,
+            Do::Refuses(refuses) => machine.refuses = refuses,
             Do::Bake => {
                 let (stable, hours) = (state.life.stable.as_ref().unwrap().id.clone(), Duration::from_secs(7_200));
                 state.life.served(&stable, (1_000, 1), hours, hours, at(second));
@@ -262,6 +266,7 @@ fn stepping(run: &Run) -> Vec<&'static str> {
         (run.manual.as_ref().is_some_and(|m| m.weight.is_none()), "paused by hand"),
         (run.manual.as_ref().is_some_and(|m| m.weight.is_some()), "weight by hand"),
         (run.stopped.as_ref().is_some_and(|s| s.cause == Cause::Gate), "stopped by a gate"),
+        (run.stopped.as_ref().is_some_and(|s| s.cause == Cause::Check), "stopped by a check"),
     ];
     all.extend(more.into_iter().filter_map(|(is, word)| is.then_some(word)));
     all

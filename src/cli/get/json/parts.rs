@@ -442,10 +442,15 @@ pub struct Proof {
     in_flight: u64,
     /// Upgraded connections still open on it.
     upgraded: u64,
+    /// How far it is: `unproved` where nothing is missing but requests, which alone can make it `safe`.
+    #[schemars(extend("enum" = ["waiting", "unproved", "safe"]))]
+    state: &'static str,
     /// When it will be safe if nothing happens.
     safe_at: Option<At>,
     /// Since when it is.
     safe_since: Option<At>,
+    /// Since when it is unproved.
+    unproved_since: Option<At>,
     /// What is still not true, worst first.
     missing: Vec<String>,
 }
@@ -460,8 +465,10 @@ impl From<&back::Proof> for Proof {
             requests_after: p.requests_after,
             in_flight: p.in_flight,
             upgraded: p.upgraded,
+            state: p.proved().word(),
             safe_at: at(p.safe_at),
             safe_since: at(p.safe_since),
+            unproved_since: at(p.unproved_since),
             missing: p.missing.iter().map(ToString::to_string).collect(),
         }
     }

@@ -36,7 +36,7 @@ struct Answer {
     instance: Option<String>,
     /// Whether it is what was wanted.
     passed: bool,
-    /// How it ended: `exit code 0`, `HTTP 503`, `no end within 30s`.
+    /// How it ended: `exit code 0`, `HTTP 503`, `still running after 30s`.
     result: String,
     /// How long it took.
     took_ms: u64,

@@ -99,7 +99,29 @@ fn the_next_host_still_knows_the_last_lines_and_no_name_is_given_twice() {
     assert_eq!(next.next_number(&"checkout".into()), 8);
     assert_eq!(texts(&next, &LogFilter::default(), 0), ["first", "exit code 3"]);
     instance(&next, "abc-1-8").push(LogStream::Out, b"second life");
-    assert_eq!(next.tail(&LogFilter::default(), 2)[0].seq, 3);
+    // Whoever comes back with the last number they saw gets what came since and nothing twice, even if lines
+    // that they saw are in no file.
+    for after in [2, 3, 1_000] {
+        assert_eq!(texts(&next, &LogFilter::default(), after), ["second life"]);
+    }
+    let all = next.tail(&LogFilter::default(), 0);
+    assert_eq!(all.iter().map(|l| l.seq).collect::<Vec<_>>(), [1, 2, next.last()]);
+}
+
+#[test]
+fn lines_of_a_service_are_counted_by_themselves() {
+    let dir = tempfile::tempdir().unwrap();
+    let hub = hub(dir.path());
+    let (a, b) = (instance(&hub, "a-1-1"), instance(&hub, "a-1-2"));
+    let other = hub.instance(pool(), "cart".into(), "v1".into(), InstanceId::new("c-1-1"));
+    a.push(LogStream::Out, b"one");
+    other.push(LogStream::Out, b"of another");
+    hub.set_roles(HashMap::from([(pool(), Role::Stable)]));
+    b.push(LogStream::Err, b"two");
+    a.end(&"exit code 3".into());
+    let of = |service: &str| LogFilter { service: Some(service.into()), ..LogFilter::default() };
+    let nth = |service: &str| hub.tail(&of(service), 0).iter().map(|l| l.nth).collect::<Vec<_>>();
+    assert_eq!((nth("checkout"), nth("cart")), (vec![1, 2, 3], vec![1]));
 }
 
 #[test]

@@ -3,8 +3,8 @@
 use super::{
     Draft,
     facts::{
-        at_step, could_be_deployed, not_held, not_now, remembered, running, spoken_against, standing, stopped, thawed, trial_failed, tried,
-        unmoved, unsafe_to_leave, weights,
+        candidate_weight, could_be_deployed, not_held, not_now, remembered, running, spoken_against, standing, stopped, thawed,
+        trial_failed, unsafe_to_leave, weights,
     },
 };
 use crate::model::{
@@ -14,15 +14,12 @@ use crate::model::{
     ratio::Weight,
     rollout::{Known, Phase, Rollout},
     spec::Strategy,
-    step::StepSpec,
 };
 
 pub fn retry(r: &Rollout) -> Result<Draft, Refusal> {
-    // A check that failed is tried again where it is; a candidate that was not ready in time, from the start.
-    let late = stopped(r).is_some() && r.attention.as_ref().is_some_and(|a| a.kind.as_str() == "stuck");
+    let failed = failed_without_traffic(r);
     match &r.phase {
-        Phase::Held if trial_failed(r).is_some() => return retry_trial(r),
-        Phase::Held if late => {}
+        Phase::Held if failed => not_held(r)?,
         Phase::Reverted | Phase::Failed => {}
         Phase::Completed => return Err(not_now("the run is completed: there is nothing to try again")),
         Phase::Progressing | Phase::Held => return Err(not_now("the run goes on; revert goes back first")),
@@ -37,21 +34,23 @@ pub fn retry(r: &Rollout) -> Result<Draft, Refusal> {
         return Err(not_now(format!("the artifact of {label} is not in the store any more: deploy it from where it is")));
     }
     let mut draft = Draft { title: format!("RETRY {label} from step 1"), ..Draft::default() };
+    draft.notes.extend(trial_failed(r).filter(|_| failed).cloned());
     draft.note("fresh instances; no traffic before they are ready");
-    nothing_in_between(r, &mut draft);
+    if r.strategy == Strategy::Recreate && failed {
+        draft.warn(format!("nothing serves in between: {label} ends before the new instances start"));
+    } else {
+        nothing_in_between(r, &mut draft);
+    }
     draft.warns.extend(left.and_then(|v| r.known(&v.id)).and_then(spoken_against));
     draft.weights = weights(r, Weight::ZERO);
     Ok(draft)
 }
 
-fn retry_trial(r: &Rollout) -> Result<Draft, Refusal> {
-    not_held(r)?;
-    thawed(r)?;
-    let kind = tried(r).map_or("check", StepSpec::kind);
-    let mut draft = Draft { title: format!("RETRY the {kind}{}", at_step(r)), weights: unmoved(r), ..Draft::default() };
-    draft.notes.extend(trial_failed(r).cloned());
-    draft.note("the same instances; no traffic before it succeeds");
-    Ok(draft)
+/// Whether it stopped because the candidate was not ready in time or failed a check or a warm-up, and nothing
+/// serves from it: it is started over without going back first.
+fn failed_without_traffic(r: &Rollout) -> bool {
+    let late = stopped(r).is_some() && r.attention.as_ref().is_some_and(|a| a.kind.as_str() == "stuck");
+    (late || trial_failed(r).is_some()) && candidate_weight(r) == Weight::ZERO
 }
 
 pub fn undo(r: &Rollout, to: &VersionId) -> Result<Draft, Refusal> {

@@ -232,16 +232,35 @@ fn a_check_that_has_not_passed_is_left_with_a_reason_only() {
         let plan = planned(action, failed("waiting"));
         assert_eq!((plan.title.as_str(), plan.needs_reason, plan.action), ("STEP goes on at 33.33 %, step 3 of 7", false, Action::Step));
     }
-    // Or it is tried again at once.
+    // Or all of it is tried again, with instances that nothing was tried on.
+    let untouched = |r: &mut Rollout| {
+        r.phase = Phase::Held;
+        r.tracks[1].share.declared = Some(Weight::ZERO.into());
+        r.tracks[1].share.programmed = Some(Weight::ZERO.into());
+        r.tracks[0].share.declared = Some(Weight::FULL.into());
+    };
     let held = |kind| {
         move |r: &mut Rollout| {
             failed(kind)(r);
-            r.phase = Phase::Held;
+            untouched(r);
         }
     };
     let retry = planned(Action::Retry, held("failing"));
-    assert_eq!((retry.title.as_str(), retry.notes[0].as_str()), ("RETRY the check, step 3 of 7", "check /selftest: 500"));
-    assert_eq!(weights(&retry), ["v41 66.67 % → 66.67 %", "v42 33.33 % → 33.33 %"]);
+    assert_eq!(retry.title.as_str(), "RETRY v42 from step 1");
+    assert_eq!(all(&retry.notes), ["check /selftest: 500", "fresh instances; no traffic before they are ready"]);
+    assert_eq!(weights(&retry), ["v41 100 % → 100 %", "v42 0 % → 0 %"]);
+    assert_eq!(
+        said(Action::Retry, |r| {
+            held("failing")(r);
+            r.holds.push(by_hand(None));
+        }),
+        "not_now: paused by ben 02:14; resume lifts it"
+    );
+    let recreated = planned(Action::Retry, |r| {
+        held("failing")(r);
+        r.strategy = Strategy::Recreate;
+    });
+    assert_eq!(all(&recreated.warns), ["nothing serves in between: v42 ends before the new instances start"]);
     assert_eq!(said(Action::Retry, held("waiting")), "not_now: the run goes on; revert goes back first");
     assert_eq!(
         said(Action::Retry, |r| {
@@ -254,6 +273,11 @@ fn a_check_that_has_not_passed_is_left_with_a_reason_only() {
         r.phase = Phase::Held;
         r.holds = vec![Hold::Stopped { since: at("03:00:00"), reason: "not ready in 2 min".into() }];
         r.attention = Some(Attention { kind: "stuck".into(), since: at("03:00:00") });
+    };
+    assert_eq!(said(Action::Retry, late), "not_now: the run goes on; revert goes back first", "it has traffic");
+    let late = |r: &mut Rollout| {
+        late(r);
+        untouched(r);
     };
     assert_eq!(said(Action::Retry, late), "RETRY v42 from step 1");
     // Whoever goes over one says why, too.
