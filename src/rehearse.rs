@@ -45,8 +45,7 @@ pub struct Stage<'a> {
     pub queries: &'a Queries,
     /// The gates in force.
     pub gates: &'a [GateSpec],
-    /// How long stable is watched before a run: a host has watched it for an hour, a console that judges a
-    /// cluster from outside begins with the run and takes bursts at their worst.
+    /// How long stable is watched before a run; where nothing is known of it, bursts are taken at their worst.
     pub look_back: Duration,
     /// Without samples for longer than this a gate is blind.
     pub stale_after: Duration,

@@ -87,8 +87,8 @@ pub fn run(verb: &JudgeVerb, cx: &Context, out: &mut impl Write) -> Result<(), E
     }
 }
 
-/// A host has watched stable for so long when a run begins, as far as dispersion looks back; a console that
-/// judges a cluster from outside begins with the run.
+/// So long of stable is known when a run begins, as far as dispersion looks back: a host has watched it, and a
+/// console that judges a cluster from outside reads it.
 const WATCHED: Duration = Duration::from_secs(3_600);
 
 /// How one service is measured and judged.
@@ -99,7 +99,6 @@ struct Setting<'a> {
     /// Gates over alerts: they are no counts.
     alerts: Vec<GateSpec>,
     legs: Vec<Leg>,
-    look_back: Duration,
 }
 
 impl<'a> Setting<'a> {
@@ -126,7 +125,7 @@ impl<'a> Setting<'a> {
         })?;
         let queries = metrics.queries().map_err(Exit::usage)?;
         let gates = if target.gates.is_empty() { How::usual_gates(&queries) } else { target.gates.clone() };
-        Ok(Self { metrics, queries, gates, alerts: Vec::new(), legs: plan::usual(), look_back: Duration::ZERO })
+        Ok(Self { metrics, queries, gates, alerts: Vec::new(), legs: plan::usual() })
     }
 
     fn of_host(metrics: &'a MetricsConfig, service: Option<&ServiceSpec>, name: &str) -> Result<Self, Exit> {
@@ -138,7 +137,7 @@ impl<'a> Setting<'a> {
             none if none.is_empty() => plan::usual(),
             legs => legs,
         };
-        Ok(Self { metrics, queries, gates: service.gates.clone(), alerts: Vec::new(), legs, look_back: WATCHED })
+        Ok(Self { metrics, queries, gates: service.gates.clone(), alerts: Vec::new(), legs })
     }
 
     /// These gates instead, where there are some.

@@ -13,10 +13,11 @@
 //!   requests alike;
 //! - no number, infinite or negative values (stale markers too) are no samples.
 
+mod native;
 mod targets;
 
 use super::{
-    Labels, Native, Series, Value,
+    Labels, Series, Value,
     outcome::{Outcome, Values},
 };
 use crate::model::time::Time;
@@ -220,7 +221,9 @@ impl Counter {
         for Line { labels, edge, target, points } in lines {
             let key = (labels, edge.to_bits());
             let reads = &self.reads;
-            if !reads.level && !self.tracks.contains_key(&key) {
+            // Another edge of a histogram that was there is nothing that began.
+            let may_be_new = !reads.level && !self.tracks.contains_key(&(key.0.clone(), f64::INFINITY.to_bits()));
+            if may_be_new && !self.tracks.contains_key(&key) {
                 self.undecided.insert(key.clone());
             }
             let track = self.tracks.entry(key).or_insert_with_key(|(labels, _)| Track {
@@ -228,7 +231,7 @@ impl Counter {
                 class: Arc::new(class(reads, labels, edge)),
                 samples: Vec::new(),
                 from_zero: false,
-                zero: points.first().copied().filter(|_| !reads.level),
+                zero: points.first().copied().filter(|_| may_be_new),
                 forgotten: false,
             });
             for (at, value) in points {
@@ -277,7 +280,7 @@ impl Counter {
                 self.appeared.insert(first);
             }
             if read.is_empty() {
-                targets.note(&target, points.iter().map(|(at, _)| *at));
+                targets.note(&target, &points);
             }
             let seen = self.targets.entry(target.clone()).or_insert((first, last));
             *seen = (seen.0.min(first), seen.1.max(last));
@@ -412,7 +415,7 @@ fn lines(series: &Series, to_millis: Option<f64>) -> Vec<(f64, Vec<(Time, f64)>)
     if let Some(edge) = edge(&series.labels, scale) {
         lines.push((edge, numbers));
     }
-    lines.extend(native(series, scale));
+    lines.extend(native::lines(series, scale));
     lines
 }
 
@@ -420,46 +423,6 @@ fn lines(series: &Series, to_millis: Option<f64>) -> Vec<(f64, Vec<(Time, f64)>)
 fn edge(labels: &Labels, scale: f64) -> Option<f64> {
     let le: f64 = labels.get("le")?.parse().ok()?;
     (le >= 0.0).then_some(le * scale)
-}
-
-/// Edges that native histograms are laid on, in milliseconds: their own get coarser while they run.
-const LADDER: [f64; 28] = [
-    0.1, 0.2, 0.5, 1.0, 2.0, 3.0, 5.0, 7.5, 10.0, 15.0, 20.0, 30.0, 50.0, 75.0, 100.0, 150.0, 200.0, 300.0, 500.0, 750.0, 1_000.0, 1_500.0,
-    2_000.0, 3_000.0, 5_000.0, 10_000.0, 30_000.0, 60_000.0,
-];
-
-/// What lies at or below each edge for certain. When buckets are merged while nothing was reset, no line
-/// may fall, or that would be counted as a reset.
-fn native(series: &Series, scale: f64) -> Vec<(f64, Vec<(Time, f64)>)> {
-    let fine = |h: &Native| h.count.is_finite() && h.count >= 0.0 && h.buckets.iter().all(|(_, _, n)| n.is_finite() && *n >= 0.0);
-    let mut points: Vec<(Time, &Native)> = series
-        .points
-        .iter()
-        .filter_map(|p| match &p.value {
-            Value::Histogram(h) if fine(h) => Some((p.at, h)),
-            _ => None,
-        })
-        .collect();
-    if points.is_empty() {
-        return Vec::new();
-    }
-    points.sort_by_key(|(at, _)| *at);
-    let below = |h: &Native, edge: f64| match edge.is_finite() {
-        true => h.buckets.iter().filter(|(_, high, _)| high * scale <= edge * (1.0 + 1e-9)).map(|(_, _, n)| n).sum::<f64>(),
-        false => h.count,
-    };
-    let line = |edge: f64| {
-        let mut last: Option<(f64, f64)> = None;
-        let lifted = points.iter().map(|(at, h)| {
-            let reset = last.is_some_and(|(count, _)| h.count < count);
-            let value = below(h, edge);
-            let value = last.filter(|_| !reset).map_or(value, |(_, before)| value.max(before));
-            last = Some((h.count, value));
-            (*at, value)
-        });
-        (edge, lifted.collect())
-    };
-    LADDER.into_iter().chain([f64::INFINITY]).map(line).collect()
 }
 
 /// Counts per bucket from counts at or below each edge, which aggregation and lateness may have put out of

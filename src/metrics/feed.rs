@@ -246,9 +246,11 @@ impl Feed {
         // What stable did before is read first: then all queries are read side by side, and what one says of
         // a target is known when another needs it.
         let first = before(self.since, BEFORE).min(at);
-        let looks_back = self.sources.iter().flat_map(BTreeMap::values).any(|source| source.is_before(first));
+        let pace = self.pace;
+        let is_before = |source: &Source| source.is_before(first, at, pace);
+        let looks_back = self.sources.iter().flat_map(BTreeMap::values).any(is_before);
         for (arm, sources) in self.sources.iter_mut().enumerate() {
-            for (what, source) in sources.iter_mut().filter(|(_, source)| !looks_back || source.is_before(first)) {
+            for (what, source) in sources.iter_mut().filter(|(_, source)| !looks_back || is_before(source)) {
                 let asked = source.due(at, now, self.pace);
                 all.extend(asked.into_iter().map(|(kind, text, at)| Question { text, at, arm, what: *what, kind }));
             }

@@ -1,6 +1,6 @@
 //! `cutover judge aa`: stable beside itself.
 
-use super::{Context, Exit, Output, Progress, Setting, columns, new_file, print, recorded, spoken, tell_left_out, values};
+use super::{Context, Exit, Output, Progress, Setting, WATCHED, columns, new_file, print, recorded, spoken, tell_left_out, values};
 use crate::{
     cli::{
         connect::{self, Named},
@@ -114,12 +114,12 @@ pub fn run(args: &AaArgs, cx: &Context, out: &mut impl Write) -> Result<(), Exit
         tell_left_out(&setting.alerts);
         let (window, told) = covered(service, &stable, window)?;
         let legs = args.plan.as_deref().map_or_else(|| setting.legs.clone(), <[Leg]>::to_vec);
-        let (queries, gates, look_back) = (setting.queries, setting.gates, setting.look_back);
+        let (queries, gates) = (setting.queries, setting.gates);
         let stale_after = setting.metrics.pace().stale_after();
         let (runs, seed) = (usize::try_from(args.runs).unwrap_or(usize::MAX), args.seed);
         // Aside, so that ctrl-c ends it.
         let played = tokio::task::spawn_blocking(move || {
-            let stage = Stage { queries: &queries, gates: &gates, look_back, stale_after };
+            let stage = Stage { queries: &queries, gates: &gates, look_back: WATCHED, stale_after };
             let setup = Setup { legs: &legs, runs, seed, window };
             #[expect(clippy::cast_precision_loss, reason = "10,000 at most")]
             let done = |n: usize| progress.say("playing", n as f64 / runs as f64);

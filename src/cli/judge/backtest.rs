@@ -1,6 +1,6 @@
 //! `cutover judge backtest`: past rollouts whose end is known.
 
-use super::{Context, Exit, Output, Progress, Setting, columns, new_file, print, recorded, spoken, tell_left_out};
+use super::{Context, Exit, Output, Progress, Setting, WATCHED, columns, new_file, print, recorded, spoken, tell_left_out};
 use crate::{
     cli::exit,
     config::Loaded,
@@ -232,7 +232,7 @@ async fn play(
 async fn one(setting: &Setting<'_>, backend: &impl Metrics, run: &Checked, told: &Progress) -> Result<BTreeMap<GateId, Said>, Exit> {
     let about = |exit: Exit| exit.about(&run.name.as_str().into());
     let variables = &setting.metrics.variables;
-    let early = run.since - chrono::Duration::from_std(setting.look_back).unwrap_or_default();
+    let early = run.since - chrono::Duration::from_std(WATCHED).unwrap_or_default();
     let (stable, candidate) = (run.values(&run.past.stable, variables), run.values(&run.past.candidate, variables));
     let is_one = |(_, asked): (_, &Asked)| {
         let (old, new) = (asked.stable.fill(&stable, Duration::ZERO), asked.canary.fill(&candidate, Duration::ZERO));
@@ -254,12 +254,12 @@ async fn one(setting: &Setting<'_>, backend: &impl Metrics, run: &Checked, told:
             format!("{}: samples of stable exist from {} on, later than the run", run.name.escape_debug(), first.format("%F %T UTC"));
         let _ = writeln!(std::io::stderr().lock(), "cutover: {line}");
     }
-    let (queries, gates, look_back) = (setting.queries.clone(), setting.gates.clone(), setting.look_back);
+    let (queries, gates) = (setting.queries.clone(), setting.gates.clone());
     let stale_after = setting.pace().stale_after();
     let (since, until, course) = (run.since, run.until, run.course.clone());
     // Aside, so that ctrl-c ends it.
     let played = tokio::task::spawn_blocking(move || {
-        let stage = Stage { queries: &queries, gates: &gates, look_back, stale_after };
+        let stage = Stage { queries: &queries, gates: &gates, look_back: WATCHED, stale_after };
         stage.play(&Run { since, until, course: &course, before: &stable, stable: &stable, candidate: &candidate })
     });
     let said = played.await.map_err(Exit::failed)?;

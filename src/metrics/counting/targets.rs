@@ -23,20 +23,19 @@ struct Scrapes {
 }
 
 impl Targets {
-    /// Notes when a target was scraped.
-    pub(super) fn note(&mut self, target: &Labels, times: impl Iterator<Item = Time>) {
-        for at in times {
-            if !self.all.contains_key(target) {
-                self.all.insert(target.clone(), Scrapes { first: at, lately: BTreeSet::new() });
-            }
-            let Some(scrapes) = self.all.get_mut(target) else { return };
-            scrapes.first = scrapes.first.min(at);
-            scrapes.lately.insert(at);
-            while scrapes.lately.first().zip(scrapes.lately.last()).is_some_and(|(first, last)| *last - *first > KEPT) {
-                scrapes.lately.pop_first();
-            }
-            self.newest = self.newest.max(Some(at));
+    /// Notes when a target was scraped, oldest first.
+    pub(super) fn note(&mut self, target: &Labels, samples: &[(Time, f64)]) {
+        let (Some((first, _)), Some((last, _))) = (samples.first().copied(), samples.last().copied()) else { return };
+        if !self.all.contains_key(target) {
+            self.all.insert(target.clone(), Scrapes { first, lately: BTreeSet::new() });
         }
+        let Some(scrapes) = self.all.get_mut(target) else { return };
+        scrapes.first = scrapes.first.min(first);
+        scrapes.lately.extend(samples.iter().map(|(at, _)| *at));
+        while scrapes.lately.first().zip(scrapes.lately.last()).is_some_and(|(first, last)| *last - *first > KEPT) {
+            scrapes.lately.pop_first();
+        }
+        self.newest = self.newest.max(Some(last));
     }
 
     /// Whether a target was scraped at or after `from` and before `until`.

@@ -1,5 +1,5 @@
 use super::*;
-use crate::metrics::Point;
+use crate::metrics::{Native, Point};
 use proptest::prelude::*;
 
 fn at(second: i64) -> Time {
@@ -149,19 +149,37 @@ fn a_gauge_counts_its_value_times_seconds() {
     assert_eq!(total(&came), 20.0 + 30.0);
 }
 
+fn native(second: i64, count: f64, buckets: Vec<(f64, f64, f64)>) -> Point {
+    Point { at: at(second), value: Value::Histogram(Native { count, sum: 1.0, buckets }) }
+}
+
 #[test]
 fn native_histograms_that_get_coarser_are_not_reset() {
     let mut counter = Alone::new(Reads { to_millis: Some(1_000.0), instance_label: None, ..reads() }, 0);
-    let native = |second, count: f64, buckets: Vec<(f64, f64, f64)>| Point {
-        at: at(second),
-        value: Value::Histogram(Native { count, sum: 1.0, buckets }),
-    };
-    let fine = native(0, 10.0, vec![(0.004, 0.005, 6.0), (0.009, 0.01, 4.0)]);
-    let coarse = native(15, 12.0, vec![(0.004, 0.016, 12.0)]);
+    // Schema 2, then 1.
+    let root = 2.0_f64.powf(0.25);
+    let fine = native(0, 10.0, vec![(0.25, 0.25 * root, 6.0), (0.25 * root, 0.25 * root * root, 4.0)]);
+    let coarse = native(15, 12.0, vec![(0.25, 0.25 * root * root, 12.0)]);
     let one = Series { points: vec![fine, coarse], ..series("a", "", &[]) };
     let came = counter.take(&[one]);
-    let of = |edge: f64| came.iter().filter(|i| i.class.edge == Some(edge)).map(|i| i.amount).sum::<f64>();
-    assert_eq!((of(f64::INFINITY), of(5.0), of(20.0)), (2.0, 0.0, 2.0));
+    let of = |edge: f64| came.iter().filter(|i| i.class.edge.is_some_and(|e| (e - edge).abs() < 1e-6)).map(|i| i.amount).sum::<f64>();
+    let all = came.iter().filter(|i| i.class.edge == Some(f64::INFINITY)).map(|i| i.amount).sum::<f64>();
+    assert_eq!((all, of(250.0), of(250.0 * root * root), of(500.0)), (2.0, 0.0, 2.0, 2.0));
+}
+
+#[test]
+fn another_edge_of_a_histogram_that_was_there_is_nothing_new() {
+    let mut counter = Alone::new(Reads { to_millis: Some(1_000.0), instance_label: None, ..reads() }, 0);
+    // Its first bucket looks like a power; its second one does not.
+    let looks = native(60, 10.0, vec![(0.5, 1.0, 10.0)]);
+    let custom = native(75, 12.0, vec![(0.5, 1.0, 11.0), (1.0, 2.5, 1.0)]);
+    let other = native(45, 5.0, vec![(0.5, 1.0, 5.0)]);
+    counter.take(&[Series { points: vec![other], ..series("a", "200", &[]) }]);
+    for point in [looks, custom] {
+        let came = counter.take(&[Series { points: vec![point], ..series("a", "503", &[]) }]);
+        let all = came.iter().filter(|i| i.class.edge == Some(f64::INFINITY)).map(|i| i.amount).sum::<f64>();
+        assert!(came.iter().all(|i| i.amount <= all), "{came:?}");
+    }
 }
 
 #[test]

@@ -166,13 +166,17 @@ impl Source {
 
     /// Whether there is more to ask at once: it answers, and what was wanted was not all read.
     pub fn is_behind(&self, pace: Pace) -> bool {
-        let least = if self.is_extrapolated() { span(pace.window()) } else { chrono::Duration::milliseconds(1) };
-        self.trouble().is_none() && !self.what.is_now() && self.wanted.is_some_and(|wanted| wanted - self.reached >= least)
+        self.trouble().is_none() && !self.what.is_now() && self.wanted.is_some_and(|wanted| wanted - self.reached >= self.least(pace))
     }
 
-    /// Whether what came before this is still being read; what cannot be read is not waited for.
-    pub fn is_before(&self, first: Time) -> bool {
-        !self.what.is_now() && self.reached < first && self.trouble().is_none()
+    /// Whether what came before `first` is still being read, up to `at`; what cannot be read is not waited for.
+    pub fn is_before(&self, first: Time, at: Time, pace: Pace) -> bool {
+        !self.what.is_now() && self.trouble().is_none() && self.reached < first && at - self.reached >= self.least(pace)
+    }
+
+    /// The least that is asked for.
+    fn least(&self, pace: Pace) -> chrono::Duration {
+        if self.is_extrapolated() { span(pace.window()) } else { chrono::Duration::milliseconds(1) }
     }
 
     /// Takes in an answer. A partial one counts for nothing: it is asked again, and nothing is lost.
