@@ -114,7 +114,7 @@ impl<M: Metrics> Look<'_, M> {
         say(Grade::Ok, format!("{} series", answer.series.len()));
         let labels = [
             (self.queries.code_label.as_deref().filter(|_| what == What::Requests), "what became of a request", Grade::Bad),
-            (self.queries.instance_label.as_deref().filter(|_| raw), "its instance", Grade::Warn),
+            (self.queries.instance_label.as_deref().filter(|_| raw && what != What::ServiceErrors), "its instance", Grade::Warn),
             (Some("le").filter(|_| what == What::Latency && !has_native(&answer.series)), "its bucket", Grade::Bad),
         ];
         for (label, means, grade) in labels {

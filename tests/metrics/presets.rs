@@ -255,8 +255,8 @@ fn add_buckets(latency: &mut BTreeMap<String, f64>, buckets: &Buckets) {
     }
 }
 
-/// Reads what came of a stack, up to now or later; as it is judged.
-async fn read(scene: &Scene, case: &Case, since: Time) -> (Feed, [Counted; 2]) {
+/// Reads what came of a stack, up to now or later, as it is judged; and when that was.
+async fn read(scene: &Scene, case: &Case, since: Time) -> (Feed, [Counted; 2], Time) {
     let (stable, canary) = (case.values("1.4.2", "5d8f6c7b9d"), case.values("1.5.0", "7c9d4b5f6c"));
     let subject = Subject { since, stable, candidate: Some(canary), slow_from: None, judged: BTreeMap::new(), look_back: Duration::ZERO };
     let pace = Pace { every: Duration::from_secs(1), delay: Duration::ZERO };
@@ -287,7 +287,7 @@ async fn read(scene: &Scene, case: &Case, since: Time) -> (Feed, [Counted; 2]) {
         assert!(began.elapsed() < PATIENCE, "{}: {ends:?} {sums:#?}", case.preset);
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
-    (feed, sums)
+    (feed, sums, now())
 }
 
 #[tokio::test]
@@ -296,12 +296,12 @@ async fn every_preset_counts_what_its_exporters_say() {
     let since = scene.rise().await;
     let cases = cases();
     let all = futures::future::join_all(cases.iter().map(|case| read(&scene, case, since))).await;
-    for (case, (feed, sums)) in cases.iter().zip(all) {
+    for (case, (feed, sums, at)) in cases.iter().zip(all) {
         let about = format!("{} of {}/{} {}", case.preset, case.namespace, case.service, case.overrides);
         assert_eq!(sums, [case.stable.clone(), case.canary.clone()], "{about}");
         if case.preset == "kube-state-metrics" {
             for (arm, bytes) in [(Arm::Stable, 220e6), (Arm::Candidate, 300e6)] {
-                let signals = feed.signals(arm, now());
+                let signals = feed.signals(arm, at);
                 assert!(
                     matches!(signals[&SignalId::Memory].reading.fresh(), Some(Sample::Gauge { value, .. }) if value == bytes),
                     "{signals:#?}"
@@ -311,7 +311,7 @@ async fn every_preset_counts_what_its_exporters_say() {
         }
         // The proxies saw the candidate fail, and it counted none of that itself.
         if !case.overrides.is_empty() && case.preset == "istio" {
-            let (sensors, _) = feed.look(&case.gates()[0], now());
+            let (sensors, _) = feed.look(&case.gates()[0], at);
             let state = |who: &str| sensors.iter().find(|s| s.name.as_str().starts_with(&format!("errors of {who}"))).map(|s| s.state);
             assert_eq!((state("canary"), state("stable")), (Some(SensorState::Contradictory), Some(SensorState::Fresh)), "{sensors:#?}");
         }
