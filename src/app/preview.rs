@@ -47,7 +47,7 @@ impl State {
             let gates = self.shared.rollouts.get(&preview.key).map(|w| w.rollout.gates.as_slice()).unwrap_or_default();
             for gate in gates.iter().filter(|g| !g.verdict.passed() && g.on_fail != OnFail::Advise) {
                 let name = gate.id.text();
-                if !plan.notes.iter().any(|n| n.as_str().contains(name.as_str())) {
+                if !plan.notes.iter().chain(&plan.warns).any(|n| n.as_str().contains(name.as_str())) {
                     plan.notes.push(format!("gate {name} {}: {}", gate.verdict.word(), gate.verdict.reason()).into());
                 }
             }

@@ -120,6 +120,7 @@ impl Service {
         let programmed = compared.map(|_| self.proxy.programmed().1);
         let mut fed = cut;
         self.tally.look([candidate, stable], uptime);
+        let baking = judged.as_ref().is_some_and(|j| j.baking);
         // A backend's intervals come later; these counters are not asked then.
         let counted = if self.measured.is_none() { gates } else { &[] };
         for gate in counted {
@@ -128,13 +129,14 @@ impl Service {
             }
             if let Some(closed) = self.tally.close(gate, [candidate, stable], state.slow_from, programmed, at) {
                 fed = true;
-                for interval in [closed.judged].iter().chain(&closed.shown) {
-                    self.ledger.feed(gate, interval);
+                self.ledger.feed(gate, &closed.judged);
+                // Of a version that stands alone all that is fed is how stable's errors come: once for each time.
+                if let Some(shown) = closed.shown.filter(|_| !baking) {
+                    self.ledger.feed(gate, &shown);
                 }
             }
         }
         // A version that bakes is stable: what is known of its errors stays when the next run begins.
-        let baking = judged.as_ref().is_some_and(|j| j.baking);
         if let Some(stable) = if baking { candidate } else { stable } {
             self.ledger.stable_is(&stable.pool.to_string());
         }
