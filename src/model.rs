@@ -19,6 +19,7 @@ pub mod naming;
 pub mod ratio;
 pub mod rollout;
 pub mod routing;
+pub mod rules;
 pub mod signal;
 pub mod spec;
 pub mod step;

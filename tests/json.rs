@@ -176,6 +176,7 @@ fn evidence(at: Time) -> Evidence {
             alerts: vec!["page 1h/5m".into()],
             stable_alerts: vec!["page 6h/30m".into()],
             spent: Some(0.2),
+            above: 3.0,
             budget: 1.0,
         }),
         quantile: Some(Quantile { q: 0.99, candidate: bounds(1_000.0, None), stable: bounds(10.0, Some(25.0)), p: 0.01 }),

@@ -8,6 +8,7 @@ mod steps;
 use super::{Config, Doubt, Finding, MetricsKind, TargetConfig, TargetKind, parse::Places};
 use crate::model::{
     code::Code,
+    rules::Rules,
     spec::{GateSignal, GateSpec, OnFail, Probe, SecretSource, ServiceSpec},
 };
 use std::{collections::BTreeMap, net::SocketAddr, path::Path, time::Duration};
@@ -285,6 +286,9 @@ impl Check<'_> {
         if gate.on_fail == OnFail::Revert && gate.signal.quantile().is_some() {
             self.say(&format!("{path}.on_fail"), "quantiles only advise: to go back by latency use signal = \"slow\"");
         }
+        if let Some(rules) = &gate.rules {
+            self.rules(&format!("{path}.rules"), rules, gate.signal);
+        }
         for (old, set, new) in [
             ("margin", gate.retired_margin.is_some(), "`r_max` says how many times stable's ratio is too much"),
             ("min_requests", gate.retired_min_requests.is_some(), "the judge itself knows how many requests it needs"),
@@ -292,6 +296,22 @@ impl Check<'_> {
             if set {
                 self.say(&format!("{path}.{old}"), &format!("`{old}` is no more: {new}"));
             }
+        }
+    }
+
+    /// How other tools are set: what they would refuse themselves, or never end with.
+    fn rules(&mut self, path: &str, rules: &Rules, signal: GateSignal) {
+        if !matches!(signal, GateSignal::Errors | GateSignal::Slow | GateSignal::Timeouts) {
+            self.say(path, &format!("rules of other tools are told beside shares of requests: `{}` is none", signal.word()));
+        }
+        if let Some(threshold) = rules.flagger_threshold {
+            self.range(&format!("{path}.flagger_threshold"), "flagger_threshold", f64::from(threshold), 1.0, 1_000.0);
+        }
+        if let Some(limit) = rules.argo_failure_limit {
+            self.range(&format!("{path}.argo_failure_limit"), "argo_failure_limit", f64::from(limit), -1.0, 1_000.0);
+        }
+        if rules.every.is_some_and(|every| every < Duration::from_secs(1) || every > Duration::from_secs(3_600)) {
+            self.say(&format!("{path}.every"), "`every` must be 1s to 1h");
         }
     }
 

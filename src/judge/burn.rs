@@ -7,6 +7,10 @@
 //! rate is told of each version's own requests; `blast` is what the candidate's part of the traffic does
 //! to the whole service. What stops a run is the budget: see [`spent`].
 
+use super::{
+    mixture,
+    odds::{ln_likelihood, ln_mean},
+};
 use crate::model::interval::Count;
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
@@ -69,6 +73,47 @@ pub fn rate(ratio: f64, slo: f64) -> f64 {
 pub fn spent(excess: f64, all: f64, secs: f64, slo: f64) -> Option<f64> {
     let budget = all / secs * PERIOD * (1.0 - slo);
     (secs > 0.0 && budget > 0.0).then(|| excess.max(0.0) / budget)
+}
+
+/// How many times stable's ratio the candidate's errors may be: an excess that is small beside what stable
+/// has anyway spends the budget too, where traffic is large.
+const ABOVE: [f64; 9] = [1.02, 1.05, 1.1, 1.25, 1.5, 2.0, 3.0, 5.0, 10.0];
+/// The chance that stable's usual ratio is above the bound that is taken for it.
+const USUAL: f64 = 0.01;
+
+/// The odds that the candidate's errors are above what stable's ratio gives at all, discounted for bursts.
+/// The excess of a healthy candidate wanders: at ten requests a minute with errors in bursts of five, it is a
+/// hundredth of the month's budget at some time in one run of fifteen. So the budget stops a run only when
+/// its excess is more than chance gives.
+#[derive(Clone, Copy, PartialEq, Debug, Default, Serialize, Deserialize)]
+pub struct Above {
+    ln: [f64; ABOVE.len()],
+    /// While nothing is beside it: stable's ratio, at most.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    usual: Option<f64>,
+}
+
+impl Above {
+    /// Takes in x errors of the candidate and y of stable, at the candidate's share `w` of the requests.
+    pub fn add(&mut self, x: f64, y: f64, w: f64, phi: f64) {
+        for (sum, r) in self.ln.iter_mut().zip(ABOVE) {
+            *sum += ln_likelihood(x, y, w, r) / phi;
+        }
+    }
+
+    /// The same of a version that has nothing beside it; `usual` are stable's counts before.
+    pub fn add_alone(&mut self, count: Count, usual: Count, phi: f64) {
+        let most = *self.usual.get_or_insert_with(|| mixture::share(usual.hits / phi, usual.of / phi, USUAL, 1_000.0).1);
+        for (sum, r) in self.ln.iter_mut().zip(ABOVE) {
+            *sum += (count.hits * r.ln() - count.of * most * (r - 1.0)) / phi;
+        }
+    }
+
+    /// The logarithm of the odds.
+    #[must_use]
+    pub fn ln_odds(&self) -> f64 {
+        ln_mean(&self.ln)
+    }
 }
 
 /// One version's counts of the last three days: minutes for an hour, ten minutes for six hours, hours.

@@ -6,7 +6,7 @@
 //! | fail | the odds or the change detector cross their line, and the candidate is not shown to be within `r_max`: over the run, or since the change |
 //! | fail, both | otherwise, when both versions are shown to be over the limit: going back would not help |
 //! | fail, limit | the candidate is shown to be over the limit |
-//! | fail, budget | the run has spent its part of the error budget |
+//! | fail, budget | the run has spent its part of the error budget, and that is more than chance gives: odds from 20 on |
 //! | worse | a wait that holds the plan: odds from 20 on, or over the line but shown to be within `r_max` |
 //! | pass | shown not to be `r_max` times as bad as stable, or shown to be under the limit |
 //! | wait | otherwise |
@@ -23,9 +23,10 @@
 //!
 //! Nothing is averaged over gates: that loses a clear failure (400 and four times 0.2 average 80) and
 //! lets one that only advises go back. Where several gates revert, the lines of each are multiplied by
-//! their number, so that all of them together revert a healthy release as seldom as one would. The
-//! lines of gates that hold or advise stay: they spend nothing. So do the lines of *worse* and *pass* of
-//! every gate: neither sends anything back, and where all gates must pass, all of them together pass a
+//! their number, so that all of them together revert a healthy release as seldom as one would, and hold it
+//! as seldom: a hold stops the plan until a person has looked, so *worse* and the budget's odds are
+//! multiplied too. The lines of gates that hold or advise stay: they spend nothing. So does the line of
+//! *pass* of every gate: it sends nothing back, and where all gates must pass, all of them together pass a
 //! sick release no more often than the one that sees it.
 
 use super::{burn, quantile::Asked, run::GateRun};
@@ -139,7 +140,7 @@ pub fn lines(gate: &GateSpec, reverting: usize) -> Lines {
     let m = if gate.on_fail() == OnFail::Revert { reverting.max(1) as f64 } else { 1.0 };
     let usual = Lines::default();
     let per_minute = 60.0 / gate.interval.as_secs_f64().max(0.001);
-    Lines { fail: usual.fail * m, change: usual.change * per_minute * m, ..usual }
+    Lines { fail: usual.fail * m, change: usual.change * per_minute * m, worse: usual.worse * m, ..usual }
 }
 
 /// Lines with their logarithms, which are needed for every decision.
@@ -211,7 +212,7 @@ impl GateRun {
         if self.over.crosses(fail, change) {
             return if self.stable_over.crosses(fail, change) { Decision::Both } else { Decision::Limit };
         }
-        if self.spent(gate).is_some_and(|spent| spent >= gate.budget / 100.0) {
+        if self.spent(gate).is_some_and(|spent| spent >= gate.budget / 100.0) && self.ln_above() >= line {
             return Decision::Budget;
         }
         if worse || changed {
@@ -233,6 +234,12 @@ impl GateRun {
     #[must_use]
     pub fn spent(&self, gate: &GateSpec) -> Option<f64> {
         burn::spent(self.excess, self.candidate.of + self.stable.of, self.secs, gate.slo? / 100.0)
+    }
+
+    /// The logarithm of the odds that what it has spent is more than chance gives; 0 without an `slo`.
+    #[must_use]
+    pub fn ln_above(&self) -> f64 {
+        self.above.map_or(0.0, |above| above.ln_odds())
     }
 
     /// The quantile that the gate looks at, of both versions.

@@ -7,9 +7,11 @@
 //! | [`kayenta`] | `NetflixACAJudge-v1.0` and its score, with [`mann_whitney`] and [`effect`] |
 //! | [`flagger`] | failed checks, and the threshold of them |
 //! | [`argo`] | measurements, counters and their limits |
+//! | [`set`] | what both are set to, and whose that is |
 //!
-//! None of the three knows how often errors come in bursts, or that it looks again and again; what each
-//! is usually configured with is assumed and said. They are fed the shares of requests of both versions
+//! None of the three knows how often errors come in bursts, or that it looks again and again. How Flagger
+//! and Argo are set is what the configuration says, or an analysis of the rollout itself; else what their
+//! examples have, and which of these is said. Analyses of several steps are taken as one. They are fed the shares of requests of both versions
 //! that the gate is judged by. State does not grow: an hour of minutes for Kayenta, counters for the
 //! others. Taking in an interval costs no more than counting; the ranking, which is the dear part, is
 //! done only when evidence is told.
@@ -20,6 +22,7 @@ pub mod effect;
 pub mod flagger;
 pub mod kayenta;
 pub mod mann_whitney;
+mod set;
 
 use super::words;
 use crate::model::{
@@ -30,18 +33,13 @@ use crate::model::{
     time::Time,
 };
 use serde::{Deserialize, Serialize};
-use std::{collections::VecDeque, time::Duration};
+use std::collections::VecDeque;
 
-/// Seconds between two checks of Flagger, and two points of Kayenta's series, where nothing else is
-/// configured.
+/// Seconds between two points of Kayenta's series.
 const MINUTE: f64 = 60.0;
 /// Points of a series that are kept: an hour, as long as Kayenta's documentation proposes to wait before
 /// it judges.
 const KEPT: usize = 60;
-/// Failed checks at which Flagger rolls back, as its examples have it; one if nobody says.
-const THRESHOLD: u32 = 5;
-/// Failed measurements that Argo allows, as its examples have it; none if nobody says.
-const FAILURES: u32 = 3;
 
 /// What a rule is said to do that goes back.
 pub const REVERTS: &str = "would revert";
@@ -51,8 +49,12 @@ const CANNOT_SAY: &str = "cannot say";
 
 /// One gate of one run as other tools see it.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub(super) struct Peers {
-    minute: Minute,
+    minute: Span,
+    /// Of Flagger's check and of Argo's measurement.
+    checking: Span,
+    measuring: Span,
     /// Percent of the requests of each minute that had some, oldest first.
     candidate: VecDeque<f32>,
     stable: VecDeque<f32>,
@@ -66,12 +68,23 @@ pub(super) struct Peers {
     unanswered: Option<f64>,
 }
 
-/// Counts of a minute that is not over.
+/// Counts of a time that is not over.
 #[derive(Clone, Copy, PartialEq, Debug, Default, Serialize, Deserialize)]
-struct Minute {
+struct Span {
     candidate: Count,
     stable: Count,
     secs: f64,
+}
+
+impl Span {
+    /// Takes in an interval of so many seconds. What there is when it is over, as near to `every` seconds
+    /// as intervals allow.
+    fn add(&mut self, interval: &Interval, secs: f64, every: f64) -> Option<Self> {
+        self.candidate += interval.candidate;
+        self.stable += interval.stable;
+        self.secs += secs;
+        (self.secs + secs / 2.0 >= every).then(|| std::mem::take(self))
+    }
 }
 
 /// What the candidate's share must stay under, in percent; `None` for gates that are not over shares
@@ -94,10 +107,6 @@ fn percent(count: Count) -> Option<f64> {
     (count.of > 0.0).then(|| count.hits * 100.0 / count.of)
 }
 
-const fn argo_limits() -> argo::Limits {
-    argo::Limits { failure: Some(FAILURES), ..argo::Limits::USUAL }
-}
-
 impl Peers {
     /// Takes in an interval of so many seconds that was judged.
     pub fn feed(&mut self, gate: &GateSpec, interval: &Interval, secs: f64) {
@@ -110,46 +119,52 @@ impl Peers {
         if !began || alone {
             return;
         }
-        self.measure(gate, percent(c), limit, secs);
-        self.minute.candidate += c;
-        self.minute.stable += s;
-        self.minute.secs += secs;
-        // As near to a minute as intervals allow.
-        if self.minute.secs + secs / 2.0 >= MINUTE {
-            let minute = std::mem::take(&mut self.minute);
-            self.check(&minute, limit, interval.end);
+        let (flagger, argo) = (set::Flagger::of(gate), set::Argo::of(gate));
+        // What had no value is tried again sooner than it would be measured.
+        let every = argo.every.filter(|_| self.unanswered.is_none()).map_or(0.0, |every| every.as_secs_f64());
+        if let Some(span) = self.measuring.add(interval, secs, every) {
+            self.measure(&argo.limits, percent(span.candidate), limit, span.secs);
+        }
+        if let Some(span) = self.checking.add(interval, secs, flagger.every.as_secs_f64()) {
+            self.check(flagger.threshold, percent(span.candidate), limit, interval.end);
+        }
+        if let Some(minute) = self.minute.add(interval, secs, MINUTE) {
+            self.keep(&minute);
         }
     }
 
-    /// Argo measures with every interval of the gate, and what has no value again and again.
-    fn measure(&mut self, gate: &GateSpec, value: Option<f64>, limit: f64, secs: f64) {
+    /// What has no value is measured again and again.
+    fn measure(&mut self, limits: &argo::Limits, value: Option<f64>, limit: f64, secs: f64) {
         let Some(value) = value else {
-            let retry = argo::Measured::Error.next_in(gate.interval).as_secs_f64();
+            let retry = argo::RETRY.as_secs_f64();
             let mut waited = self.unanswered.map_or(retry, |waited| waited + secs);
             while waited >= retry && !self.argo.phase.is_over() {
-                self.argo.measure(argo::Measured::Error, &argo_limits());
+                self.argo.measure(argo::Measured::Error, limits);
                 waited -= retry;
             }
             self.unanswered = Some(waited);
             return;
         };
         self.unanswered = None;
-        self.argo.measure(argo::Measured::by(Some(value < limit), None), &argo_limits());
+        self.argo.measure(argo::Measured::by(Some(value < limit), None), limits);
     }
 
-    /// A minute is over: a check of Flagger's, a point of Kayenta's series.
-    fn check(&mut self, minute: &Minute, limit: f64, now: Time) {
-        let value = percent(minute.candidate);
+    /// A check of Flagger's.
+    fn check(&mut self, threshold: u32, value: Option<f64>, limit: f64, now: Time) {
         let range = flagger::Range::threshold(100.0 - limit, true);
         let before = self.flagger.failed;
-        self.flagger.tick(THRESHOLD, [range.passes(value.map(|bad| 100.0 - bad))]);
+        self.flagger.tick(threshold, [range.passes(value.map(|bad| 100.0 - bad))]);
         if self.flagger.failed > before {
             self.failing_since = self.failing_since.or(Some(now));
             self.quiet += u32::from(value.is_none());
         }
-        for (series, value) in [(&mut self.candidate, value), (&mut self.stable, percent(minute.stable))] {
+    }
+
+    /// A point of Kayenta's series.
+    fn keep(&mut self, minute: &Span) {
+        for (series, count) in [(&mut self.candidate, minute.candidate), (&mut self.stable, minute.stable)] {
             #[expect(clippy::cast_possible_truncation, reason = "seven digits of a percentage are enough to rank it")]
-            series.extend(value.map(|value| value as f32));
+            series.extend(percent(count).map(|value| value as f32));
             while series.len() > KEPT {
                 series.pop_front();
             }
@@ -196,8 +211,9 @@ impl Peers {
 
     fn flagger(&self, gate: &GateSpec, limit: &str) -> Peer {
         let flagger::Canary { checks, failed, .. } = self.flagger;
-        let settings = format!("a check a minute, threshold {THRESHOLD}");
-        if !self.flagger.exceeds(THRESHOLD) {
+        let set = set::Flagger::of(gate);
+        let settings = set.text();
+        if !self.flagger.exceeds(set.threshold) {
             return peer("Flagger", GOES_ON, format!("{failed} of {checks} checks failed; {settings}"));
         }
         let over = format!("{} over {limit} %", what(gate));
@@ -211,18 +227,14 @@ impl Peers {
     }
 
     fn argo(&self, gate: &GateSpec, limit: &str) -> Peer {
-        let (metric, limits) = (&self.argo, argo_limits());
-        let every = words::within(gate.interval.max(Duration::from_secs(1)));
-        let settings = format!("one every {every}, failureLimit {FAILURES}");
+        let (metric, set) = (&self.argo, set::Argo::of(gate));
+        let settings = set.text(gate);
         let all = metric.measured();
         let (word, why) = match metric.phase {
             argo::Phase::Failed => {
                 (REVERTS, format!("{} not under {limit} % in {} of {all} measurements; {settings}", what(gate), metric.failed))
             }
-            argo::Phase::Error => {
-                let most = limits.consecutive_error;
-                (REVERTS, format!("no value {} times in a row, consecutiveErrorLimit {most}", metric.consecutive_error))
-            }
+            argo::Phase::Error => (REVERTS, format!("no value {} times in a row; {}", metric.consecutive_error, set.errors())),
             argo::Phase::Inconclusive => (HOLDS, format!("{} of {all} measurements undecided; {settings}", metric.inconclusive)),
             argo::Phase::Successful | argo::Phase::Running | argo::Phase::Pending => {
                 (GOES_ON, format!("{} of {all} measurements failed; {settings}", metric.failed))

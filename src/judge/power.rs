@@ -60,13 +60,20 @@ impl Exposure {
     /// The smallest ratio whose odds would have reached the line by now; `None` if there is none up to 10.
     #[must_use]
     pub fn sees(&self, p: f64, ln_line: f64) -> Option<f64> {
+        self.least(p, ln_line).filter(|least| *least <= 10.0)
+    }
+
+    /// The same without an end: stable may have so few errors that a candidate is seen by a share of them
+    /// which is hundreds of times as much.
+    #[must_use]
+    pub fn least(&self, p: f64, ln_line: f64) -> Option<f64> {
         let line = ln_line + ln_count();
         let ratios = (0..RATIOS.len()).filter_map(|i| {
             let gain = self.candidate * ln_ratio(i) - at(&self.own, i);
             (gain > 0.0 && p > 0.0).then(|| (line / p + at(&self.other, i)) / gain)
         });
         let least = ratios.fold(f64::INFINITY, f64::min);
-        (least <= 10.0).then_some(least)
+        least.is_finite().then_some(least)
     }
 
     /// Seconds until a ratio would be seen, when each adds `second`.

@@ -2,7 +2,7 @@
 //! interval costs the same after a minute and after a week.
 
 use super::{
-    burn::Windows,
+    burn::{Above, Windows},
     dispersion::Phi,
     limit::{Over, Under},
     odds::{self, Change, Product},
@@ -44,6 +44,9 @@ pub struct GateRun {
     pub(super) stable_over: Over,
     /// Candidate errors above stable's ratio.
     pub(super) excess: f64,
+    /// The odds that it is more than chance gives; only with an `slo`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) above: Option<Above>,
     pub(super) exposure: Exposure,
     pub(super) recent: Recent,
     /// Requests that should have reached the candidate since one did.
@@ -207,8 +210,14 @@ impl GateRun {
             self.ln_safe += safe / phi.pair;
             self.exposure.add(c.of, s.of, &prices, phi.pair);
             self.excess += c.hits - c.of * s.hits / s.of;
-        } else if let Some(usual) = self.alone.and_then(Count::ratio) {
-            self.excess += c.hits - c.of * usual;
+            if gate.slo.is_some() {
+                self.above.get_or_insert_default().add(c.hits, s.hits, w, phi.pair);
+            }
+        } else if let Some((usual, ratio)) = self.alone.and_then(|usual| Some((usual, usual.ratio()?))) {
+            self.excess += c.hits - c.of * ratio;
+            if gate.slo.is_some() {
+                self.above.get_or_insert_default().add_alone(c, usual, phi.alone);
+            }
         }
         if let Some(limit) = per_one(gate) {
             self.over.add(c.hits, c.of * limit, phi.alone);

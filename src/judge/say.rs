@@ -195,13 +195,24 @@ impl GateRun {
         let weight =
             || power::weight_within(WITHIN.as_secs_f64(), candidate + stable, p, gate.r_max, per_one(gate), self.phi, lines.pass.ln());
         let decides = late.then(weight).flatten().map(|weight| Decides { weight: f64::from(weight), within: WITHIN });
-        let mut text = sees.map_or_else(
-            || format!("cannot see 10x {what} yet"),
+        // Ten times next to nothing is next to nothing: a candidate may be far above both.
+        let share = |p: f64| match gate.signal {
+            GateSignal::Restarts => format!("{}/h", words::plain((p * 3_600.0 * 100.0).ceil() / 100.0)),
+            _ => words::percent(p),
+        };
+        let whole = if gate.signal == GateSignal::Restarts { f64::INFINITY } else { 1.0 };
+        let least = self.exposure.least(p, line).map(|ratio| ratio * p).filter(|least| *least < whole);
+        let mut text = match (sees, least) {
             // Rounded up: what is promised is seen.
-            |sees| format!("can see >= {}x {what} now", words::plain((sees * 10.0).ceil() / 10.0)),
-        );
+            (Some(sees), _) => format!("can see >= {}x {what} now", words::plain((sees * 10.0).ceil() / 10.0)),
+            (None, Some(least)) => format!("can see {what} from {} on now", share(least)),
+            (None, None) => format!("cannot see any {what} yet"),
+        };
+        let of = if sees.is_none() { format!(" of {}", share(p)) } else { String::new() };
         match soon {
-            Some(Soon { ratio, within }) => text += &format!("; {}x in {} at this traffic", words::plain(ratio), words::within(within)),
+            Some(Soon { ratio, within }) => {
+                text += &format!("; {}x{of} in {} at this traffic", words::plain(ratio), words::within(within));
+            }
             None if candidate <= 0.0 => text += "; no traffic now",
             None => {}
         }
@@ -231,6 +242,7 @@ impl GateRun {
             alerts: alerts(own),
             stable_alerts: alerts(other),
             spent: self.spent(gate).map(|part| part * 100.0),
+            above: finite(self.ln_above()),
             budget: gate.budget,
         })
     }

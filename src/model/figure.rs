@@ -220,7 +220,7 @@ pub const EVIDENCE: &[Figure] = &[
     ),
     figure(
         "burn",
-        "how fast the error budget of the slo is spent: 1 spends it in 30 days; spent counts only the candidate's errors above stable's share",
+        "how fast the error budget of the slo is spent: 1 spends it in 30 days; spent counts only the candidate's errors above stable's share, and stops a run when they are more than chance gives, 20:1",
         "times; % of the month's budget",
         "1 h; alerts as they say; spent since the run began",
     ),

@@ -232,6 +232,9 @@ pub struct Burn {
     pub stable_alerts: Vec<Text>,
     /// Percent of the 30 days' budget that this run has spent: candidate errors above stable's ratio.
     pub spent: Option<f64>,
+    /// Odds that this is more than chance gives: from [`Lines::worse`] on a spent budget stops the run.
+    #[serde(default)]
+    pub above: f64,
     /// Percent that one run may spend.
     pub budget: f64,
 }

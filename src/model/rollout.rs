@@ -320,6 +320,9 @@ pub struct MetricCounts {
     /// How many are to be made; `None` until it is stopped.
     #[serde(default)]
     pub count: Option<u32>,
+    /// Between two of them; `None` where it is measured once.
+    #[serde(default, with = "millis::option")]
+    pub every: Option<Duration>,
     /// So many successful ones in a row end it well; `None` where that is not asked for.
     #[serde(default)]
     pub success_limit: Option<u32>,

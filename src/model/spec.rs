@@ -6,6 +6,7 @@ use super::{
     ident::{GateId, VersionId},
     ratio::Weight,
     routing::Routing,
+    rules::Rules,
     signal::SignalId,
     step::StepSpec,
     time::human,
@@ -242,6 +243,9 @@ pub struct GateSpec {
     /// What a failure does.
     #[serde(default)]
     pub on_fail: OnFail,
+    /// How other tools are set whose rules are told beside it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rules: Option<Rules>,
     /// Retired: refused in a configuration, ignored in a version that was deployed with it.
     #[serde(default, skip_serializing, rename = "margin")]
     pub retired_margin: Option<f64>,
@@ -265,6 +269,7 @@ impl GateSpec {
             interval: ten_seconds(),
             warmup: thirty_seconds(),
             on_fail: OnFail::default(),
+            rules: None,
             retired_margin: None,
             retired_min_requests: None,
         }

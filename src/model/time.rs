@@ -142,6 +142,32 @@ pub mod human {
         humantime::parse_duration(&text)
             .map_err(|e| D::Error::custom(format!("`{}` is not a duration such as \"30s\" or \"10m\": {e}", text.escape_debug())))
     }
+
+    /// The same for a duration that may be absent.
+    pub mod option {
+        use serde::{Deserialize, Deserializer, Serialize, Serializer};
+        use std::time::Duration;
+
+        #[derive(Serialize, Deserialize)]
+        #[serde(transparent)]
+        struct Human(#[serde(with = "super")] Duration);
+
+        /// Writes the shortest exact text, or null.
+        ///
+        /// # Errors
+        /// Those of the serializer.
+        pub fn serialize<S: Serializer>(d: &Option<Duration>, s: S) -> Result<S::Ok, S::Error> {
+            d.map(Human).serialize(s)
+        }
+
+        /// Reads a duration with its unit, or null.
+        ///
+        /// # Errors
+        /// When the text is no duration.
+        pub fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Option<Duration>, D::Error> {
+            Ok(Option::<Human>::deserialize(d)?.map(|Human(d)| d))
+        }
+    }
 }
 
 #[cfg(test)]

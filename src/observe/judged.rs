@@ -188,6 +188,13 @@ impl Judged {
                 self.specs.push(gate);
             }
         }
+        // What is configured and asks the same is told beside the same rule.
+        let gates = self.specs.iter_mut().chain(self.lanes.iter_mut().flat_map(|lane| &mut lane.gates));
+        for gate in gates.filter(|gate| gate.rules.is_none_or(|rules| rules.analysis.is_none())) {
+            if let Some(analysis) = self.lent.rules_of(gate) {
+                gate.rules.get_or_insert_default().analysis = Some(analysis);
+            }
+        }
     }
 
     /// The plan moves: an interval ends where another share begins, and what belongs to a weight starts

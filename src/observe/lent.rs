@@ -11,7 +11,8 @@ use crate::{
     },
     model::{
         ident::GateId,
-        rollout::{Asked, Rollout},
+        rollout::{Asked, MetricCounts, Rollout},
+        rules::{Measuring, Rules},
         spec::GateSpec,
         text::Text,
     },
@@ -45,7 +46,9 @@ impl Lent {
             let used: Vec<&GateId> = taken.iter().map(|gate| &gate.name).chain(self.gates()).collect();
             let read = match borrowed::read(&free(metric.name.as_str(), &used), asked, &names) {
                 Ok(_) if self.gates().count() >= MOST => Err(format!("{MOST} others are judged already").into()),
-                Ok(borrowed) => {
+                Ok(mut borrowed) => {
+                    // What is measured without consequences would revert nothing.
+                    borrowed.gate.rules = (!metric.dry_run).then(|| measuring(&metric.counts));
                     new.push(borrowed.clone());
                     Ok(borrowed)
                 }
@@ -64,6 +67,15 @@ impl Lent {
         self.found.iter().filter_map(|f| f.read.as_ref().ok()).map(|borrowed| &borrowed.gate.name)
     }
 
+    /// How the metric is measured that asks what a gate asks: the same share, held to the same limit.
+    pub fn rules_of(&self, gate: &GateSpec) -> Option<Measuring> {
+        let same = |other: &GateSpec| {
+            let limits = gate.limit().zip(other.limit());
+            other.signal == gate.signal && limits.is_some_and(|(one, other)| (one - other).abs() < 1e-6)
+        };
+        self.found.iter().filter_map(|f| f.read.as_ref().ok()).find(|b| same(&b.gate)).and_then(|b| b.gate.rules?.analysis)
+    }
+
     /// Says of each metric as what it is judged by us, or why it is not.
     pub fn say(&self, rollout: &mut Rollout) {
         for metric in rollout.analyses.iter_mut().flat_map(|analysis| &mut analysis.metrics) {
@@ -75,6 +87,12 @@ impl Lent {
             });
         }
     }
+}
+
+/// How a metric is measured, for what its rule would say.
+fn measuring(counts: &MetricCounts) -> Rules {
+    let MetricCounts { failure_limit, error_limit, success_limit, count, every, .. } = *counts;
+    Rules { analysis: Some(Measuring { every, failure_limit, error_limit, success_limit, count }), ..Rules::default() }
 }
 
 /// How both versions are called in queries.

@@ -9,12 +9,12 @@ use crate::{
     metrics::{Alert, Labels, Origin, Trouble, feed::Pace, preset::Queries, template::Variables},
     model::{
         delta::Delta,
-        gate::{Arm, Verdict},
+        gate::{Arm, Evidence, Verdict},
         ident::{Key, Rev},
         ratio::Ratio,
         rollout::{MetricCounts, Rollout, Seen},
         signal::SignalId,
-        spec::OnFail,
+        spec::{GateSpec, OnFail},
     },
     runtime::Runtime,
 };
@@ -342,7 +342,9 @@ async fn what_fires_about_it_since_its_run_began_is_found_and_can_be_a_gate() {
 
 /// The same rollout with an analysis of its own: a share of bad requests, a quantile.
 fn analysed(ago: i64) -> Rollout {
-    let counts = serde_json::to_value(MetricCounts::default()).unwrap();
+    let every = Some(Duration::from_secs(60));
+    let counts = MetricCounts { failure_limit: Some(2), error_limit: Some(4), every, ..MetricCounts::default() };
+    let counts = serde_json::to_value(counts).unwrap();
     let metric = |name: &str, query: &str| json!({ "name": name, "phase": "Running", "values": [], "counts": counts, "asked": { "query": query, "success": "result[0] < 0.02", "failure": "" } });
     let share = "sum(rate(req{v=\"v2\",code=~\"5..\"}[5m])) / sum(rate(req{v=\"v2\"}[5m]))";
     let metrics = [metric("errors", share), metric("p99", "histogram_quantile(0.99, sum(rate(b{v=\"v2\"}[1m])))")];
@@ -366,6 +368,14 @@ async fn what_its_own_analysis_asks_is_judged_beside_it() {
     let [own, lent] = [0, 1].map(|n| seen.gates[n].evidence.clone().unwrap());
     assert_eq!((own.run_candidate, own.run_stable), (lent.run_candidate, lent.run_stable), "the same requests");
     assert_eq!(lent.limit, Some(2.0));
+    // Its rule would do what its settings make it; a gate held to another limit is told beside the usual ones.
+    let argo = |evidence: &Evidence| evidence.peers.iter().find(|p| p.name.as_str() == "Argo Rollouts").unwrap().why.to_string();
+    assert!(argo(&lent).ends_with("in 3 of 3 measurements; its analysis: one every 60 s, failureLimit 2"), "{}", argo(&lent));
+    assert!(argo(&own).ends_with("; usual: one every 10 s, failureLimit 3"), "{}", argo(&own));
+    let asks_the_same = How { gates: vec![GateSpec { limit: Some(2.0), ..how().gates[0].clone() }], ..lending() };
+    let seen = observed(asks_the_same).judge(vec![analysed(3_600)]).await.remove(0);
+    let said = argo(seen.gates[0].evidence.as_ref().unwrap());
+    assert!(seen.gates[0].id.as_str() == "errors" && said.ends_with("; its analysis: one every 60 s, failureLimit 2"), "{said}");
     assert!(
         lent.queries.iter().any(|q| q.name.as_str() == "errors of stable" && q.text.as_str().starts_with("req{v=\"v1\",code=~\"5..\"}["))
     );

@@ -111,6 +111,7 @@ fn failing() -> GateState {
         alerts: vec!["page 1h/5m".into()],
         stable_alerts: Vec::new(),
         spent: Some(3.2),
+        above: 5_000.0,
         budget: 10.0,
     };
     let e = Evidence {

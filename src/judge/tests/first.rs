@@ -14,13 +14,14 @@ fn first_that_holds(run: &GateRun, gate: &GateSpec, odds: &Odds, sensors: &[Sens
     let (fail, change, pass) = (lines.fail.ln(), lines.change.ln(), lines.pass.ln());
     let over = |reach: Reach| reach.run >= fail || reach.change >= change;
     let (worse, changed) = (odds.run >= fail, odds.change >= change);
+    let spent = run.spent(gate).is_some_and(|spent| spent >= gate.budget / 100.0);
     let order = [
         (Some(sensors.iter().any(|s| s.state != SensorState::Fresh)), Decision::Blind(Some(0))),
         (Some(worse && odds.safe_run < pass), Decision::Worse),
         (if changed { None } else { Some(false) }, Decision::Changed),
         (Some(over(odds.over) && over(odds.stable_over)), Decision::Both),
         (Some(over(odds.over)), Decision::Limit),
-        (Some(run.spent(gate).is_some_and(|spent| spent >= gate.budget / 100.0)), Decision::Budget),
+        (Some(spent && run.ln_above() >= lines.worse.ln()), Decision::Budget),
         (Some(worse), Decision::Within),
         (Some(odds.run >= lines.worse.ln()), Decision::Suspect),
         (Some(odds.safe >= pass), Decision::Safe),

@@ -289,7 +289,16 @@ fn the_power_line_says_what_could_be_seen() {
     // Bursts of which nothing is known see less.
     let mut unknown = World::new(&w.gates, (0.0, 0.0));
     unknown.feed((0.0, 50.0), (1.0, 950.0));
-    assert!(unknown.evidence().power.as_ref().unwrap().text.as_str().starts_with("cannot see 10x errors yet"));
+    let text = |w: &World| w.evidence().power.as_ref().unwrap().text.to_string();
+    let said = text(&unknown);
+    assert!(said.starts_with("can see errors from ") && said.contains("; 10x of 0.1 % in "), "what is ten times next to nothing: {said}");
+    // Beside odds that are nearly over the line it never sounds as if nothing could be seen.
+    let mut w = World::new(&w.gates, (0.0, 0.0));
+    while w.said.first().is_none_or(|s| s.evidence.as_ref().unwrap().odds < 60.0) {
+        w.feed((8.0, 50.0), (0.0, 950.0));
+    }
+    let said = text(&w);
+    assert!(w.evidence().odds < 1_000.0 && said.starts_with("can see errors from ") && !said.contains("cannot"), "{said}");
 }
 
 #[test]

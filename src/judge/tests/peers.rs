@@ -1,7 +1,7 @@
 //! What other tools' rules are fed and say.
 
 use super::*;
-use crate::model::gate::Peer;
+use crate::model::{gate::Peer, rules::Measuring};
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 
 fn peers(w: &World) -> &[Peer] {
@@ -43,14 +43,14 @@ fn flagger_rolls_back_at_the_fifth_bad_minute_and_forgets_none() {
         let (word, why) = of(&w, "Flagger");
         format!("{word}: {why}")
     };
-    assert_eq!(minute(6.0), "would go on: 0 of 1 checks failed; a check a minute, threshold 5", "6 of 600 are not over 1 %");
+    assert_eq!(minute(6.0), "would go on: 0 of 1 checks failed; usual: a check a minute, threshold 5", "6 of 600 are not over 1 %");
     for failed in 1..5 {
-        assert_eq!(minute(7.0), format!("would go on: {failed} of {} checks failed; a check a minute, threshold 5", 2 * failed));
+        assert_eq!(minute(7.0), format!("would go on: {failed} of {} checks failed; usual: a check a minute, threshold 5", 2 * failed));
         minute(0.0);
     }
     // The history is ten minutes of ten seconds, the first failed check ended two minutes later.
     let said = minute(7.0);
-    assert_eq!(said, "would revert: errors over 1 % in 5 checks since 00:12; a check a minute, threshold 5");
+    assert_eq!(said, "would revert: errors over 1 % in 5 checks since 00:12; usual: a check a minute, threshold 5");
     assert_eq!(minute(0.0), said);
 }
 
@@ -59,15 +59,15 @@ fn a_minute_without_requests_is_a_failed_check_and_a_measurement_without_a_value
     let mut w = world("interval = \"1m\"\nlimit = 1");
     w.feed((0.0, 100.0), (0.0, 900.0));
     w.feed((0.0, 0.0), (0.0, 900.0));
-    assert_eq!(of(&w, "Flagger").1, "1 of 2 checks failed; a check a minute, threshold 5");
-    assert_eq!(of(&w, "Argo Rollouts").1, "0 of 2 measurements failed; one every 60 s, failureLimit 3");
+    assert_eq!(of(&w, "Flagger").1, "1 of 2 checks failed; usual: a check a minute, threshold 5");
+    assert_eq!(of(&w, "Argo Rollouts").1, "0 of 2 measurements failed; usual: one every 60 s, failureLimit 3");
     // It is tried again every ten seconds: more than four in a row are too many.
     w.feed((0.0, 0.0), (0.0, 900.0));
-    assert_eq!(of(&w, "Argo Rollouts"), ("would revert", "no value 5 times in a row, consecutiveErrorLimit 4"));
+    assert_eq!(of(&w, "Argo Rollouts"), ("would revert", "no value 5 times in a row; usual: consecutiveErrorLimit 4"));
     for _ in 0..3 {
         w.feed((0.0, 0.0), (0.0, 900.0));
     }
-    assert_eq!(of(&w, "Flagger"), ("would revert", "no requests in 5 checks since 01:02; a check a minute, threshold 5"));
+    assert_eq!(of(&w, "Flagger"), ("would revert", "no requests in 5 checks since 01:02; usual: a check a minute, threshold 5"));
     assert_eq!(of(&w, "Kayenta").0, "would go on", "it has one minute of the candidate, which is like stable's");
 }
 
@@ -95,14 +95,57 @@ fn argo_fails_with_the_fourth_measurement_that_is_not_under_the_limit() {
     for failed in 1..=3 {
         w.feed((1.0, 100.0), (0.0, 900.0));
         w.feed((0.0, 100.0), (0.0, 900.0));
-        let said = format!("{failed} of {} measurements failed; one every 10 s, failureLimit 3", 2 * failed);
+        let said = format!("{failed} of {} measurements failed; usual: one every 10 s, failureLimit 3", 2 * failed);
         assert_eq!(of(&w, "Argo Rollouts"), ("would go on", said.as_str()), "exactly the limit is not under it");
     }
     w.feed((1.0, 100.0), (0.0, 900.0));
-    let said = "errors not under 1 % in 4 of 7 measurements; one every 10 s, failureLimit 3";
+    let said = "errors not under 1 % in 4 of 7 measurements; usual: one every 10 s, failureLimit 3";
     assert_eq!(of(&w, "Argo Rollouts"), ("would revert", said));
     w.feed((0.0, 100.0), (0.0, 900.0));
     assert_eq!(of(&w, "Argo Rollouts"), ("would revert", said), "it has ended");
+}
+
+/// By the configuration, by the rollout's own analysis, by both.
+#[test]
+fn rules_are_those_that_are_in_force_and_say_whose_they_are() {
+    let mut w = world("limit = 1\nrules = { flagger_threshold = 2, argo_failure_limit = 1, every = \"30s\" }");
+    let minute = |w: &mut World| {
+        // Of each half a minute two intervals are good, and it is bad by the third.
+        for bad in [0.0, 0.0, 6.0, 0.0, 0.0, 6.0] {
+            w.feed((bad, 100.0), (0.0, 900.0));
+        }
+    };
+    minute(&mut w);
+    assert_eq!(of(&w, "Flagger").0, "would revert");
+    assert!(of(&w, "Flagger").1.ends_with(" in 2 checks since 00:10; yours: a check every 30 s, threshold 2"), "{}", of(&w, "Flagger").1);
+    let said = "errors not under 1 % in 2 of 2 measurements; yours: one every 30 s, failureLimit 1";
+    assert_eq!(of(&w, "Argo Rollouts"), ("would revert", said));
+
+    let analysis = |rules: &str| {
+        let mut gate = gate(&format!("limit = 1\n{rules}"));
+        let every = Some(Duration::from_secs(60));
+        let says = Measuring { every, failure_limit: Some(2), error_limit: Some(1), success_limit: None, count: Some(10) };
+        gate.rules.get_or_insert_default().analysis = Some(says);
+        World::new(&[gate], (9.0, 900.0))
+    };
+    let mut w = analysis("");
+    (0..3).for_each(|_| minute(&mut w));
+    let said = "errors not under 1 % in 3 of 3 measurements; its analysis: one every 60 s, failureLimit 2, count 10";
+    assert_eq!(of(&w, "Argo Rollouts"), ("would revert", said));
+    assert!(of(&w, "Flagger").1.ends_with("; usual: a check a minute, threshold 5"), "an analysis of Argo's says nothing of Flagger");
+    let mut w = analysis("");
+    (0..60).for_each(|_| w.feed((0.0, 100.0), (0.0, 900.0)));
+    (0..30).for_each(|_| minute(&mut w));
+    assert_eq!(of(&w, "Argo Rollouts").0, "would go on", "its ten measurements were good");
+    let mut w = analysis("");
+    (0..6).for_each(|_| w.feed((0.0, 100.0), (0.0, 900.0)));
+    (0..8).for_each(|_| w.feed((0.0, 0.0), (0.0, 900.0)));
+    assert_eq!(of(&w, "Argo Rollouts"), ("would revert", "no value 2 times in a row; its analysis: consecutiveErrorLimit 1"));
+    // What is written in the configuration goes before what was found.
+    let mut w = analysis("rules = { argo_failure_limit = -1 }");
+    (0..9).for_each(|_| minute(&mut w));
+    let said = "9 of 9 measurements failed; yours: failureLimit -1; its analysis: one every 60 s, count 10";
+    assert_eq!(of(&w, "Argo Rollouts"), ("would go on", said));
 }
 
 #[test]

@@ -43,9 +43,10 @@ struct Release<'a> {
     instances: u32,
 }
 
-/// The minute in which the judge and the static rule would have sent it back. What is over the line and
-/// within `r_max` is only held; it counts all the same, since in a healthy release it is a false alarm.
-fn release(rng: &mut StdRng, gate: &GateSpec, r: &Release<'_>) -> [Option<usize>; 2] {
+/// The minute in which the judge stopped it, in which its gate failed, and in which the static rule would have
+/// sent it back. What is over the line and within `r_max` is only held: that is no fail, and it stops it all
+/// the same, which in a healthy release is a false alarm.
+fn release(rng: &mut StdRng, gate: &GateSpec, r: &Release<'_>) -> [Option<usize>; 3] {
     let sensors = [sensor(SensorState::Fresh, true)];
     let held = Held::new(lines(gate, 1));
     let mut ledger = Ledger::default();
@@ -69,7 +70,7 @@ fn release(rng: &mut StdRng, gate: &GateSpec, r: &Release<'_>) -> [Option<usize>
         feed(&mut ledger, Count::default(), &stable(rng, rpl));
     }
     ledger.follow(Some(&RunId::new("2")), Some(at(3_600)), std::slice::from_ref(gate));
-    let (mut judged, mut fixed, mut failures) = (None, None, 0);
+    let (mut judged, mut failed, mut fixed, mut failures) = (None, None, None, 0);
     let mut weight = 0.0;
     for (k, (w, ratio)) in r.minutes.iter().enumerate() {
         let (c, s) = (rpl * w, rpl * (1.0 - w));
@@ -77,25 +78,28 @@ fn release(rng: &mut StdRng, gate: &GateSpec, r: &Release<'_>) -> [Option<usize>
             weight = *w;
             ledger.follow(Some(&RunId::new("2")), Some(at(3_600 + k as u64 * 60)), std::slice::from_ref(gate));
         }
-        let mut failed = 0.0;
+        let mut bad = 0.0;
         for _ in 0..r.looks {
             let x = errors(rng, c * ratio, r.burst);
-            failed += x;
+            bad += x;
             feed(&mut ledger, Count::new(x, c), &stable(rng, s));
             let decision = ledger.gate(&gate.name).unwrap().decide(gate, &held, &sensors);
             if judged.is_none() && matches!(decision, Decision::Worse | Decision::Changed | Decision::Within) {
                 judged = Some(k);
             }
+            if matches!(decision, Decision::Worse | Decision::Changed) {
+                failed = failed.or(Some(k));
+            }
         }
-        failures += u32::from(failed / (RPM * w) > STATIC_RATIO);
+        failures += u32::from(bad / (RPM * w) > STATIC_RATIO);
         if fixed.is_none() && failures >= STATIC_FAILURES {
             fixed = Some(k);
         }
-        if judged.is_some() && fixed.is_some() {
+        if failed.is_some() && fixed.is_some() {
             break;
         }
     }
-    [judged, fixed]
+    [judged, failed, fixed]
 }
 
 /// Percent sent back and the median minute of it, from `onset` on.
@@ -105,11 +109,11 @@ struct Figure {
     median: Option<usize>,
 }
 
-fn figures(runs: usize, seed: u64, onset: usize, r: &Release<'_>) -> [Figure; 2] {
+fn figures(runs: usize, seed: u64, onset: usize, r: &Release<'_>) -> [Figure; 3] {
     // The limit has tests of its own: here only the comparison may decide.
     let gate = gate(&format!("interval = \"{}s\"\nlimit = 100\non_fail = \"revert\"", 60 / r.looks));
     let mut rng = StdRng::seed_from_u64(seed);
-    let mut at: [Vec<usize>; 2] = [Vec::new(), Vec::new()];
+    let mut at: [Vec<usize>; 3] = Default::default();
     for _ in 0..runs {
         for (list, minute) in at.iter_mut().zip(release(&mut rng, &gate, r)) {
             list.extend(minute);
@@ -133,7 +137,7 @@ const BURSTS: [f64; 5] = [1.0, 1.2, 2.0, 5.0, 10.0];
 /// `published` is what the static rule was found to do to independent errors.
 fn healthy(ratio: f64, published: std::ops::RangeInclusive<f64>) {
     for burst in BURSTS {
-        let [judge, fixed] = figures(RUNS, 7, 0, &Release { stable: ratio, burst, minutes: &stepped(ratio), looks: 1, instances: 0 });
+        let [judge, _, fixed] = figures(RUNS, 7, 0, &Release { stable: ratio, burst, minutes: &stepped(ratio), looks: 1, instances: 0 });
         println!("healthy {} %, bursts of {burst}: reverted {:.2} %; static rule {:.2} %", ratio * 100.0, judge.percent, fixed.percent);
         assert!(judge.percent <= 1.0, "{burst}: {judge:?}");
         assert!(burst > 1.0 || published.contains(&fixed.percent), "{fixed:?}");
@@ -156,7 +160,7 @@ fn healthy_releases_of_many_instances_are_not_reverted() {
     for (ratio, looks, instances) in [(0.01, 1, 8), (0.001, 1, 8), (0.01, 6, 2)] {
         for burst in BURSTS {
             let release = Release { stable: ratio, burst, minutes: &stepped(ratio), looks, instances };
-            let [judge, _] = figures(1_000, 29, 0, &release);
+            let [judge, ..] = figures(1_000, 29, 0, &release);
             println!(
                 "healthy {} % on {instances} instances, bursts of {burst}, judged {looks} times a minute: reverted {:.2} %",
                 ratio * 100.0,
@@ -172,12 +176,12 @@ fn healthy_releases_of_many_instances_are_not_reverted() {
 fn healthy_releases_are_not_reverted_at_the_usual_interval() {
     for (ratio, bursts) in [(0.01, [1.2, 1.4]), (0.001, [1.2, 2.0])] {
         for burst in bursts {
-            let [judge, _] = figures(1_000, 7, 0, &Release { stable: ratio, burst, minutes: &stepped(ratio), looks: 6, instances: 0 });
+            let [judge, ..] = figures(1_000, 7, 0, &Release { stable: ratio, burst, minutes: &stepped(ratio), looks: 6, instances: 0 });
             println!("healthy {} %, bursts of {burst}, judged every 10 s: reverted {:.2} %", ratio * 100.0, judge.percent);
             assert!(judge.percent <= 0.8, "{burst}: {judge:?}");
         }
     }
-    let [judge, _] = figures(500, 11, 0, &Release { stable: 0.001, burst: 1.0, minutes: &stepped(0.005), looks: 6, instances: 0 });
+    let [judge, ..] = figures(500, 11, 0, &Release { stable: 0.001, burst: 1.0, minutes: &stepped(0.005), looks: 6, instances: 0 });
     println!("0.5 % against 0.1 %, judged every 10 s: seen {:.1} %", judge.percent);
     assert!(judge.percent >= 99.0, "{judge:?}");
 }
@@ -219,7 +223,7 @@ fn sick_releases_are_seen() {
     // The static rule was found to see 0.03 % and all of them.
     for (stable, ratio, published) in [(0.001, 0.005, 0.0..=0.5), (0.01, 0.05, 99.5..=100.0)] {
         for burst in [1.0, 2.0, 5.0, 10.0] {
-            let [judge, fixed] = figures(RUNS, 11, 0, &Release { stable, burst, minutes: &stepped(ratio), looks: 1, instances: 0 });
+            let [judge, _, fixed] = figures(RUNS, 11, 0, &Release { stable, burst, minutes: &stepped(ratio), looks: 1, instances: 0 });
             println!(
                 "{} % against {} %, bursts of {burst}: seen {:.1} %, median minute {:?}; static rule {:.1} %, {:?}",
                 ratio * 100.0,
@@ -237,13 +241,18 @@ fn sick_releases_are_seen() {
     }
 }
 
+/// 13 minutes is the figure of the odds and the detector over their lines, as the reference simulation counts:
+/// whichever is first, and from then on the plan stands still. The gate fails some minutes later where the
+/// twice as bad is, at that moment, still shown to be within the three times that are allowed.
 #[test]
 fn harm_that_comes_late_is_seen_as_soon_as_harm_that_was_there() {
     for onset in [0, 30, 120, 360] {
         let minutes: Vec<(f64, f64)> = (0..onset + 120).map(|k| (0.5, if k < onset { 0.01 } else { 0.02 })).collect();
-        let [judge, fixed] = figures(500, 13, onset, &Release { stable: 0.01, burst: 1.0, minutes: &minutes, looks: 1, instances: 0 });
-        println!("2 % against 1 % at 50 %, after {onset} healthy minutes: {judge:?}; static rule {fixed:?}");
+        let release = Release { stable: 0.01, burst: 1.0, minutes: &minutes, looks: 1, instances: 0 };
+        let [judge, fails, fixed] = figures(500, 13, onset, &release);
+        println!("2 % against 1 % at 50 %, after {onset} healthy minutes: over its line {judge:?}, fails {fails:?}; static rule {fixed:?}");
         assert!(judge.percent >= 99.0 && judge.median.is_some_and(|m| m <= 13), "{onset}: {judge:?}");
+        assert!(fails.percent >= 99.0 && fails.median.is_some_and(|m| m <= 15), "{onset}: {fails:?}");
     }
 }
 
@@ -302,6 +311,55 @@ fn limits_are_not_broken_by_bursts() {
             );
             assert!(percent <= 1.5, "{percent}");
         }
+    }
+}
+
+/// The budget of a healthy candidate: its excess over stable's ratio wanders with bursts, and the less traffic
+/// there is the fewer errors its part of the month's budget is. Judged every 10 s, with an hour of stable before.
+#[test]
+fn healthy_releases_do_not_spend_the_budget() {
+    let g = gate("interval = \"10s\"\nlimit = 100\nslo = 99.9\non_fail = \"revert\"");
+    let held = Held::new(lines(&g, 1));
+    let runs_of = |rpm: f64, p: f64, ratio: f64, burst: f64, runs: u32| {
+        let mut rng = StdRng::seed_from_u64(31);
+        let (mut stopped, mut spent) = (0, 0);
+        for _ in 0..runs {
+            let mut ledger = Ledger::default();
+            let mut feed = |ledger: &mut Ledger, k: u64, w: f64| {
+                let (c, s) = (rpm / 6.0 * w, rpm / 6.0 * (1.0 - w));
+                // Whole requests: the errors of a burst are as many of them.
+                let mut count = |of: f64, p: f64| {
+                    let x = errors(&mut rng, of * p, burst);
+                    Count::new(x, errors(&mut rng, of, 1.0).max(x))
+                };
+                let interval = Interval::new(at(k * 10), at(k * 10 + 10), count(c, p * ratio), count(s, p));
+                assert_ne!(ledger.feed(&g, &interval), Fed::Refused);
+            };
+            (0..360).for_each(|k| feed(&mut ledger, k, 0.0));
+            ledger.follow(Some(&RunId::new("2")), Some(at(3_600)), std::slice::from_ref(&g));
+            let (mut is_spent, mut is_stopped) = (false, false);
+            for k in 0..240 {
+                feed(&mut ledger, 360 + k, [0.05, 0.10, 0.25, 0.50][(k / 60) as usize]);
+                let run = ledger.gate(&g.name).unwrap();
+                is_spent |= run.spent(&g).is_some_and(|part| part >= g.budget / 100.0);
+                is_stopped |= run.decision(&g, &held) == Decision::Budget;
+            }
+            spent += u32::from(is_spent);
+            stopped += u32::from(is_stopped);
+        }
+        let percent = |n: u32| f64::from(n) * 100.0 / f64::from(runs);
+        println!(
+            "{rpm} a minute, {} % against {} %, bursts of {burst}: spent in {:.2} % of runs, stopped for it in {:.2} %",
+            p * ratio * 100.0,
+            p * 100.0,
+            percent(spent),
+            percent(stopped)
+        );
+        (percent(spent), percent(stopped))
+    };
+    for (rpm, burst) in [(10.0, 2.0), (10.0, 5.0), (60.0, 5.0), (60.0, 10.0), (1_000.0, 10.0)] {
+        let (_, stopped) = runs_of(rpm, 0.01, 1.0, burst, 400);
+        assert!(stopped <= 1.0, "{rpm} {burst}: {stopped} %");
     }
 }
 

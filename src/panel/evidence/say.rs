@@ -68,7 +68,7 @@ pub(super) fn everything(gate: &GateState, now: Time, silent: Duration) -> Vec<S
     if e.quantile.is_none() && e.intervals > 0 {
         all.push(bursts(e));
     }
-    all.extend(e.burn.as_ref().map(burn));
+    all.extend(e.burn.as_ref().map(|b| burn(e, b)));
     all.extend(judged(e, silent));
     all.extend(sensors(&e.sensors, silent));
     for q in &e.queries {
@@ -274,7 +274,7 @@ fn bursts(e: &Evidence) -> Said {
     said("bursts", text + &limit, Tone::Plain)
 }
 
-fn burn(b: &Burn) -> Said {
+fn burn(e: &Evidence, b: &Burn) -> Said {
     let rate = |rate: Option<f64>| rate.map_or_else(|| "nothing yet".into(), |r| format!("{}x", trimmed(r)));
     let all = |alerts: &[Text]| alerts.iter().map(Text::as_str).collect::<Vec<_>>().join(", ");
     let alarm = match (b.alerts.as_slice(), b.stable_alerts.as_slice()) {
@@ -284,6 +284,10 @@ fn burn(b: &Burn) -> Said {
         (own, other) => format!("ALERT {}; of stable {}", all(own), all(other)),
     };
     let spent = b.spent.map_or_else(|| "nothing yet".into(), |s| percent_beside(s / 100.0, Some(b.budget)));
+    // What is spent and stops nothing must say why.
+    let by_chance = b.spent.is_some_and(|spent| spent >= b.budget) && b.above < e.lines.worse;
+    let chance = format!(", as chance may ({}, stops at {})", odds(b.above), odds(e.lines.worse));
+    let spent = if by_chance { spent + &chance } else { spent };
     let (own, other, blast) = (rate(b.candidate), rate(b.stable), rate(b.blast));
     let text = format!(
         "{alarm}; {spent} of the month's budget spent, {} % allowed; last hour candidate {own}, stable {other}, of the service {blast} (slo {} %)",

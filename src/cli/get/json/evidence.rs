@@ -158,6 +158,8 @@ struct Burn {
     stable_alerts: Vec<String>,
     /// Percent of the 30 days' budget that this run has spent.
     spent: Option<f64>,
+    /// Odds that this is more than chance gives; below the line `worse` a spent budget stops nothing.
+    above: f64,
     /// Percent that one run may spend.
     budget: f64,
 }
@@ -305,6 +307,7 @@ impl From<&gate::Burn> for Burn {
             alerts: b.alerts.iter().map(ToString::to_string).collect(),
             stable_alerts: b.stable_alerts.iter().map(ToString::to_string).collect(),
             spent: b.spent,
+            above: b.above,
             budget: b.budget,
         }
     }

@@ -119,7 +119,7 @@ fn metric(run: &AnalysisRun, spec: &MetricSpec, result: Option<&MetricResult>) -
         phase: result.map_or_else(|| "Pending".into(), |r| or_pending(&r.phase)),
         values: result.map(values).unwrap_or_default(),
         condition,
-        counts: counts(spec, result),
+        counts: counts(run, spec, result),
         dry_run: result.map_or_else(planned, |r| r.dry_run),
         measured: result.and_then(|r| r.measurements.iter().rev().find_map(|m| m.finished_at)),
         next: result.and_then(|r| next(run, spec, r)),
@@ -176,7 +176,8 @@ fn next(run: &AnalysisRun, spec: &MetricSpec, result: &MetricResult) -> Option<T
     if last.finished_at.is_none() {
         return last.resume_at;
     }
-    let wait = if &*last.phase == "Error" { AGAIN } else { duration::parse(spec.interval.as_deref()?)? };
+    let every = || duration::parse(&filled(spec.interval.as_deref()?, &run.spec.args));
+    let wait = if &*last.phase == "Error" { AGAIN } else { every()? };
     Some(after(last.finished_at?, wait))
 }
 
@@ -185,9 +186,9 @@ fn values(result: &MetricResult) -> Vec<Text> {
     result.measurements.iter().skip(skip).filter(|m| !m.value.is_empty()).map(|m| Text::clean(&m.value)).collect()
 }
 
-fn counts(spec: &MetricSpec, result: Option<&MetricResult>) -> MetricCounts {
-    let whole = |text: &str| text.parse::<i64>().ok();
-    // A template (`{{args.limit}}`) is not known; -1 is no limit.
+fn counts(run: &AnalysisRun, spec: &MetricSpec, result: Option<&MetricResult>) -> MetricCounts {
+    // Limits may be arguments of the run; one that is secret is not known. -1 is no limit.
+    let whole = |text: &str| filled(text, &run.spec.args).trim().parse::<i64>().ok();
     let limit = |text: Option<&str>, usual: i64| text.map_or(Some(usual), whole).and_then(|l| u32::try_from(l).ok());
     let count = match (&spec.count, &spec.interval) {
         (Some(count), _) => whole(count),
@@ -205,6 +206,7 @@ fn counts(spec: &MetricSpec, result: Option<&MetricResult>) -> MetricCounts {
         count: count.and_then(|c| u32::try_from(c).ok()).filter(|c| *c > 0),
         success_limit: limit(spec.consecutive_success_limit.as_deref(), 0).filter(|l| *l > 0),
         successes_in_a_row: result.map_or(0, |r| r.consecutive_success),
+        every: spec.interval.as_deref().and_then(|every| duration::parse(&filled(every, &run.spec.args))),
         errors_in_a_row: result.map_or(0, |r| r.consecutive_error),
     }
 }
