@@ -137,7 +137,7 @@ pub fn intervals(
                     open.add(arm, (what == hits, what == of), within(&counted.came, from, to), is_warming);
                 }
             }
-            let closing = Closing { course, slow: &slow, births: births.clone(), settles: Duration::ZERO };
+            let closing = Closing { course, slow: &slow, births: births.clone(), settles: stable.pace.settles() };
             let late = gate.signal == GateSignal::Slow && slow.from().is_none();
             let closed = if late { Vec::new() } else { open.close(to, &closing, 1.0) };
             all.extend(closed.into_iter().map(|interval| (gate.name.clone(), interval)));
