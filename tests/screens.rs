@@ -1,6 +1,7 @@
 //! Whole screens with their styles, and what must hold of every screen.
 
 mod argo;
+mod failing;
 mod fleet;
 mod panels;
 mod stories;
