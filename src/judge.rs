@@ -54,7 +54,7 @@ use crate::model::{
 /// shows it; `None` without gates.
 #[must_use]
 pub fn summary(gates: &[GateState]) -> Option<Summary> {
-    let worst = gates.iter().min_by_key(|g| g.verdict.rank())?;
+    let worst = gates.iter().min_by_key(|g| g.place())?;
     let same = gates.iter().filter(|g| g.verdict.rank() == worst.verdict.rank()).count();
     let sentence = match (&worst.verdict, same) {
         (Verdict::Pass { why }, 1) => format!("{} {why}", worst.id.text()),

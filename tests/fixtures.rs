@@ -311,7 +311,7 @@ pub fn rising() -> (Rollout, Pasts) {
     r.holds = vec![Hold::Gate { gate: GateId::new("errors"), since: ago(41), reason: "23.10 % > 5.00 %".into() }];
     r.at = Some(StepAt { index: 1, since: ago(70), ends: None });
     r.next = Next { what: "held by gate errors: nothing moves by itself".into(), at: None, by: "a person".into() };
-    r.bad = Some(Bad { since: ago(41), failed: 189, per_second: 4.59 });
+    r.bad = Some(Bad { since: ago(41), failed: 189, per_second: 4.59, gates: vec![] });
     (r, pasts)
 }
 
@@ -338,7 +338,7 @@ pub fn both_sick() -> (Rollout, Pasts) {
     r.gates[0] =
         with_evidence(gate("errors", SignalId::Errors, fail(Arm::Both, "both over 5 %")), (278.0, 1_204.0), (2_276.0, 10_836.0), 5.0);
     r.next = Next { what: "stable is sick too: going back does not help; s goes on with a reason".into(), at: None, by: "a person".into() };
-    r.bad = Some(Bad { since: ago(41), failed: 189, per_second: 0.42 });
+    r.bad = Some(Bad { since: ago(41), failed: 189, per_second: 0.42, gates: vec![] });
     (r, pasts)
 }
 
@@ -733,7 +733,7 @@ pub fn drawn() -> (Rollout, Pasts) {
         gate("b", SignalId::Slow, pass("ok")),
         gate("c", SignalId::Slow, pass("ok")),
     ];
-    r.bad = Some(Bad { since: ago(485), failed: 288_433_920, per_second: 600_904.4 });
+    r.bad = Some(Bad { since: ago(485), failed: 288_433_920, per_second: 600_904.4, gates: vec![] });
     r.back = ready(&old, How::Switch);
     r.back.measured = Some(Measured { usual: Some(Duration::from_secs(1)), worst: Duration::from_secs(2), n: 37 });
     r.last = Some(LastAction { by: "ben".into(), action: Action::Resume, at: ago(8), effect: "".into() });

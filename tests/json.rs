@@ -160,6 +160,7 @@ fn evidence(at: Time) -> Evidence {
         run_candidate: Sample::Gauge { value: 25.0, n: 1_204 },
         between: Some([0.1, 2.5]),
         limit: Some(5.0),
+        slow_over: Some(89.0),
         missing: Some(73),
         eta: Some(Duration::from_secs(40)),
         power: Some(Power {

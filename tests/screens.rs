@@ -1,6 +1,7 @@
 //! Whole screens with their styles, and what must hold of every screen.
 
 mod argo;
+mod failing;
 mod fleet;
 mod panels;
 mod stories;
@@ -264,7 +265,7 @@ fn the_drawing_of_120_columns() {
         " │ p99        18,204 ms ▂▂▂▃▂▂▂▂▂▂▃▂▂▂                     ││ p99        24,510 ms ▂▂▃▃▃▃▄▄▄▄▄▄▄▄  +35 % WAIT 2m      │",
         " └─────────────────────────────────────────────────────────┘└─────────────────────────────────────────────────────────┘",
         " plan   ✓ 3 done ─ ✓ gate(3) ─ ▶ 33.33 % ─ gate(3) ─ 50 % ─ pause ─ 100 %",
-        " next   held by gate http-5xx-ratio-by-route (1 of 3 holds): nothing moves by itself",
+        " next   held by gate http-5xx-ratio-by-route (the first of 3 holds): nothing moves by itself",
         " gates  ✗ FAIL http-5xx-ratio-by-route 100.00 % > 1.00 %   ? BLIND saturation-cpu-and-memory   ~ WAIT p99 2m   ✓ 3 pass",
         " BAD    8 min, 288 M requests failed.  canary 100.00 %, stable 0.21 %.  Waiting costs about 600,904 failed requests/s.",
         " BACK   READY about 1 s (worst 2 s of 37)   1188 of 1200 warm, 9f2c41aa0b11 verified 20 s ago   UNSAFE migration 0042",

@@ -31,7 +31,7 @@ pub struct GetArgs {
 pub enum Output {
     /// One line each.
     Table,
-    /// `{"schema":"cutover/v1","rollouts":[…]}`.
+    /// One object for scripts, which names its schema.
     Json,
 }
 

@@ -109,7 +109,8 @@ impl Life {
         let back = run.and_then(|r| r.returning.as_ref()).filter(|b| !b.serves && !b.missed);
         let back = back.map(|b| after(b.since, b.to.spec.deadline.ready));
         let thaw = self.frozen.as_ref().and_then(|f| f.until);
-        [self.warm.as_ref().map(|w| w.until), ready, moves.and_then(Run::ends), back, thaw].into_iter().flatten().filter(|t| *t > now).min()
+        let cools = self.warm.as_ref().filter(|_| !self.fails_baking()).map(|w| w.until);
+        [cools, ready, moves.and_then(Run::ends), back, thaw].into_iter().flatten().filter(|t| *t > now).min()
     }
 
     /// Keeps what is remembered of observations: convergence, what lags since when, what is bad since
@@ -217,6 +218,11 @@ impl Life {
         if all {
             run.bad_since = None;
             self.record_mut(&id).due = Some(after(sight.now, bake));
+            // What bakes anew is as likely to be left as what just began to.
+            let keep_warm = self.stable.as_ref().map(|s| s.spec.keep_warm).unwrap_or_default();
+            if let Some(warm) = &mut self.warm {
+                warm.until = warm.until.max(after(sight.now, keep_warm));
+            }
         }
         self.moved();
         let anew = if all { format!(": {label} bakes anew") } else { String::new() };
@@ -309,8 +315,11 @@ impl Life {
         Some(Note::plan(format!("{old} has ended: {label} starts")))
     }
 
-    /// What was kept warm for long enough is let go.
+    /// What was kept warm for long enough is let go; not while it is the way back from a version that fails.
     fn cool(&mut self, now: Time) -> Option<Note> {
+        if self.fails_baking() {
+            return None;
+        }
         let warm = self.warm.take_if(|w| w.until <= now)?;
         self.moved();
         Some(Note::plan(format!("{} is no longer kept warm", warm.deployed.label)))

@@ -163,6 +163,12 @@ impl Life {
         self.run.as_ref().is_some_and(|r| !r.bad.is_empty())
     }
 
+    /// Whether the version that has all the traffic has failed a gate and is not good yet.
+    #[must_use]
+    pub fn fails_baking(&self) -> bool {
+        self.baking().is_some_and(|(_, run)| !run.bad.is_empty())
+    }
+
     /// The gate that could not see it if the version that bakes were bad: until it can, no time counts.
     #[must_use]
     pub fn bakes_unseen<'a>(&self, gates: &'a [GateState]) -> Option<&'a GateState> {

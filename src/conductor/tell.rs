@@ -136,6 +136,10 @@ impl Life {
                 next(format!("100 % if it gets ready after all; {retry}"), None, PLAN)
             }
             RunState::Completed { .. } => match (&self.warm, self.baking()) {
+                (Some(warm), Some((stable, _))) if self.fails_baking() => {
+                    let (old, new) = (&warm.deployed.label, &stable.label);
+                    next(format!("{old} stays warm while {new} fails; R goes back to it"), None, PERSON)
+                }
                 (Some(warm), _) => next(format!("{} is torn down", warm.deployed.label), Some(warm.until), PLAN),
                 (None, Some((stable, _))) if run.bad.is_empty() => {
                     if let Some(gate) = self.bakes_unseen(sight.gates) {
@@ -325,17 +329,14 @@ fn gate_next(pending: &[Pending], last: &str, now: Time) -> Next {
     if let Some(gate) = stuck {
         return next(format!("held by gate {} {}: nothing moves by itself", gate.gate.text(), gate.word), None, PERSON);
     }
-    // All must pass, so the last of them tells the time; one that cannot tell leaves it open.
-    let eta = pending.iter().map(|p| p.eta).collect::<Option<Vec<_>>>().and_then(|etas| etas.into_iter().max());
-    let waits: Vec<_> = pending.iter().map(|p| p.gate.text().to_string()).collect();
-    let missing = pending.first().map(|p| p.reason.to_string()).unwrap_or_default();
-    let gates = match waits.as_slice() {
-        [one] => format!("gate {one}"),
-        [_, _, ..] => format!("{} gates", waits.len()),
-        [] => "gate".into(),
+    // All must pass, so the last of them tells the time and what it lacks; one that cannot tell may be the last.
+    let slowest = pending.iter().rev().max_by_key(|p| p.eta.unwrap_or(std::time::Duration::MAX));
+    let Some(Pending { gate, reason, eta, .. }) = slowest else { return next(last, None, PLAN) };
+    let gates = match pending.len() {
+        1 => format!("gate {} passes", gate.text()),
+        n => format!("{n} gates pass, last {}", gate.text()),
     };
-    let pass = if waits.len() == 1 { "passes" } else { "pass" };
-    next(format!("{last} when {gates} {pass}: {missing}"), eta.map(|eta| after(now, eta)), PLAN)
+    next(format!("{last} when {gates}: {reason}"), eta.map(|eta| after(now, eta)), PLAN)
 }
 
 fn steps(run: &Run) -> Vec<Step> {
@@ -465,4 +466,33 @@ fn attention(run: &Run, sight: &Sight<'_>) -> Option<Attention> {
         return some("stuck", gate.since);
     }
     matches!(run.current(), Some(StepSpec::Pause(Pause::Manual))).then(|| Attention { kind: "waiting".into(), since: run.step_since })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::ident::GateId;
+
+    #[test]
+    fn the_gate_that_passes_last_tells_its_time_and_what_it_lacks() {
+        let now = Time::UNIX_EPOCH;
+        let gate = |name: &str, reason: &str, eta: Option<u64>| Pending {
+            gate: GateId::new(name),
+            word: "WAIT",
+            reason: reason.into(),
+            since: now,
+            eta: eta.map(std::time::Duration::from_secs),
+        };
+        let said = |pending: &[Pending]| {
+            let Next { what, at, .. } = gate_next(pending, "25 %", now);
+            (what.to_string(), at.map(|at| (at - now).num_seconds()))
+        };
+        let (errors, restarts) = (|| gate("errors", "391 more requests", Some(120)), || gate("restarts", "888 more minutes", Some(9_000)));
+        assert_eq!(said(&[errors()]), ("25 % when gate errors passes: 391 more requests".into(), Some(120)));
+        let both = ("25 % when 2 gates pass, last restarts: 888 more minutes".into(), Some(9_000));
+        assert_eq!(said(&[errors(), restarts()]), both);
+        assert_eq!(said(&[restarts(), errors()]), both, "in whatever order");
+        let open = gate("slow", "no traffic yet", None);
+        assert_eq!(said(&[errors(), open, restarts()]), ("25 % when 3 gates pass, last slow: no traffic yet".into(), None));
+    }
 }

@@ -268,7 +268,11 @@ impl Check<'_> {
         }
         self.range(&format!("{path}.r_max"), "r_max", gate.r_max, 1.1, 100.0);
         if let Some(slo) = gate.slo {
-            self.range(&format!("{path}.slo"), "slo", slo, 1.0, 99.999_9);
+            if slo > 0.0 && slo < 1.0 {
+                self.say(&format!("{path}.slo"), &format!("`slo` is in percent: write {} for {slo}", percent_of(slo)));
+            } else {
+                self.range(&format!("{path}.slo"), "slo", slo, 1.0, 99.999_9);
+            }
             if !share {
                 self.say(&format!("{path}.slo"), &format!("an `slo` is a share of good requests: `{}` has none", gate.signal.word()));
             }
@@ -387,4 +391,9 @@ impl Check<'_> {
             self.say(path, &format!("`{name}` is {value} and must be {from} to {to}"));
         }
     }
+}
+
+/// A part of one in percent, as a person would write it: 99.9 for 0.999.
+fn percent_of(part: f64) -> f64 {
+    (part * 1e8).round() / 1e6
 }

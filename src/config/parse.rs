@@ -85,6 +85,8 @@ pub struct Places<'a> {
 struct Place {
     key: usize,
     value: Range<usize>,
+    /// Whether it is a value and no table.
+    plain: bool,
 }
 
 impl<'a> Places<'a> {
@@ -100,7 +102,7 @@ impl<'a> Places<'a> {
     }
 
     fn value(&mut self, path: String, key: usize, value: &Spanned<DeValue<'_>>) {
-        self.at.insert(path.clone(), Place { key, value: value.span() });
+        self.at.insert(path.clone(), Place { key, value: value.span(), plain: !matches!(value.get_ref(), DeValue::Table(_)) });
         match value.get_ref() {
             DeValue::Table(table) => self.collect(path, table),
             DeValue::Array(items) => {
@@ -177,17 +179,22 @@ impl<'a> Places<'a> {
         (before.iter().filter(|b| **b == b'\n').count() + 1, columns + 1)
     }
 
-    /// The innermost key whose value contains a place.
-    fn key_at(&self, span: Option<Range<usize>>) -> &str {
-        let Some(span) = span else { return "" };
+    /// The innermost path whose value contains a place.
+    fn path_at(&self, span: Option<Range<usize>>) -> Option<(&str, &Place)> {
+        let span = span?;
         let around = self.at.iter().filter(|(_, place)| place.value.start <= span.start && span.end <= place.value.end);
-        let path = around.max_by_key(|(path, _)| path.len()).map_or("", |(path, _)| path.as_str());
-        path.rsplit('.').find(|part| part.parse::<usize>().is_err()).unwrap_or_default()
+        around.max_by_key(|(path, _)| path.len()).map(|(path, place)| (path.as_str(), place))
     }
 
-    /// What serde says, in words for a person.
+    /// What serde says, in words for a person. It quotes the value, and one that stands where a secret's place
+    /// belongs is most likely the secret.
     fn explain(&self, span: Option<Range<usize>>, message: &str) -> String {
-        let key = self.key_at(span);
+        let at = self.path_at(span);
+        if let Some(write) = at.filter(|(_, place)| place.plain).and_then(|(path, _)| instead_of_secret(path)) {
+            return format!("its value is a secret: write {write}");
+        }
+        let path = at.map_or("", |(path, _)| path);
+        let key = path.rsplit('.').find(|part| part.parse::<usize>().is_err()).unwrap_or_default();
         if let Some(rest) = message.strip_prefix("unknown field ") {
             return suggest("key", rest);
         }
@@ -230,6 +237,19 @@ impl<'a> Places<'a> {
         } else {
             format!("`{key}`: {}", one_line(message))
         }
+    }
+}
+
+/// What to write at `path` instead of a value that is one or has one in it; `None` where no secret belongs.
+fn instead_of_secret(path: &str) -> Option<&'static str> {
+    let parts: Vec<&str> = path.split('.').collect();
+    match parts.as_slice() {
+        [.., "metrics", "auth"] => Some("{ bearer = { file = \"…\" } }, or { env = \"…\" } in it"),
+        [.., "auth", "basic"] => Some("{ user = \"…\", password = { file = \"…\" } }, or { env = \"…\" } in it"),
+        [.., "auth", "bearer"] | [.., "basic", "password"] | [.., "secrets", _] | [.., "secret"] => {
+            Some("{ file = \"…\" } or { env = \"…\" }")
+        }
+        _ => None,
     }
 }
 

@@ -21,6 +21,9 @@ use std::time::Duration;
 /// A weight is proposed that decides within this.
 const WITHIN: Duration = Duration::from_secs(600);
 
+/// From these odds on, parts to one, it is said that a candidate looks worse: of good ones at most a third ever do.
+const LEANS: f64 = 3.0;
+
 /// What a healthy candidate lacks to pass.
 #[derive(Clone, Copy, PartialEq, Debug, Default)]
 pub(super) struct Missing {
@@ -110,17 +113,41 @@ impl GateRun {
             _ if gate.signal.quantile().is_some() => self.quantile_text(gate),
             Some(_) | None if self.step.candidate.of <= 0.0 && missing.requests.is_none() => "no traffic yet".into(),
             Some(more) if gate.signal == GateSignal::Restarts => format!("{} more instance-minutes", words::sum((more / 60.0).ceil())),
-            Some(more) if self.step.candidate.of <= 0.0 => format!("{} more requests, no traffic yet", words::sum(more.ceil())),
+            Some(more) if self.step.candidate.of <= 0.0 => format!("{} more requests, none counted yet", words::sum(more.ceil())),
             Some(more) => format!("{} more requests", words::sum(more.ceil())),
             None if self.is_alone() => format!(
-                "{} %: neither shown under nor over {}",
+                "{}{}: neither shown under nor over {}",
                 words::plain((figure(gate, self.step.candidate) * 100.0).round() / 100.0),
+                unit(gate),
                 limit_text(gate)
             ),
             None => format!("{}: neither shown good nor bad", self.apart(gate, false)),
         };
-        let text = if gate.signal.quantile().is_some() { text } else { text + self.beside_nothing() };
-        Verdict::Wait { missing: text.into(), eta: missing.secs.and_then(power::span) }
+        let eta = missing.secs.and_then(power::span);
+        if gate.signal.quantile().is_some() {
+            return Verdict::Wait { missing: text.into(), eta };
+        }
+        let text = text + self.beside_nothing();
+        // What a good version lacks is no promise for one that looks bad.
+        match self.leans(gate, lines) {
+            Some(bad) if missing.requests.is_some() => {
+                Verdict::Wait { missing: format!("{bad}; a good one would need {text}").into(), eta: None }
+            }
+            Some(bad) => Verdict::Wait { missing: format!("{bad}; {text}").into(), eta: None },
+            None => Verdict::Wait { missing: text.into(), eta },
+        }
+    }
+
+    /// What speaks against the candidate so far and decides nothing yet: `worse 7:1 so far`, `15.20>5.00 % so far`.
+    fn leans(&self, gate: &GateSpec, lines: &Lines) -> Option<String> {
+        let odds = self.odds.ln_odds();
+        if odds >= LEANS.ln() {
+            return Some(format!("worse {} so far, fails at {}:1", words::odds(odds), words::plain(lines.fail)));
+        }
+        let limit = gate.limit()?;
+        let over = self.over.ln_odds().max(self.over.ln_change());
+        (figure(gate, self.candidate) > limit && over > 0.0)
+            .then(|| format!("{} so far, {}", self.over_limit(gate, false), words::odds(over)))
     }
 
     /// The candidate's ratio beside stable's: `1.20/0.40 %`.

@@ -34,7 +34,7 @@ use crate::model::{
     signal::{Signal, SignalId},
     spec::{GateSignal, GateSpec},
     text::Text,
-    time::{Time, after},
+    time::{Time, after, elapsed},
 };
 use gates::Open;
 use recent::{Failed, Recent};
@@ -66,6 +66,12 @@ impl Question {
         self.what.name()
     }
 
+    /// Which of all questions it is, whenever it is asked: the place of its version, the name of its query, its form.
+    #[must_use]
+    pub const fn key(&self) -> (usize, &'static str, usize) {
+        (self.arm, self.name(), source::slot(&self.kind))
+    }
+
     const fn place(&self) -> (usize, What, usize) {
         (self.arm, self.what, source::slot(&self.kind))
     }
@@ -76,6 +82,13 @@ impl Pace {
     #[must_use]
     pub fn stale_after(self) -> Duration {
         (3 * self.every).max(Duration::from_secs(5)) + self.delay
+    }
+
+    /// How long after a share began nothing follows from a version that has no requests: its series appear with the
+    /// first scrape, and grow with the second.
+    #[must_use]
+    pub fn settles(self) -> Duration {
+        2 * self.every + self.delay
     }
 
     /// The least a query looks back.
@@ -341,7 +354,11 @@ impl Feed {
         if let Some((open, over)) = &mut self.traffic
             && let Some(until) = reached(&self.sources, [What::Requests; 2], &[CANDIDATE, STABLE])
         {
-            over.extend(open.close(until, &gates::Closing { course: &self.course, slow: &self.slow, births: Vec::new() }, 1.0));
+            over.extend(open.close(
+                until,
+                &gates::Closing { course: &self.course, slow: &self.slow, births: Vec::new(), settles: self.pace.settles() },
+                1.0,
+            ));
         }
         for open in &mut self.gates {
             let (hits, of) = self.queries.needs(&open.gate);
@@ -351,7 +368,8 @@ impl Feed {
                 until = until.min(self.slow.settled());
             }
             let births = self.queries.instance_label.is_none().then(|| self.sources.first().map(births)).flatten();
-            let closing = gates::Closing { course: &self.course, slow: &self.slow, births: births.unwrap_or_default() };
+            let closing =
+                gates::Closing { course: &self.course, slow: &self.slow, births: births.unwrap_or_default(), settles: self.pace.settles() };
             let least_phi = if arms.iter().any(|arm| extrapolated(&self.sources, *arm, [hits, of])) { 2.0 } else { 1.0 };
             if let Some(until) = until {
                 let closed = open.close(until, &closing, least_phi);
@@ -374,7 +392,7 @@ impl Feed {
             // What is slow is not known before all of it was read.
             let is_known = open.gate.signal != GateSignal::Slow || slow.settled() >= Some(since);
             let Some(until) = reached(sources, [hits, of], &[STABLE]).filter(|_| is_known) else { return true };
-            let closing = gates::Closing { course: &course, slow, births: Vec::new() };
+            let closing = gates::Closing { course: &course, slow, births: Vec::new(), settles: Duration::ZERO };
             let least_phi = if extrapolated(sources, STABLE, [hits, of]) { 2.0 } else { 1.0 };
             let closed = open.close(until.min(since), &closing, least_phi);
             ready.extend(closed.into_iter().map(|interval| (open.gate.name.clone(), interval)));
@@ -406,7 +424,9 @@ impl Feed {
     pub fn look(&self, gate: &GateSpec, now: Time) -> (Vec<Sensor>, Vec<Query>) {
         let now = now + self.ahead;
         let (hits, of) = self.queries.needs(gate);
-        let shares = self.course.iter().rev().find(|(from, _)| *from <= now).and_then(|(_, share)| *share);
+        let settled = |from: Time| elapsed(now, from) >= self.pace.settles();
+        let shares =
+            self.course.iter().rev().find(|(from, _)| *from <= now).filter(|(from, _)| settled(*from)).and_then(|(_, share)| *share);
         let view = sensors::View {
             queries: &self.queries,
             sources: &self.sources,

@@ -43,6 +43,22 @@ impl GateState {
         blind && (missing.peek().is_none() || missing.any(|s| s.arm != Arm::Stable))
     }
 
+    /// Its place among the gates, what speaks first for all of them being lowest: what fails, then what decides and
+    /// has not passed, then what only advises and has not, then what passed.
+    #[must_use]
+    pub const fn place(&self) -> u8 {
+        let advises = matches!(self.on_fail, OnFail::Advise);
+        match (&self.verdict, advises) {
+            (Verdict::Fail { .. }, false) => 0,
+            (Verdict::Fail { .. }, true) => 1,
+            (Verdict::Blind { .. }, false) => 2,
+            (Verdict::Wait { .. }, false) => 3,
+            (Verdict::Blind { .. }, true) => 4,
+            (Verdict::Wait { .. }, true) => 5,
+            (Verdict::Pass { .. }, _) => 6,
+        }
+    }
+
     /// Whether stable is shown to be bad by what this gate holds the candidate to: going back does not help,
     /// whatever it says of the candidate.
     #[must_use]
@@ -77,6 +93,9 @@ pub struct Evidence {
     /// What the candidate must stay under: percent; restarts per instance and hour; milliseconds.
     /// `None` where no limit is set.
     pub limit: Option<f64>,
+    /// Milliseconds from which on a request is slow; of a gate over slow requests, once it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slow_over: Option<f64>,
     /// As how many times stable's ratio the candidate must be shown not to be.
     #[serde(default)]
     pub r_max: f64,
@@ -350,6 +369,7 @@ impl Default for Evidence {
             run_since: Time::UNIX_EPOCH,
             between: None,
             limit: None,
+            slow_over: None,
             r_max: 0.0,
             odds: 1.0,
             step_odds: 1.0,
@@ -446,4 +466,32 @@ const fn nothing() -> Sample {
 
 const fn one() -> f64 {
     1.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_decides_speaks_before_what_only_advises() {
+        let verdicts = [
+            Verdict::Fail { who: Arm::Candidate, why: "bad".into() },
+            Verdict::Blind { why: "blind".into() },
+            Verdict::Wait { missing: "more".into(), eta: None },
+            Verdict::Pass { why: "good".into() },
+        ];
+        let gate = |verdict: &Verdict, on_fail| GateState {
+            id: GateId::new("a"),
+            signal: SignalId::Errors,
+            rule: Text::default(),
+            on_fail,
+            verdict: verdict.clone(),
+            since: Time::UNIX_EPOCH,
+            evidence: None,
+        };
+        let places = |on_fail| verdicts.each_ref().map(|v| gate(v, on_fail).place());
+        assert_eq!(places(OnFail::Hold), places(OnFail::Revert));
+        assert_eq!(places(OnFail::Hold), [0, 2, 3, 6]);
+        assert_eq!(places(OnFail::Advise), [1, 4, 5, 6]);
+    }
 }

@@ -508,7 +508,7 @@ pub struct Summary {
 }
 
 /// Since when a rollout has been bad and what that cost.
-#[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Bad {
     /// Since when a gate has failed.
     pub since: Time,
@@ -516,6 +516,9 @@ pub struct Bad {
     pub failed: u64,
     /// Failed requests per second that waiting costs: candidate rate × max(0, its error ratio − stable's).
     pub per_second: f64,
+    /// The gates that failed and have not passed since.
+    #[serde(default)]
+    pub gates: Vec<GateId>,
 }
 
 /// The last action of anyone.
@@ -576,9 +579,16 @@ impl Rollout {
         self.track(Role::Candidate)
     }
 
-    /// The gate that decides: the worst, the first of equals.
+    /// The gate that speaks for all: by [`GateState::place`], the first of equals. One that has failed and has not
+    /// passed since goes before what merely waits.
     #[must_use]
     pub fn worst_gate(&self) -> Option<&GateState> {
-        self.gates.iter().min_by_key(|g| g.verdict.rank())
+        self.gates.iter().min_by_key(|g| (g.place() > 0 && !self.has_failed(g), g.place()))
+    }
+
+    /// Whether a gate that decides has failed and has not passed since, whatever it says now.
+    #[must_use]
+    pub fn has_failed(&self, gate: &GateState) -> bool {
+        !gate.verdict.passed() && self.bad.as_ref().is_some_and(|bad| bad.gates.contains(&gate.id))
     }
 }

@@ -154,7 +154,7 @@ fn entered(r: &Rollout) -> Option<Time> {
 /// A version that is bad while it still gets traffic. A gate that only advises fails nothing.
 fn failing(r: &Rollout) -> Option<Urgency> {
     let failed = r.gates.iter().find(|g| matches!(g.verdict, Verdict::Fail { .. }) && g.on_fail != OnFail::Advise);
-    let since = r.bad.map(|bad| bad.since).or_else(|| failed.map(|gate| gate.since))?;
+    let since = r.bad.as_ref().map(|bad| bad.since).or_else(|| failed.map(|gate| gate.since))?;
     Some(Urgency { how: Urgent::Failing, since: Some(since) })
 }
 

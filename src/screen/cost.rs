@@ -2,9 +2,14 @@
 
 use super::{health, scene::Scene};
 use crate::{
-    model::{signal::SignalId, version::Track},
+    model::{
+        gate::{GateState, Verdict},
+        signal::SignalId,
+        spec::OnFail,
+        version::Track,
+    },
     ui::{
-        figure::{compact, compact_spaced, grouped, long, rate},
+        figure::{compact, compact_spaced, grouped, long, millis, percent_beside, rate},
         look::Tone,
         row::Row,
     },
@@ -12,9 +17,18 @@ use crate::{
 
 /// The line, if it is bad.
 pub(super) fn row(scene: &Scene<'_>) -> Option<Row> {
-    let bad = scene.rollout.bad?;
+    let bad = scene.rollout.bad.as_ref()?;
     let start = scene.labelled(Tone::Bad, "BAD");
     let since = long(scene.age(bad.since));
+    if let Some(terms) = terms(scene) {
+        let cost = if bad.per_second > 0.0 { format!(" Waiting: ~{} failed", rate(bad.per_second)) } else { String::new() };
+        let head = start.plain(format!("{since}, "));
+        return Some(scene.fit([
+            head.clone().plain(format!("{terms}.{cost}")),
+            head.clone().plain(format!("{terms}.")),
+            head.plain(terms),
+        ]));
+    }
     let errors = |track: Option<&Track>| track.map(|t| (scene.role(t), health::value(scene, t, SignalId::Errors).0));
     let (candidate, stable) = (errors(scene.right), errors(scene.left));
     let both = |sep: &str| [&candidate, &stable].into_iter().flatten().map(|(role, v)| format!("{role} {v}")).collect::<Vec<_>>().join(sep);
@@ -36,4 +50,26 @@ pub(super) fn row(scene: &Scene<'_>) -> Option<Row> {
     ];
     let forms = forms.map(|text| start.clone().plain(text));
     Some(scene.fit(scene.roomy.then(|| start.clone().plain(roomy)).into_iter().chain(forms)))
+}
+
+/// What is wrong in the terms of the gate that failed; `None` where failed requests say it.
+fn terms(scene: &Scene<'_>) -> Option<String> {
+    let gates = &scene.rollout.gates;
+    let fails = |g: &&GateState| g.on_fail != OnFail::Advise && matches!(g.verdict, Verdict::Fail { .. });
+    let gate = gates.iter().find(fails).or_else(|| gates.iter().find(|g| scene.rollout.has_failed(g)))?;
+    if matches!(gate.signal, SignalId::Errors | SignalId::Timeouts | SignalId::Unavailable) {
+        return None;
+    }
+    let name = scene.gate_name(gate);
+    let evidence = gate.evidence.as_ref().filter(|_| gate.signal == SignalId::Slow);
+    Some(match evidence.and_then(|e| e.candidate.value().zip(e.stable.value()).map(|both| (e, both))) {
+        Some((e, (candidate, stable))) => {
+            let over = e.slow_over.map(|over| format!(" over {}", millis(over))).unwrap_or_default();
+            let [candidate, stable] = [candidate, stable].map(|share| percent_beside(share, e.limit));
+            let who = scene.right.map_or("canary", |t| scene.role(t));
+            format!("{name}{over}: {who} {candidate} stable {stable}")
+        }
+        None if matches!(gate.verdict, Verdict::Fail { .. }) => format!("{name}: {}", gate.verdict.reason()),
+        None => format!("{name} failed, now {}: {}", gate.verdict.word(), gate.verdict.reason()),
+    })
 }

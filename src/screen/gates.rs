@@ -72,6 +72,11 @@ fn line(scene: &Scene<'_>, start: &Row, worst: &GateState, detail: bool, names: 
 
 /// `✗ FAIL errors`.
 fn named(scene: &Scene<'_>, gate: &GateState, name: String) -> Row {
+    // What has failed and has not passed since is no gate that merely waits.
+    if scene.rollout.has_failed(gate) && !matches!(gate.verdict, Verdict::Fail { .. }) {
+        let sign = scene.look.glyphs().fail;
+        return scene.row().add(Tone::Bad, format!("{sign} FAILED")).plain(format!(" {name}, now {}", gate.verdict.word()));
+    }
     let sign = scene.look.glyphs().verdict(&gate.verdict);
     scene.row().add(Tone::of(&gate.verdict), format!("{sign} {}", gate.verdict.word())).plain(" ").plain(name)
 }

@@ -83,8 +83,10 @@ pub(super) fn next(scene: &Scene<'_>) -> Row {
     if next.what.is_empty() {
         return start.add(Tone::Dim, figure::UNKNOWN);
     }
+    // Gates that are waited for are counted in what is said.
     let holds = super::status::holds(scene).len();
-    let held = if scene.roomy && holds > 1 { format!(" (1 of {holds} holds)") } else { String::new() };
+    let held = scene.roomy && holds > 1 && scene.rollout.phase == Phase::Held;
+    let held = if held { format!(" (the first of {holds} holds)") } else { String::new() };
     // What it is, and after a colon what follows from it.
     let (what, follows) = next.what.as_str().split_at(next.what.as_str().find(": ").unwrap_or(next.what.as_str().len()));
     let when = match next.at {

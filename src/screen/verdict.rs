@@ -9,7 +9,7 @@ use crate::{
         version::Track,
     },
     ui::{
-        figure::{change, compact, percent_beside, short},
+        figure::{change, compact, millis, percent_beside, short},
         look::Tone,
         row::Row,
     },
@@ -42,7 +42,9 @@ pub(super) fn note(scene: &Scene<'_>, row: SignalId, max: usize) -> Row {
     };
     let Some(gate) = gate(scene, row) else { return start.cut(max) };
     let space = if start.is_empty() { "" } else { " " };
-    let forms = words(gate).map(|text| start.clone().plain(space).add(Tone::of(&gate.verdict), text));
+    // A gate over something else than the row says what it is over.
+    let of = if gate.signal == row { String::new() } else { format!("{} ", gate.signal.word()) };
+    let forms = words(gate).map(|text| format!("{of}{text}")).map(|text| start.clone().plain(space).add(Tone::of(&gate.verdict), text));
     // The number of requests stands in a row of its own where there is room.
     let skip = usize::from(scene.roomy);
     Row::fit(scene.look, max, forms.into_iter().skip(skip))
@@ -92,5 +94,6 @@ pub(super) fn broken(gate: &GateState, roomy: bool) -> Option<String> {
     if own.starts_with(['<', '>']) {
         return Some(own);
     }
-    Some(if roomy { format!("{own} > {bound}") } else { format!("{}>{bound}", own.trim_end_matches(" %")) })
+    let slow = evidence.slow_over.map(|over| format!(" over {}", millis(over))).unwrap_or_default();
+    Some(if roomy { format!("{own} > {bound}{slow}") } else { format!("{}>{bound}{slow}", own.trim_end_matches(" %")) })
 }

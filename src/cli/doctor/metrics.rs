@@ -125,8 +125,10 @@ const fn hint(trouble: &Trouble) -> &'static str {
         return "gates are blind until it answers; look at metrics.url and the server";
     }
     match trouble {
-        Trouble::Denied { .. } | Trouble::NoCredential { .. } => "look at metrics.auth and metrics.headers",
-        _ => "metrics.url must end where /api/v1 begins",
+        Trouble::Denied { .. } => "look at metrics.auth and metrics.headers",
+        Trouble::NoCredential { .. } => "look at the files and variables that metrics.auth, metrics.headers and metrics.tls name",
+        Trouble::Query { .. } | Trouble::Failed { .. } => "it refuses the simplest query, `vector(1)`: is it a Prometheus-like server?",
+        _ => "metrics.url must end where /api/v1 begins, and lead past a page to log in: see metrics.auth",
     }
 }
 

@@ -168,6 +168,26 @@ fn a_gate_that_fails_starts_the_baking_anew_and_moves_nothing() {
 }
 
 #[test]
+fn what_is_warm_stays_warm_while_the_version_after_it_fails() {
+    let mut w = baking("hold");
+    w.pass(60);
+    gates(&mut w, &fail(Arm::Candidate));
+    assert_eq!(w.next(), "v41 stays warm while v42 fails; R goes back to it [a person]");
+    w.pass(3 * 600);
+    // A gate that does not see the failure any more has not shown that it is over.
+    gates(&mut w, &wait());
+    w.pass(3 * 600);
+    assert_eq!(w.view().how, crate::model::back::How::Switch, "the way back is not let go");
+    assert_eq!(w.life.next_deadline(w.now), None);
+    w.said();
+    gates(&mut w, &pass());
+    assert_eq!(w.next(), "v41 is torn down in 600 s [plan]", "anew, as v42 bakes anew");
+    assert_eq!(w.said(), ["gate errors: passes again: v42 bakes anew"]);
+    w.pass(600);
+    assert_eq!(w.said(), ["plan: v41 is no longer kept warm"]);
+}
+
+#[test]
 fn a_version_that_nobody_could_see_fail_does_not_get_good() {
     use crate::model::interval::{Sensor, SensorState};
     let lacks = |w: &mut World, arm| {

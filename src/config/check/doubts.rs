@@ -22,11 +22,17 @@ pub fn doubts(config: &Config, places: &Places<'_>) -> Vec<Doubt> {
         doubts.alone(&at, service);
         doubts.steps(&format!("{at}.steps"), service);
         doubts.alerts(&at, service, &config.metrics);
+        doubts.limits(&at, service);
+        doubts.restarts(&at, service);
         all.extend(doubts.found.into_iter().map(|found| Doubt { service: service.name.clone(), found }));
     }
     all.sort_by_key(|d| (d.found.line, d.found.column));
     all
 }
+
+/// So many restarts must have been allowed before none of them passes a gate: 3.65, ten times over while nothing is
+/// known of how they come.
+const RESTARTS: f64 = 36.5;
 
 struct Doubts<'a> {
     places: &'a Places<'a>,
@@ -65,6 +71,40 @@ impl Doubts<'_> {
         }
     }
 
+    /// A limit that is written as a part of one.
+    fn limits(&mut self, at: &str, service: &ServiceSpec) {
+        let share = |g: &GateSpec| matches!(g.signal, GateSignal::Errors | GateSignal::Slow | GateSignal::Timeouts);
+        for (i, gate) in service.gates.iter().enumerate().filter(|(_, g)| share(g)) {
+            if let Some(limit) = gate.limit.filter(|limit| *limit > 0.0 && *limit < 0.1) {
+                let what = format!(
+                    "`limit` is in percent: {limit} is {} of a million requests; for {1} % write {1}",
+                    (limit * 1e4).round(),
+                    super::percent_of(limit)
+                );
+                self.say(&format!("{at}.gate.{i}.limit"), &what);
+            }
+        }
+    }
+
+    /// Restarts are rare: it takes long until their absence shows something.
+    fn restarts(&mut self, at: &str, service: &ServiceSpec) {
+        let waited = |g: &GateSpec| service.steps.iter().any(|s| matches!(s, StepSpec::Gate(gates) if gates.includes(&g.name)));
+        let blocks = |g: &GateSpec| g.signal == GateSignal::Restarts && g.on_fail() != OnFail::Advise && waited(g);
+        for (i, gate) in service.gates.iter().enumerate().filter(|(_, g)| blocks(g)) {
+            let Some(limit) = gate.limit().filter(|limit| *limit > 0.0) else { continue };
+            let hours = RESTARTS / limit / f64::from(service.instances.max(1));
+            if hours >= 1.0 {
+                let what = format!(
+                    "a version that never restarts passes gate `{}` after about {} h at {} instances: leave it out of the plan's gate steps, where it brakes all the same, or use on_fail = \"advise\"",
+                    gate.name.text(),
+                    hours.ceil(),
+                    service.instances.max(1)
+                );
+                self.say(&format!("{at}.gate.{i}.signal"), &what);
+            }
+        }
+    }
+
     fn batches(&mut self, at: &str, service: &ServiceSpec) {
         let all = service.rolling.unavailable >= service.instances && service.rolling.surge == 0;
         if service.strategy == Strategy::Rolling && all {
@@ -98,7 +138,13 @@ impl Doubts<'_> {
         for (i, step) in service.steps.iter().enumerate() {
             let path = format!("{at}.{i}");
             match step {
-                StepSpec::Weight(w) => weight = *w,
+                StepSpec::Weight(w) => {
+                    weight = *w;
+                    if *w > Weight::ZERO && w.percent() < 1.0 {
+                        let what = format!("a weight is in percent: for {} % write {0}", super::percent_of(w.percent()));
+                        self.say(&path, &what);
+                    }
+                }
                 StepSpec::Pause(pause) if weight == Weight::FULL => {
                     let waits = if *pause == Pause::Manual { "a person" } else { "time" };
                     let what = format!(

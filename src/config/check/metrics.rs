@@ -228,8 +228,12 @@ impl Check<'_> {
             let instead = if is_server { ": write parameters = { … }" } else { "" };
             self.say(path, &format!("`{key}` must end before `?` and `#`{instead}"));
         }
-        if is_server && url.path().trim_end_matches('/').ends_with("/api/v1") {
-            self.say(path, "`url` ends where `/api/v1` begins: leave that out");
+        let below = url.path().trim_end_matches('/').rsplit_once("/api/v1").map(|(_, below)| below);
+        // A cluster's own proxy has such a path too, and goes on behind it.
+        if is_server
+            && below.is_some_and(|below| ["", "/query", "/query_range", "/series", "/labels", "/alerts", "/rules"].contains(&below))
+        {
+            self.say(path, "`url` ends where `/api/v1` begins: leave that out, and what follows it");
         }
         if !is_server && !matches!(url.path(), "" | "/") {
             self.say(path, "`proxy` has no path");

@@ -179,6 +179,7 @@ fn more_of_a_service_that_is_wrong() {
         ("environment.\"A B\" = \"1\"", "c.toml:8:21: `A B` is no name of an environment variable: letters, digits and `_`"),
         ("environment.A = \"1\"\nsecrets.A = { env = \"A\" }", "c.toml:9:13: `A` is in `environment` too: keep one of the two"),
         ("secrets.A = { file = \"a\" }", "c.toml:8:13: a path must be absolute, from `/`"),
+        ("secrets.A = \"s3cret\"", "c.toml:8:13: its value is a secret: write { file = \"…\" } or { env = \"…\" }"),
         ("secrets.A = { fil = \"/a\" }", "c.toml:8:15: unknown value `fil`: did you mean `file`?"),
         ("liveness = { path = \"\" }", "c.toml:8:21: `path` must start with `/` and be written as in a URL, such as \"/healthz\""),
         ("deadline.on_fail = \"rollback\"", "c.toml:8:20: unknown value `rollback`: expected one of hold, revert, advise"),
@@ -195,6 +196,7 @@ fn gates_that_are_wrong() {
         ("r_max = 1", one, "c.toml:11:9: `r_max` is 1 and must be 1.1 to 100"),
         ("r_max = nan", one, "c.toml:11:9: `r_max` is NaN and must be 1.1 to 100"),
         ("slo = 100", one, "c.toml:11:7: `slo` is 100 and must be 1 to 99.9999"),
+        ("slo = 0.999", one, "c.toml:11:7: `slo` is in percent: write 99.9 for 0.999"),
         ("budget = 0", one, "c.toml:11:10: `budget` is 0 and must be 0.01 to 100"),
         ("errors = []", one, "c.toml:11:10: `errors` is empty, so nothing would count: write for example [\"5xx\"]"),
         (

@@ -77,6 +77,13 @@ fn every_doubt_has_its_line() {
             PAGES.to_owned(),
             "11:11: an alert about any other `checkout` that this server knows sends this one back too: name its labels in metrics.alert_matchers",
         ),
+        (one, gate("errors", "limit = 0.01"), "11:9: `limit` is in percent: 0.01 is 100 of a million requests; for 1 % write 1"),
+        ("[{ weight = 0.25 }]", String::new(), "7:10: a weight is in percent: for 25 % write 25"),
+        (
+            "[{ weight = 5 }, { gate = \"all\" }]",
+            "instances = 2\n[[service.gate]]\nname = \"r\"\nsignal = \"restarts\"".to_owned(),
+            "11:10: a version that never restarts passes gate `r` after about 4 h at 2 instances: leave it out of the plan's gate steps, where it brakes all the same, or use on_fail = \"advise\"",
+        ),
     ] {
         assert_eq!(doubted(steps, &lines), [said], "{steps} {lines}");
     }
@@ -97,6 +104,12 @@ fn what_is_meant_is_not_doubted() {
         ("[{ check = { http = \"/\" } }, { weight = 5 }]", "preview_listen = \"127.0.0.1:8081\"".to_owned()),
         ("[{ pause = \"manual\" }]", "strategy = \"blue-green\"\npreview_listen = \"127.0.0.1:8081\"".to_owned()),
         ("[]", "strategy = \"rolling\"\ninstances = 2\nrolling = { surge = 0, unavailable = 1 }".to_owned()),
+        (one, gate("errors", "limit = 0.1")),
+        (one, "[[service.gate]]\nname = \"r\"\nsignal = \"restarts\"".to_owned()),
+        (
+            "[{ weight = 5 }, { gate = \"all\" }]",
+            "[[service.gate]]\nname = \"r\"\nsignal = \"restarts\"\non_fail = \"advise\"\n[[service.gate]]\nname = \"e\"\nsignal = \"errors\"".to_owned(),
+        ),
         (one, format!("{PAGES}alert_matchers = {{ cluster = \"eu\" }}")),
         (one, format!("{PAGES}variables = {{ namespace = \"shop\" }}")),
         (one, PAGES.replace("revert", "hold")),

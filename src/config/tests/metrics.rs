@@ -58,6 +58,18 @@ fn mistakes() {
             "headers = { authorization = \"Bearer s3cret\" }",
             "c.toml:4:29: its value is a secret: write { file = \"…\" } or { env = \"…\" }",
         ),
+        ("auth = { bearer = \"s3cret\" }", "c.toml:4:19: its value is a secret: write { file = \"…\" } or { env = \"…\" }"),
+        ("auth.bearer = 12345", "c.toml:4:15: its value is a secret: write { file = \"…\" } or { env = \"…\" }"),
+        (
+            "auth.basic.user = \"a\"\nauth.basic.password = \"s3cret\"",
+            "c.toml:5:23: its value is a secret: write { file = \"…\" } or { env = \"…\" }",
+        ),
+        (
+            "auth = { basic = \"ana:s3cret\" }",
+            "c.toml:4:18: its value is a secret: write { user = \"…\", password = { file = \"…\" } }, or { env = \"…\" } in it",
+        ),
+        ("auth = \"Bearer s3cret\"", "c.toml:4:8: its value is a secret: write { bearer = { file = \"…\" } }, or { env = \"…\" } in it"),
+        ("auth = { berer = { env = \"A\" } }", "c.toml:4:10: unknown value `berer`: did you mean `bearer`?"),
         (
             "auth = { bearer = { env = \"A\" } }\nheaders = { Authorization = { env = \"B\" } }",
             "c.toml:5:29: `auth` sets this header already: leave one of them out",
@@ -106,7 +118,9 @@ fn addresses_that_are_none() {
         said("prom"),
         "c.toml:3:7: `url` is no address: relative URL without a base; write for example \"https://prom.example.org\""
     );
-    assert_eq!(said("http://prom/api/v1/"), "c.toml:3:7: `url` ends where `/api/v1` begins: leave that out");
+    for url in ["http://prom/api/v1/", "http://prom/api/v1/query"] {
+        assert_eq!(said(url), "c.toml:3:7: `url` ends where `/api/v1` begins: leave that out, and what follows it");
+    }
     let tls = parse("[metrics]\nkind = \"prometheus\"\nurl = \"http://prom\"\ntls = { ca = \"/a\" }", "c.toml").unwrap_err().to_string();
     assert_eq!(tls, "c.toml:4:7: `tls` needs a `url` that begins with https://");
 }

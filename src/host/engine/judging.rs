@@ -173,6 +173,10 @@ impl Service {
                 };
                 let said = if everything { self.ledger.judge(look, now) } else { self.ledger.decide(look, now) };
                 self.gates = said.to_vec();
+                let slow = state.slow_from.map(|from| from.as_secs_f64() * 1_000.0);
+                for evidence in self.gates.iter_mut().filter(|g| g.signal == SignalId::Slow).filter_map(|g| g.evidence.as_mut()) {
+                    evidence.slow_over = slow;
+                }
             }
             Some(_) => {}
         }

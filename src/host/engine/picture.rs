@@ -370,16 +370,20 @@ fn prove(service: &mut Service, life: &Life, now: Time, uptime: Duration) -> Opt
     service.proof.as_mut().map(|watch| watch.observe(&counted, now, uptime))
 }
 
+/// Also of a version that bakes: what was stable before serves nothing then, and is taken to fail nothing.
 fn bad(service: &Service, life: &Life) -> Option<Bad> {
-    let run = life.run.as_ref().filter(|r| r.state == RunState::Stepping)?;
+    let baking = life.baking().filter(|(_, run)| matches!(run.state, RunState::Completed { .. }));
+    let run = life.run.as_ref().filter(|r| r.state == RunState::Stepping || baking.is_some())?;
     let since = run.bad_since?;
     let candidate = service.proxy.meter(&run.candidate.pool());
     let window = candidate.window();
-    let stable = life.stable.as_ref().and_then(|s| measure::error_ratio(&service.proxy.meter(&s.pool()).window()));
+    let stable = life.stable.as_ref().filter(|_| baking.is_none());
+    let stable = stable.and_then(|s| measure::error_ratio(&service.proxy.meter(&s.pool()).window()));
     let own = measure::error_ratio(&window).unwrap_or_default();
     Some(Bad {
         since,
         failed: service.tally.failed_since_bad(&candidate),
         per_second: judge::waiting_cost(measure::rate(&window), own, stable.unwrap_or_default()),
+        gates: run.bad.clone(),
     })
 }

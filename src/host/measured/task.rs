@@ -4,7 +4,10 @@
 use super::{Alerts, Backend, Following, Mail, lock};
 use crate::{
     clock::Clock,
-    metrics::{Metrics, feed::Feed},
+    metrics::{
+        Metrics,
+        feed::{Feed, Pace},
+    },
     model::{
         gate::Arm,
         text::Text,
@@ -12,6 +15,7 @@ use crate::{
     },
 };
 use std::{
+    collections::BTreeMap,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -30,11 +34,13 @@ const BREATH: Duration = Duration::from_millis(20);
 pub async fn run(backend: Arc<Backend>, mut wanted: watch::Receiver<Following>, mail: Arc<Mutex<Mail>>, clock: Arc<dyn Clock>) {
     let mut feed: Option<Feed> = None;
     let mut number = 0;
+    let mut troubles = Troubles::default();
     loop {
         let following = wanted.borrow_and_update().clone();
         if following.number != number {
             number = following.number;
             feed = begin(&backend, &following, &mail, clock.now());
+            troubles = Troubles::default();
         }
         let mut wait = AGAIN;
         if let Some(feed) = &mut feed {
@@ -44,7 +50,10 @@ pub async fn run(backend: Arc<Backend>, mut wanted: watch::Receiver<Following>, 
                 tokio::select! {
                     // Of another subject nothing of this one is wanted.
                     other = changed.wait_for(|w| w.number != number) => if other.is_err() { return },
-                    trouble = round(&backend, feed, &following, &*clock) => deliver(&mail, feed, &following, trouble, clock.now()),
+                        (asked, alerts) = round(&backend, feed, &following, &*clock) => {
+                        troubles.take(asked, backend.pace, clock.uptime());
+                        deliver(&mail, feed, &following, Found { trouble: troubles.first(), alerts }, clock.now());
+                    }
                 }
             }
             wait = feed.next().map_or(BREATH, |next| until(clock.now(), next)).clamp(BREATH, backend.pace.every);
@@ -72,14 +81,45 @@ fn begin(backend: &Backend, following: &Following, mail: &Mutex<Mail>, now: Time
 }
 
 /// What one round found besides answers.
-#[derive(Default)]
 struct Found {
     trouble: Option<Text>,
     alerts: Option<Alerts>,
 }
 
-/// Asks everything that is due.
-async fn round(backend: &Backend, feed: &mut Feed, following: &Following, clock: &dyn Clock) -> Found {
+/// A question: of which version, of what, in which form.
+type Asked = (usize, &'static str, usize);
+
+/// What ails the questions that were asked. Not every one is due at every round: what ails one lasts until it is
+/// answered, or is not asked any more.
+#[derive(Default)]
+struct Troubles(BTreeMap<Asked, (Duration, Text)>);
+
+impl Troubles {
+    fn take(&mut self, asked: Vec<(Asked, Option<Text>)>, pace: Pace, uptime: Duration) {
+        for (question, trouble) in asked {
+            match trouble {
+                Some(trouble) => drop(self.0.insert(question, (uptime, trouble))),
+                None => drop(self.0.remove(&question)),
+            }
+        }
+        self.0.retain(|_, (at, _)| uptime.saturating_sub(*at) <= 2 * pace.stale_after());
+    }
+
+    fn first(&self) -> Option<Text> {
+        self.0.values().next().map(|(_, trouble)| trouble.clone())
+    }
+}
+
+/// The place of alerts among the questions: what ails a query is told first.
+const ALERTS: Asked = (usize::MAX, "alerts", 0);
+
+/// Asks everything that is due: what ails each question, and the alerts.
+async fn round(
+    backend: &Backend,
+    feed: &mut Feed,
+    following: &Following,
+    clock: &dyn Clock,
+) -> (Vec<(Asked, Option<Text>)>, Option<Alerts>) {
     let now = clock.now();
     let questions = feed.due(now);
     let answers = futures::future::join_all(questions.iter().map(|question| backend.client.instant(&question.text, question.at)));
@@ -88,20 +128,24 @@ async fn round(backend: &Backend, feed: &mut Feed, following: &Following, clock:
         Some((since, backend.board.firing(&backend.client, clock.uptime(), backend.pace.every / 2).await))
     };
     let (answers, alerts) = futures::join!(answers, alerts);
-    let mut found = Found::default();
+    let mut asked = Vec::new();
     for (question, answer) in questions.iter().zip(answers) {
-        found.trouble = found.trouble.or_else(|| backend.origin.remark(question.name(), backend.client.place(), &answer));
+        asked.push((question.key(), backend.origin.remark(question.name(), backend.client.place(), &answer)));
         feed.take(question, answer);
     }
-    match alerts {
+    let firing = match alerts {
         Some((since, Ok(firing))) => {
+            asked.push((ALERTS, None));
             let query = backend.board.query(following.whom(), since, now);
-            found.alerts = Some(Alerts { at: now, query, firing: backend.board.about(following.whom(), since, &firing) });
+            Some(Alerts { at: now, query, firing: backend.board.about(following.whom(), since, &firing) })
         }
-        Some((_, Err(why))) => found.trouble = found.trouble.or_else(|| Some(format!("alerts: {why}").into())),
-        None => {}
-    }
-    found
+        Some((_, Err(why))) => {
+            asked.push((ALERTS, Some(format!("alerts: {why}").into())));
+            None
+        }
+        None => None,
+    };
+    (asked, firing)
 }
 
 fn deliver(mail: &Mutex<Mail>, feed: &mut Feed, following: &Following, found: Found, now: Time) {
@@ -127,5 +171,27 @@ fn deliver(mail: &Mutex<Mail>, feed: &mut Feed, following: &Following, found: Fo
     // Old ones grow old.
     if found.alerts.is_some() || following.run_since.is_none() {
         mail.alerts = found.alerts;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_ails_a_query_lasts_until_it_is_answered_or_not_asked_any_more() {
+        let pace = Pace { every: Duration::from_secs(5), delay: Duration::ZERO };
+        let at = Duration::from_secs;
+        let (bad, other): (Asked, Asked) = ((0, "requests", 0), (1, "requests", 0));
+        let mut troubles = Troubles::default();
+        troubles.take(vec![(bad, Some("parse error".into())), (other, None)], pace, at(0));
+        troubles.take(vec![(other, None), (ALERTS, Some("alerts: 401".into()))], pace, at(2));
+        assert_eq!(troubles.first().unwrap().as_str(), "parse error", "another answer says nothing of it");
+        troubles.take(vec![(bad, None)], pace, at(5));
+        assert_eq!(troubles.first().unwrap().as_str(), "alerts: 401");
+        troubles.take(vec![], pace, at(32));
+        assert_eq!(troubles.first().unwrap().as_str(), "alerts: 401");
+        troubles.take(vec![], pace, at(33));
+        assert_eq!(troubles.first(), None);
     }
 }

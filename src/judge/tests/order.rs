@@ -16,9 +16,39 @@ fn before_anything_is_measured_a_gate_is_blind_or_waits() {
     let judge = |ledger: &mut Ledger, look: fn(&GateSpec) -> Look| say(&ledger.judge(look, at(0))[0]);
     assert_eq!(judge(&mut ledger, |_| Look::default()), "BLIND: nothing measures it");
     // 3.65 x 10 / 5 %: nothing is known of bursts.
-    assert_eq!(judge(&mut ledger, fresh), "WAIT: 730 more requests, no traffic yet");
+    assert_eq!(judge(&mut ledger, fresh), "WAIT: 730 more requests, none counted yet");
     ledger.follow(Some(&RunId::new("1")), None, &gates);
-    assert_eq!(judge(&mut ledger, fresh), "WAIT: 730 more requests, no traffic yet");
+    assert_eq!(judge(&mut ledger, fresh), "WAIT: 730 more requests, none counted yet");
+}
+
+#[test]
+fn what_looks_worse_is_said_before_what_a_good_one_would_lack() {
+    let mut w = minute("limit = 2.0");
+    w.feed((1.0, 100.0), (9.0, 900.0));
+    assert!(w.say().starts_with("WAIT: ") && w.say().ends_with(" more requests"), "{}", w.say());
+    // Twice as bad, and not over the limit.
+    while w.evidence().odds < 3.0 {
+        w.feed((2.0, 100.0), (9.0, 900.0));
+    }
+    let said = w.say();
+    assert!(said.starts_with("WAIT: worse 3") && said.contains(":1 so far, fails at 100:1; "), "{said}");
+    let Verdict::Wait { eta, .. } = w.said[0].verdict else { panic!("{said}") };
+    assert_eq!(eta, None, "nobody promises a time to what looks bad");
+    // Over its limit by what is seen, as stable is: not worse, and no good one.
+    let mut sick = minute("limit = 1.5");
+    sick.feed((25.0, 1_000.0), (22.0, 900.0));
+    let said = sick.say();
+    assert!(said.starts_with("WAIT: 2.5") && said.contains(">1.5") && said.contains(" % so far, "), "{said}");
+}
+
+#[test]
+fn a_limit_is_told_in_its_own_unit() {
+    let gates = [gate("signal = \"restarts\"\nlimit = 6.0")];
+    let mut w = World::new(&gates, (0.0, 0.0));
+    w.ledger.bakes(true);
+    // 12 restarts per hour of one instance: too few to tell, and not to pass either.
+    w.feed((2.0, 600.0), (0.0, 0.0));
+    assert!(w.say().contains("/h") && !w.say().contains('%'), "{}", w.say());
 }
 
 #[test]
@@ -130,7 +160,7 @@ fn a_version_that_bakes_is_judged_by_its_limits_alone() {
     let mut good = World { ledger: w.ledger.clone(), gates: w.gates.clone(), secs: w.secs, said: Vec::new() };
     bake(&mut good);
     assert!(
-        good.say().starts_with("WAIT: ") && good.say().ends_with(" more requests, no traffic yet, alone: no stable beside it"),
+        good.say().starts_with("WAIT: ") && good.say().ends_with(" more requests, none counted yet, alone: no stable beside it"),
         "{}",
         good.say()
     );

@@ -6,7 +6,7 @@ use crate::{
     model::{
         interval::{Buckets, Count, Interval, Latency},
         spec::{GateSignal, GateSpec},
-        time::Time,
+        time::{Time, elapsed},
     },
 };
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
@@ -28,6 +28,8 @@ pub struct Closing<'a> {
     pub slow: &'a Slow,
     /// When candidate targets appeared, where instances have no names.
     pub births: Vec<Time>,
+    /// See [`super::Pace::settles`].
+    pub settles: Duration,
 }
 
 /// One gate's interval.
@@ -141,8 +143,12 @@ impl Open {
         }
         let [candidate, stable] = sums;
         let warmup = super::span(self.gate.warmup);
+        let course = closing.course.iter().rev().find(|(from, _)| *from < newest);
+        // What was not scraped yet is not missing.
+        let unseen = |from: Time, share: f64| share > 0.0 && candidate.count.of <= 0.0 && elapsed(newest, from) < closing.settles;
+        let share = course.and_then(|(from, share)| share.filter(|share| !unseen(*from, *share)));
         Some(Interval {
-            share: closing.course.iter().rev().find(|(from, _)| *from < newest).and_then(|(_, share)| *share),
+            share,
             warming: closing.births.iter().any(|born| *born <= newest && start - *born < warmup),
             latency: self.gate.signal.quantile().map(|_| Latency { candidate: candidate.buckets(), stable: stable.buckets() }),
             instances: if stable.instances.len() > 1 { stable.instances.values().copied().collect() } else { Vec::new() },

@@ -50,6 +50,8 @@ struct Counted {
 #[derive(Clone, Debug, Default)]
 pub struct History {
     counts: BTreeMap<What, Counted>,
+    /// See [`Pace::settles`].
+    settles: Duration,
 }
 
 impl History {
@@ -90,7 +92,7 @@ impl History {
     pub fn part(&self, from: Time, until: Time, wanted: impl Fn(&Increment) -> bool) -> Self {
         let part =
             |c: &Counted| Counted { came: within(&c.came, from, until).iter().filter(|i| wanted(i)).cloned().collect(), ..c.clone() };
-        Self { counts: self.counts.iter().map(|(what, counted)| (*what, part(counted))).collect() }
+        Self { counts: self.counts.iter().map(|(what, counted)| (*what, part(counted))).collect(), settles: self.settles }
     }
 }
 
@@ -137,7 +139,7 @@ pub fn intervals(
                     open.add(arm, (what == hits, what == of), within(&counted.came, from, to), is_warming);
                 }
             }
-            let closing = Closing { course, slow: &slow, births: births.clone() };
+            let closing = Closing { course, slow: &slow, births: births.clone(), settles: stable.settles };
             let late = gate.signal == GateSignal::Slow && slow.from().is_none();
             let closed = if late { Vec::new() } else { open.close(to, &closing, 1.0) };
             all.extend(closed.into_iter().map(|interval| (gate.name.clone(), interval)));
@@ -253,7 +255,7 @@ impl Reader {
         for counted in self.counts.values_mut() {
             counted.came.sort_by_key(|i| i.at);
         }
-        History { counts: self.counts }
+        History { counts: self.counts, settles: self.pace.settles() }
     }
 }
 

@@ -112,7 +112,7 @@ fn without_it_phase_and_holds_tell() {
     assert_eq!(of(Phase::Completed, |r| r.at = None), "healthy");
     let back = How::Already { since: at("14:10") };
     assert_eq!(of(Phase::Reverted, |r| r.back.how = back), "healthy since 14:10 (24 m)");
-    let bad = Bad { since: at("14:20"), failed: 1, per_second: 0.0 };
+    let bad = Bad { since: at("14:20"), failed: 1, per_second: 0.0, gates: vec![] };
     assert_eq!(of(Phase::Held, |r| r.bad = Some(bad)), "failing since 14:20 (14 m)");
     let pause = |until| Hold::Step { since: at("14:31"), until };
     assert_eq!(of(Phase::Held, |r| r.holds = vec![pause(None)]), "waiting for you since 14:31 (3 m)");

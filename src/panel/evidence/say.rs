@@ -64,6 +64,7 @@ pub(super) fn everything(gate: &GateState, now: Time, silent: Duration) -> Vec<S
         }
     }
     all.push(rule(gate));
+    all.extend(e.slow_over.map(|over| said("slow", format!("over {}, stable's p99 before the run", millis(over)), Tone::Plain)));
     all.extend(e.power.as_ref().map(|p| said("power", p.text.to_string(), Tone::Plain)));
     if e.quantile.is_none() && e.intervals > 0 {
         all.push(bursts(e));
@@ -89,7 +90,7 @@ fn why(gate: &GateState, e: Option<&Evidence>) -> Said {
         Verdict::Wait { missing, eta } => {
             let when = match eta {
                 Some(eta) => format!(", there in {} at this traffic", long(left(*eta))),
-                None if e.is_some_and(|e| e.missing.is_some()) => ", never at this traffic".into(),
+                None if e.is_some_and(|e| e.missing.is_some() && e.eta.is_none()) => ", never at this traffic".into(),
                 None => String::new(),
             };
             return said("missing", format!("{missing}{when}"), tone);
@@ -264,7 +265,9 @@ fn limit_text(gate: &GateState, limit: f64) -> String {
 
 fn bursts(e: &Evidence) -> Said {
     let text = match e.phi {
-        phi if phi >= 10.0 => "10: too few errors to know, so the worst is assumed; odds grow at a tenth of the speed".to_owned(),
+        phi if (phi - 10.0).abs() < 1e-9 => {
+            "10: too few errors to know, so the worst is assumed; odds grow at a tenth of the speed".to_owned()
+        }
         phi if phi <= 1.05 => "1.0, independent errors".to_owned(),
         phi => format!("{phi:.1}: stable's errors come in bursts; odds grow {phi:.1} times slower"),
     };

@@ -28,6 +28,8 @@ pub struct Evidence {
     between: Option<[f64; 2]>,
     /// What the candidate must stay under: percent; restarts per instance and hour; milliseconds.
     limit: Option<f64>,
+    /// Milliseconds from which on a request is slow; only for gates over slow requests.
+    slow_over: Option<f64>,
     /// As how many times stable's ratio the candidate must be shown not to be.
     r_max: f64,
     /// Odds that the candidate is worse, of the whole run.
@@ -243,6 +245,7 @@ impl From<&gate::Evidence> for Evidence {
             run_since: At(e.run_since),
             between: e.between,
             limit: e.limit,
+            slow_over: e.slow_over,
             r_max: e.r_max,
             odds: e.odds,
             step_odds: e.step_odds,

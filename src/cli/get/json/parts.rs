@@ -249,11 +249,18 @@ pub struct Bad {
     failed: u64,
     /// Failed requests per second that waiting costs.
     per_second: f64,
+    /// The gates that failed and have not passed since.
+    gates: Vec<String>,
 }
 
 impl From<&rollout::Bad> for Bad {
     fn from(b: &rollout::Bad) -> Self {
-        Self { since: At(b.since), failed: b.failed, per_second: b.per_second }
+        Self {
+            since: At(b.since),
+            failed: b.failed,
+            per_second: b.per_second,
+            gates: b.gates.iter().map(|g| g.text().to_string()).collect(),
+        }
     }
 }
 
