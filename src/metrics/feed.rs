@@ -268,7 +268,8 @@ impl Feed {
                 all.extend(asked.into_iter().map(|(kind, text, at)| Question { text, at, arm, what: *what, kind }));
             }
         }
-        self.next = (!looks_back).then(|| after(now, self.pace.every));
+        // What is behind and asks nothing is not waited for: nobody must ask again and again.
+        self.next = (!looks_back || all.is_empty()).then(|| after(now, self.pace.every));
         self.open = all.iter().map(Question::place).collect();
         all
     }

@@ -326,7 +326,7 @@ fn head(gate: &GateState, shared: &Shared, look: &Look, area: Rect, buf: &mut Bu
         // The bar's word, the bar itself, the odds.
         let column = 8 + name + 1 + if bar.is_some() { 6 + bar_width(width) + 9 } else { 0 };
         let row = bar.into_iter().fold(start.clone(), |row, bar| row.pad(8 + name + 1).join(bar));
-        both.iter().fold(row, |row, both| row.pad(column).add(known, both))
+        both.iter().fold(row, |row, both| row.plain(" ").pad(column).add(known, both))
     };
     let room = width.saturating_sub(since.width() + 1);
     if start.width() > room {

@@ -166,12 +166,15 @@ impl Source {
 
     /// Whether there is more to ask at once: it answers, and what was wanted was not all read.
     pub fn is_behind(&self, pace: Pace) -> bool {
-        self.trouble().is_none() && !self.what.is_now() && self.wanted.is_some_and(|wanted| wanted - self.reached >= self.least(pace))
+        !self.together
+            && self.trouble().is_none()
+            && !self.what.is_now()
+            && self.wanted.is_some_and(|wanted| wanted - self.reached >= self.least(pace))
     }
 
     /// Whether what came before `first` is still being read, up to `at`; what cannot be read is not waited for.
     pub fn is_before(&self, first: Time, at: Time, pace: Pace) -> bool {
-        !self.what.is_now() && self.trouble().is_none() && self.reached < first && at - self.reached >= self.least(pace)
+        !self.together && !self.what.is_now() && self.trouble().is_none() && self.reached < first && at - self.reached >= self.least(pace)
     }
 
     /// The least that is asked for.

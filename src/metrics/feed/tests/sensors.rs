@@ -196,6 +196,10 @@ fn what_measures_both_versions_together_says_nothing_of_either() {
     // What tells them apart is asked still.
     let mut feed = Feed::new(queries_and(with_restarts), &[gate("errors")], PACE, &versions("v1"), at(600)).unwrap();
     assert!(feed.due(at(600)).iter().all(|q| matches!(q.name(), "restarts" | "ready")));
+    // Nor is what came before waited for, since nothing more is asked of it.
+    let back = Subject { look_back: Duration::from_secs(3_600), ..versions("v1") };
+    let mut feed = Feed::new(queries(), &[gate("errors")], PACE, &back, at(600)).unwrap();
+    assert!(feed.due(at(600)).is_empty() && feed.next() == Some(at(615)), "{:?}", feed.next());
     // Alone there is nobody to be taken for.
     let alone = Subject { candidate: None, ..subject() };
     assert!(!Feed::new(queries(), &[gate("errors")], PACE, &alone, at(600)).unwrap().due(at(600)).is_empty());
