@@ -177,14 +177,13 @@ impl Tally {
         let totals = side.meter.totals();
         #[expect(clippy::cast_precision_loss, reason = "below 2^53 requests nothing is lost")]
         let requests = totals.requests as f64;
-        match gate.signal {
-            GateSignal::Slow => Mark { hits: totals.slow, of: requests, latencies, parts },
-            GateSignal::Timeouts => Mark { hits: totals.timeouts, of: requests, latencies, parts },
-            GateSignal::Restarts => Mark { hits, of: self.ready.get(&side.pool).copied().unwrap_or_default(), latencies, parts },
-            GateSignal::Errors | GateSignal::P50 | GateSignal::P95 | GateSignal::P99 | GateSignal::Alerts => {
-                Mark { hits, of: requests, latencies, parts }
-            }
-        }
+        let (hits, of) = match gate.signal {
+            GateSignal::Slow => (totals.slow, requests),
+            GateSignal::Timeouts => (totals.timeouts, requests),
+            GateSignal::Restarts => (hits, self.ready.get(&side.pool).copied().unwrap_or_default()),
+            GateSignal::Errors | GateSignal::P50 | GateSignal::P95 | GateSignal::P99 | GateSignal::Alerts => (hits, requests),
+        };
+        Mark { hits, of, latencies, parts }
     }
 
     /// Requests that were dealt to candidate and stable since the last look; `None` at the first one.

@@ -78,9 +78,14 @@ struct Sums {
     taken: u32,
 }
 
+/// Seconds of the oldest full cell.
+fn oldest(full: &VecDeque<Cell>) -> f64 {
+    full.front().map_or(0.0, |cell| cell.secs)
+}
+
 impl Sums {
     fn of(full: &VecDeque<Cell>, open: &Cell) -> Self {
-        let mut sums = Self { oldest: full.front().map_or(0.0, |cell| cell.secs), ..Self::default() };
+        let mut sums = Self { oldest: oldest(full), ..Self::default() };
         full.iter().chain([open]).for_each(|cell| sums.put(cell, 1.0));
         sums
     }
@@ -197,14 +202,14 @@ impl Dispersion {
         } else {
             let full = std::mem::replace(&mut self.open, new);
             self.cells.extend((!full.is_nothing()).then_some(full));
-            sums.oldest = self.cells.front().map_or(0.0, |cell| cell.secs);
+            sums.oldest = oldest(&self.cells);
         }
         sums.put(&self.open, 1.0);
         while sums.secs - sums.oldest >= HOUR
-            && let Some(oldest) = self.cells.pop_front()
+            && let Some(cell) = self.cells.pop_front()
         {
-            sums.put(&oldest, -1.0);
-            sums.oldest = self.cells.front().map_or(0.0, |cell| cell.secs);
+            sums.put(&cell, -1.0);
+            sums.oldest = oldest(&self.cells);
         }
         self.sums = Some(sums);
         if self.cells.len() >= CELLS {

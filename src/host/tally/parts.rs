@@ -4,6 +4,7 @@
 use super::Side;
 use crate::{
     host::meter::Counted,
+    judge::quantile,
     model::{
         ident::InstanceId,
         instance::InstanceState,
@@ -83,7 +84,7 @@ pub(super) fn take_out(interval: &mut Interval, parts: &[Had], warming: &[&Insta
     let (mut count, mut latencies) = (Count::default(), Buckets::default());
     for had in parts.iter().filter(|had| warming.contains(&&had.instance)) {
         count += had.count;
-        had.latencies.iter().for_each(|more| add(&mut latencies, more));
+        had.latencies.iter().for_each(|more| quantile::merge(&mut latencies, more));
     }
     let left = interval.candidate.of - count.of;
     if left <= 0.0 {
@@ -96,14 +97,6 @@ pub(super) fn take_out(interval: &mut Interval, parts: &[Had], warming: &[&Insta
     }
     let shown = Interval { warming: true, ..Interval::new(interval.start, interval.end, count, Count::default()) };
     (count.of > 0.0).then_some(shown)
-}
-
-fn add(sum: &mut Buckets, more: &Buckets) {
-    if sum.counts.is_empty() {
-        *sum = more.clone();
-    } else {
-        sum.counts.iter_mut().zip(&more.counts).for_each(|(sum, more)| *sum += more);
-    }
 }
 
 #[cfg(test)]
