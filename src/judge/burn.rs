@@ -9,7 +9,7 @@
 
 use super::{
     mixture,
-    odds::{ln_likelihood, ln_mean},
+    odds::{PerRatio, RATIOS, ln_excess, ln_mean, price},
 };
 use crate::model::interval::Count;
 use serde::{Deserialize, Serialize};
@@ -75,9 +75,11 @@ pub fn spent(excess: f64, all: f64, secs: f64, slo: f64) -> Option<f64> {
     (secs > 0.0 && budget > 0.0).then(|| excess.max(0.0) / budget)
 }
 
-/// How many times stable's ratio the candidate's errors may be: an excess that is small beside what stable
-/// has anyway spends the budget too, where traffic is large.
-const ABOVE: [f64; 9] = [1.02, 1.05, 1.1, 1.25, 1.5, 2.0, 3.0, 5.0, 10.0];
+/// How many times stable's ratio the candidate's errors may be, beside [`RATIOS`]: an excess that is small
+/// beside what stable has anyway spends the budget too, where traffic is large.
+const LITTLE: [f64; 3] = [1.02, 1.05, 1.1];
+/// `ln LITTLE`, to the last bit; a test compares them.
+const LN_LITTLE: [f64; 3] = [0.019_802_627_296_179_712, 0.048_790_164_169_432_05, 0.095_310_179_804_324_93];
 /// The chance that stable's usual ratio is above the bound that is taken for it.
 const USUAL: f64 = 0.01;
 
@@ -87,25 +89,35 @@ const USUAL: f64 = 0.01;
 /// its excess is more than chance gives.
 #[derive(Clone, Copy, PartialEq, Debug, Default, Serialize, Deserialize)]
 pub struct Above {
-    ln: [f64; ABOVE.len()],
+    /// Of [`LITTLE`], then of [`RATIOS`].
+    ln: [f64; LITTLE.len() + RATIOS.len()],
     /// While nothing is beside it: stable's ratio, at most.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     usual: Option<f64>,
 }
 
 impl Above {
-    /// Takes in x errors of the candidate and y of stable, at the candidate's share `w` of the requests.
-    pub fn add(&mut self, x: f64, y: f64, w: f64, phi: f64) {
-        for (sum, r) in self.ln.iter_mut().zip(ABOVE) {
-            *sum += ln_likelihood(x, y, w, r) / phi;
+    /// Takes in x errors of the candidate and y of stable, at the candidate's share `w` of the requests;
+    /// `ln` are the likelihoods of [`RATIOS`].
+    pub fn add(&mut self, x: f64, y: f64, w: f64, ln: &PerRatio, phi: f64) {
+        // Intervals without an error are the usual ones.
+        if x + y > 0.0 {
+            self.put(|r, ln_r| x * ln_r - (x + y) * price(w, r), ln, phi);
         }
     }
 
     /// The same of a version that has nothing beside it; `usual` are stable's counts before.
     pub fn add_alone(&mut self, count: Count, usual: Count, phi: f64) {
         let most = *self.usual.get_or_insert_with(|| mixture::share(usual.hits / phi, usual.of / phi, USUAL, 1_000.0).1);
-        for (sum, r) in self.ln.iter_mut().zip(ABOVE) {
-            *sum += (count.hits * r.ln() - count.of * most * (r - 1.0)) / phi;
+        let expected = count.of * most;
+        self.put(|r, ln_r| count.hits * ln_r - expected * (r - 1.0), &ln_excess(count.hits, expected), phi);
+    }
+
+    fn put(&mut self, little: impl Fn(f64, f64) -> f64, ln: &PerRatio, phi: f64) {
+        let part = 1.0 / phi;
+        let little = LITTLE.iter().zip(LN_LITTLE).map(|(r, ln_r)| little(*r, ln_r));
+        for (sum, ln) in self.ln.iter_mut().zip(little.chain(ln.iter().copied())) {
+            *sum += ln * part;
         }
     }
 
@@ -116,36 +128,23 @@ impl Above {
     }
 }
 
-/// One version's counts of the last three days: minutes for an hour, ten minutes for six hours, hours.
-/// A ring hands what is full on to the coarser one, so an interval touches the finest alone.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
-pub struct Windows {
-    rings: [Ring; 3],
-}
+/// Seconds of a full cell of each ring, and how far back it goes: minutes for an hour, ten minutes for six
+/// hours, hours for three days.
+const RINGS: [(f64, f64); 3] = [(60.0, 3_600.0), (600.0, 21_600.0), (3_600.0, 259_200.0)];
 
+/// One version's counts of the last three days. A ring hands what is full on to the coarser one, so an
+/// interval touches one cell, and the rest only once a minute.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
-struct Ring {
-    /// Seconds of a full cell.
-    grain: f64,
-    /// How far back, in seconds.
-    span: f64,
-    /// What came last and is not full.
-    #[serde(default, skip_serializing_if = "Cell::is_empty")]
-    open: Cell,
+pub struct Windows {
+    /// What came last to each ring and is not full.
+    open: [Cell; RINGS.len()],
     /// Oldest first.
-    cells: VecDeque<Cell>,
+    full: Box<[VecDeque<Cell>; RINGS.len()]>,
 }
 
 /// Seconds, hits, of.
 #[derive(Clone, Copy, PartialEq, Debug, Default, Serialize, Deserialize)]
 struct Cell(f64, f64, f64);
-
-impl Default for Windows {
-    fn default() -> Self {
-        let ring = |grain, span| Ring { grain, span, ..Ring::default() };
-        Self { rings: [ring(60.0, 3_600.0), ring(600.0, 21_600.0), ring(3_600.0, 259_200.0)] }
-    }
-}
 
 impl Windows {
     /// Takes in an interval of so many seconds, after a gap in which nothing was counted.
@@ -155,22 +154,21 @@ impl Windows {
             self.rest(gap);
         }
         let mut new = Cell(secs, count.hits, count.of);
-        for ring in &mut self.rings {
-            match ring.add(new) {
-                Some(full) => new = full,
-                None => break,
-            }
+        for (ring, open) in self.open.iter_mut().enumerate() {
+            let Some(full) = open.add(new, ring) else { break };
+            self.full.get_mut(ring).into_iter().for_each(|cells| push(cells, full, ring));
+            new = full;
         }
     }
 
     /// Lets a time pass: what came before it lies behind it in every ring.
     fn rest(&mut self, gap: f64) {
         let mut before = Cell::default();
-        for ring in &mut self.rings {
-            let full = ring.add(before).unwrap_or_default();
-            let open = std::mem::take(&mut ring.open);
-            ring.push(open);
-            ring.push(Cell(gap.min(ring.span), 0.0, 0.0));
+        for (ring, (cells, open)) in self.full.iter_mut().zip(&mut self.open).enumerate() {
+            let full = open.add(before, ring).unwrap_or_default();
+            let open = std::mem::take(open);
+            let (_, span) = of(ring);
+            [full, open, Cell(gap.min(span), 0.0, 0.0)].into_iter().for_each(|cell| push(cells, cell, ring));
             before = full.and(open);
         }
     }
@@ -179,15 +177,15 @@ impl Windows {
     #[must_use]
     pub fn last(&self, secs: f64) -> (Count, f64) {
         // The finest that goes back that far, behind what the finer ones have not handed on.
-        let reach = self.rings.iter().position(|r| r.span >= secs).unwrap_or(self.rings.len() - 1);
-        let open = self.rings.iter().take(reach + 1).map(|r| r.open);
-        let full = self.rings.get(reach).into_iter().flat_map(|r| r.cells.iter().rev().copied());
+        let reach = RINGS.iter().position(|(_, span)| *span >= secs).unwrap_or(RINGS.len() - 1);
+        let open = self.open.iter().take(reach + 1);
+        let full = self.full.get(reach).into_iter().flat_map(|cells| cells.iter().rev());
         let mut sum = Cell::default();
         for cell in open.chain(full) {
             if sum.0 >= secs * 0.999 {
                 break;
             }
-            sum = sum.and(cell);
+            sum = sum.and(*cell);
         }
         (Count::new(sum.1, sum.2), sum.0)
     }
@@ -203,33 +201,37 @@ impl Windows {
     }
 }
 
-impl Ring {
-    /// Takes in what came; what was open and has no room for it is full, and returned.
-    fn add(&mut self, new: Cell) -> Option<Cell> {
-        if self.open.is_empty() || self.open.0 + new.0 <= self.grain * 1.01 {
-            self.open = self.open.and(new);
-            return None;
-        }
-        let full = std::mem::replace(&mut self.open, new);
-        self.push(full);
-        Some(full)
-    }
+/// Of a ring: see [`RINGS`].
+fn of(ring: usize) -> (f64, f64) {
+    RINGS.get(ring).copied().unwrap_or_default()
+}
 
-    fn push(&mut self, cell: Cell) {
-        if !cell.is_empty() {
-            self.cells.push_back(cell);
-        }
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "at most 72")]
-        let most = (self.span / self.grain) as usize;
-        while self.cells.len() > most {
-            self.cells.pop_front();
-        }
+/// Adds what is full, and drops what is older than the ring goes back.
+fn push(cells: &mut VecDeque<Cell>, full: Cell, ring: usize) {
+    if !full.is_empty() {
+        cells.push_back(full);
+    }
+    let (grain, span) = of(ring);
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "at most 72")]
+    let most = (span / grain) as usize;
+    while cells.len() > most {
+        cells.pop_front();
     }
 }
 
 impl Cell {
     fn is_empty(&self) -> bool {
         self.0 <= 0.0
+    }
+
+    /// Takes in what came; what was there and has no room for it is full, and returned.
+    fn add(&mut self, new: Self, ring: usize) -> Option<Self> {
+        let (grain, _) = of(ring);
+        if self.is_empty() || self.0 + new.0 <= grain * 1.01 {
+            *self = self.and(new);
+            return None;
+        }
+        Some(std::mem::replace(self, new))
     }
 
     fn and(self, other: Self) -> Self {
@@ -239,7 +241,10 @@ impl Cell {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{
+        super::odds::{ln_likelihood, ln_likelihoods, prices},
+        *,
+    };
 
     #[test]
     fn published_table_of_windows() {
@@ -284,7 +289,7 @@ mod tests {
         assert!((known - 3_600.0).abs() < 61.0 && (hour.of - 3_000.0).abs() < 201.0, "{hour:?} {known}");
         assert!(!w.alerts(0.999).contains(&"page 1h/5m"), "nothing failed in the last five minutes");
         w.add(1e9, 60.0, Count::new(0.0, 100.0));
-        assert!(w.alerts(0.999).is_empty() && w.rings.iter().all(|r| r.cells.len() < 80));
+        assert!(w.alerts(0.999).is_empty() && w.full.iter().all(|cells| cells.len() < 80));
     }
 
     #[test]
@@ -293,10 +298,23 @@ mod tests {
         for _ in 0..40_000 {
             w.add(0.0, 10.0, Count::new(0.0, 100.0));
         }
-        let cells: Vec<usize> = w.rings.iter().map(|r| r.cells.len()).collect();
+        let cells: Vec<usize> = w.full.iter().map(VecDeque::len).collect();
         assert_eq!(cells, [60, 36, 72]);
         let (count, known) = w.last(259_200.0);
         assert!((known - 259_200.0).abs() < 3_601.0 && (count.of / known - 10.0).abs() < 1e-6);
+    }
+
+    #[test]
+    fn odds_of_little_ratios_are_those_of_any_other() {
+        for (r, ln) in LITTLE.iter().zip(LN_LITTLE) {
+            assert!((r.ln() - ln).abs() < 1e-16, "{r}");
+        }
+        let (x, y, w) = (30.0, 70.0, 0.25);
+        let mut above = Above::default();
+        above.add(x, y, w, &ln_likelihoods(x, y, &prices(w)), 2.0);
+        for (got, r) in above.ln.iter().zip(LITTLE.iter().chain(&RATIOS)) {
+            assert!((got - ln_likelihood(x, y, w, *r) / 2.0).abs() < 1e-12, "{r}");
+        }
     }
 
     #[test]

@@ -181,12 +181,6 @@ impl GateRun {
         }
     }
 
-    /// The decision by these sensors.
-    #[must_use]
-    pub fn decide(&self, gate: &GateSpec, held: &Held, sensors: &[Sensor]) -> Decision {
-        blind(sensors).unwrap_or_else(|| self.decision(gate, held))
-    }
-
     /// What is decided by what was counted. It needs none of [`Self::odds`], which cost more than it does.
     pub(super) fn decision(&self, gate: &GateSpec, held: &Held) -> Decision {
         if self.refused {
@@ -246,7 +240,7 @@ impl GateRun {
     #[must_use]
     pub fn quantile(&self, gate: &GateSpec) -> Option<Quantile> {
         let q = gate.signal.quantile()?;
-        let [candidate, stable] = self.step.latency.as_ref()?;
+        let [candidate, stable] = self.step.latency.as_deref()?;
         let asked = Asked::new(q);
         Some(Quantile { q, candidate: asked.bounds(candidate), stable: asked.bounds(stable), p: asked.p_value(candidate, stable) })
     }

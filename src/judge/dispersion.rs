@@ -201,8 +201,10 @@ impl Dispersion {
             self.open.take(new);
         } else {
             let full = std::mem::replace(&mut self.open, new);
+            if self.cells.is_empty() {
+                sums.oldest = full.secs;
+            }
             self.cells.extend((!full.is_nothing()).then_some(full));
-            sums.oldest = oldest(&self.cells);
         }
         sums.put(&self.open, 1.0);
         while sums.secs - sums.oldest >= HOUR

@@ -8,7 +8,7 @@
 
 use super::{
     mixture::root,
-    odds::{PerRatio, Product, ln_excess, ln_mean, reaches},
+    odds::{PerRatio, Product, detect, ln_excess, ln_mean, reaches},
 };
 use serde::{Deserialize, Serialize};
 use std::f64::consts::LN_2;
@@ -17,14 +17,9 @@ use std::f64::consts::LN_2;
 #[derive(Clone, Copy, PartialEq, Debug, Default, Serialize, Deserialize)]
 pub struct Over {
     run: Product,
-    change: Since,
-}
-
-/// The same since a change: it forgets what spoke against it. See [`super::odds::Change`], which also knows
-/// what excuses a candidate beside stable; nothing excuses one that is over its limit.
-#[derive(Clone, Copy, PartialEq, Debug, Default, Serialize, Deserialize)]
-struct Since {
-    ln: PerRatio,
+    /// The same since a change: it forgets what spoke against it. See [`super::odds::Change`], which also knows
+    /// what excuses a candidate beside stable; nothing excuses one that is over its limit.
+    change: PerRatio,
 }
 
 impl Over {
@@ -33,8 +28,8 @@ impl Over {
         let ln = ln_excess(x, expected);
         self.run.add(&ln, phi);
         let part = 1.0 / phi;
-        for (sum, ln) in self.change.ln.iter_mut().zip(ln) {
-            *sum = sum.max(0.0) + ln * part;
+        for (sum, ln) in self.change.iter_mut().zip(ln) {
+            *sum = detect(*sum, ln * part);
         }
     }
 
@@ -47,13 +42,13 @@ impl Over {
     /// The same of the change detector: a limit may be broken after healthy hours too.
     #[must_use]
     pub fn ln_change(&self) -> f64 {
-        ln_mean(&self.change.ln)
+        ln_mean(&self.change)
     }
 
     /// Whether either of them is at its line or above.
     #[must_use]
     pub fn crosses(&self, ln_line: f64, ln_change: f64) -> bool {
-        self.run.reaches(ln_line) || reaches(&self.change.ln, ln_change)
+        self.run.reaches(ln_line) || reaches(&self.change, ln_change)
     }
 }
 

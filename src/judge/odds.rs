@@ -42,8 +42,8 @@ pub fn share(candidate: Count, stable: Count) -> Option<f64> {
 }
 
 /// `ln(1 + w (r - 1))`: how much an error of either version speaks against the ratio.
-fn price(w: f64, r: f64) -> f64 {
-    (w * (r - 1.0)).ln_1p()
+pub(super) fn price(w: f64, r: f64) -> f64 {
+    (1.0 + w * (r - 1.0)).ln()
 }
 
 /// `ln L(r)` of one interval.
@@ -100,6 +100,11 @@ pub fn reaches(ln: &[f64], line: f64) -> bool {
     most >= line && (most - (ln.len() as f64).ln() >= line || ln_mean(ln) >= line)
 }
 
+/// One interval of a change detector, as logarithms: `M = max(M, 1) L`.
+pub(super) fn detect(sum: f64, ln: f64) -> f64 {
+    sum.max(0.0) + ln
+}
+
 /// A product of likelihood ratios, one for each ratio, as logarithms.
 #[derive(Clone, Copy, PartialEq, Debug, Default, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -149,7 +154,7 @@ impl Change {
             let goes_on = *sum > 0.0;
             *since = other + if goes_on { *since } else { 0.0 };
             *little = smallest + if goes_on { *little } else { 0.0 };
-            *sum = sum.max(0.0) + ln * part;
+            *sum = detect(*sum, ln * part);
         }
     }
 

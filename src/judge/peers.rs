@@ -55,9 +55,7 @@ pub(super) struct Peers {
     /// Of Flagger's check and of Argo's measurement.
     checking: Span,
     measuring: Span,
-    /// Percent of the requests of each minute that had some, oldest first.
-    candidate: VecDeque<f32>,
-    stable: VecDeque<f32>,
+    minutes: Box<Minutes>,
     flagger: flagger::Canary,
     /// When the first check failed.
     failing_since: Option<Time>,
@@ -66,6 +64,14 @@ pub(super) struct Peers {
     argo: argo::Metric,
     /// Seconds since Argo last found no value; `None` while it finds one.
     unanswered: Option<f64>,
+}
+
+/// Percent of the requests of each minute that had some, oldest first. They are touched once a minute, and
+/// lie apart from what every interval touches.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+struct Minutes {
+    candidate: VecDeque<f32>,
+    stable: VecDeque<f32>,
 }
 
 /// Counts of a time that is not over.
@@ -162,7 +168,8 @@ impl Peers {
 
     /// A point of Kayenta's series.
     fn keep(&mut self, minute: &Span) {
-        for (series, count) in [(&mut self.candidate, minute.candidate), (&mut self.stable, minute.stable)] {
+        let Minutes { candidate, stable } = self.minutes.as_mut();
+        for (series, count) in [(candidate, minute.candidate), (stable, minute.stable)] {
             #[expect(clippy::cast_possible_truncation, reason = "seven digits of a percentage are enough to rank it")]
             series.extend(percent(count).map(|value| value as f32));
             while series.len() > KEPT {
@@ -185,13 +192,13 @@ impl Peers {
     /// Kayenta's judgement of the minutes that are kept.
     pub fn judged(&self) -> kayenta::Judged {
         let series = |minutes: &VecDeque<f32>| -> Vec<f64> { minutes.iter().map(|v| f64::from(*v)).collect() };
-        kayenta::judge(&kayenta::Metric::new(kayenta::Direction::Increase), &series(&self.stable), &series(&self.candidate))
+        kayenta::judge(&kayenta::Metric::new(kayenta::Direction::Increase), &series(&self.minutes.stable), &series(&self.minutes.candidate))
     }
 
     fn kayenta(&self) -> Peer {
         use kayenta::{Group, Label, MARGINAL, PASS, Word};
         let judged = self.judged();
-        let minutes = match self.candidate.len() {
+        let minutes = match self.minutes.candidate.len() {
             1 => "1 minute".to_owned(),
             n => format!("{n} minutes"),
         };

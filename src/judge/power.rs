@@ -33,12 +33,11 @@ pub struct Exposure {
 impl Exposure {
     /// Takes in requests of both versions; `prices` are those of the candidate's share.
     pub fn add(&mut self, candidate: f64, stable: f64, prices: &PerRatio, phi: f64) {
-        self.candidate += candidate / phi;
-        for i in 0..RATIOS.len() {
-            if let (Some(own), Some(other)) = (self.own.get_mut(i), self.other.get_mut(i)) {
-                *own += candidate / phi * at(prices, i);
-                *other += stable / phi * at(prices, i);
-            }
+        let (candidate, stable) = (candidate / phi, stable / phi);
+        self.candidate += candidate;
+        for ((own, other), price) in self.own.iter_mut().zip(&mut self.other).zip(prices) {
+            *own += candidate * price;
+            *other += stable * price;
         }
     }
 

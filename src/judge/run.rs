@@ -83,7 +83,7 @@ pub(super) struct Step {
     pub under: Under,
     /// Only for quantiles.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub latency: Option<[Buckets; 2]>,
+    pub latency: Option<Box<[Buckets; 2]>>,
 }
 
 /// Counts that fade.
@@ -211,7 +211,7 @@ impl GateRun {
             self.exposure.add(c.of, s.of, &prices, phi.pair);
             self.excess += c.hits - c.of * s.hits / s.of;
             if gate.slo.is_some() {
-                self.above.get_or_insert_default().add(c.hits, s.hits, w, phi.pair);
+                self.above.get_or_insert_default().add(c.hits, s.hits, w, &ln, phi.pair);
             }
         } else if let Some((usual, ratio)) = self.alone.and_then(|usual| Some((usual, usual.ratio()?))) {
             self.excess += c.hits - c.of * ratio;
@@ -229,7 +229,7 @@ impl GateRun {
             self.burnt.get_or_insert_default().add(gap, secs, c);
         }
         if let (Some(_), Some(latency)) = (gate.signal.quantile(), &interval.latency) {
-            let [own, other] = step.latency.get_or_insert_default();
+            let [own, other] = step.latency.get_or_insert_default().as_mut();
             quantile::merge(own, &latency.candidate);
             quantile::merge(other, &latency.stable);
         }

@@ -59,6 +59,8 @@ struct Gate {
     ruling: Option<Ruling>,
     /// Of the verdict: see [`Verdict::rank`].
     rank: u8,
+    /// Whether it has evidence, by whatever rule.
+    told: bool,
 }
 
 /// What a gate decides, and since when its weight is what it is: what a plan goes by.
@@ -84,7 +86,7 @@ impl PartialEq for Said {
 impl Said {
     /// What every gate says; nothing before all of them were asked.
     pub fn states(&self) -> &[GateState] {
-        if self.gates.iter().zip(&self.states).all(|(_, state)| state.evidence.is_some()) { &self.states } else { &[] }
+        if self.gates.iter().all(|gate| gate.told) { &self.states } else { &[] }
     }
 
     /// How many gates the plan has.
@@ -107,7 +109,8 @@ impl Said {
                 Some((gate, state)) if gate.spec == *spec && gate.held == held => (gate, state),
                 // It says the same word since when it did, by whatever rule.
                 Some((_, GateState { verdict, since, evidence, .. })) => {
-                    (Gate::new(spec.clone(), held), GateState { verdict, since, evidence, ..unsaid(spec) })
+                    let gate = Gate { told: evidence.is_some(), ..Gate::new(spec.clone(), held) };
+                    (gate, GateState { verdict, since, evidence, ..unsaid(spec) })
                 }
                 None => (Gate::new(spec.clone(), held), unsaid(spec)),
             };
@@ -149,7 +152,18 @@ impl Said {
 
 impl Gate {
     const fn new(spec: GateSpec, held: Held) -> Self {
-        Self { spec, held, undecided: true, untold: true, unspoken: true, counted: Decision::Open, began: None, ruling: None, rank: 0 }
+        Self {
+            spec,
+            held,
+            undecided: true,
+            untold: true,
+            unspoken: true,
+            counted: Decision::Open,
+            began: None,
+            ruling: None,
+            rank: 0,
+            told: false,
+        }
     }
 
     fn look(&mut self, state: &mut GateState, known: &Known, look: Look, now: Time, words: Words) {
@@ -179,7 +193,7 @@ impl Gate {
         }
         if anew {
             state.evidence = Some(run.evidence(&self.spec, &self.held.lines, decision, burnt.as_ref(), now));
-            (self.untold, self.unspoken, self.ruling, self.rank) = (false, false, ruling, state.verdict.rank());
+            (self.untold, self.unspoken, self.ruling, self.rank, self.told) = (false, false, ruling, state.verdict.rank(), true);
         }
         if let Some(evidence) = &mut state.evidence {
             run.date(evidence, now);
@@ -206,7 +220,7 @@ impl Gate {
             (_, None, [first, more @ ..]) => Verdict::Fail { who: Arm::Candidate, why: format!("{first} +{} more", more.len()).into() },
         };
         say(state, verdict, now);
-        self.rank = state.verdict.rank();
+        (self.rank, self.told) = (state.verdict.rank(), true);
         let evidence = Evidence { since: now, run_since: now, sensors: look.sensors, queries: look.queries, ..Evidence::default() };
         state.evidence = Some(evidence);
     }

@@ -295,7 +295,7 @@ impl GateRun {
         let missing = if decision == Decision::Open { self.missing(gate, lines) } else { Missing::default() };
         let quantile = self.quantile(gate);
         let counted = |count: Count| Sample::Counts { hits: count.hits, of: count.of };
-        let (candidate, stable) = match (&quantile, &self.step.latency) {
+        let (candidate, stable) = match (&quantile, self.step.latency.as_deref()) {
             (Some(seen), Some([own, other])) => (measured(seen.q, own), measured(seen.q, other)),
             _ => (counted(self.step.candidate), counted(self.step.stable)),
         };

@@ -163,9 +163,11 @@ fn logs_get_watch_and_doctor() {
     documents.shows(&["\"reverted\""]);
     assert_eq!((table.interrupt(), documents.interrupt()), (Some(130), Some(130)));
 
-    let following = Going::start(&host, &["logs", "web", "-f", "--last", "0", "-o", "json"]);
+    // The line that was there says that it follows by now.
+    let following = Going::start(&host, &["logs", "web", "-f", "--last", "1", "-o", "json"]);
+    following.shows(&["\"version\""]);
     deploy(&host, "web", &version(&host, "v3", ""), "paused");
-    following.shows(&["candidate"]);
+    following.shows(&["\"v3\"", "candidate"]);
     assert_eq!(following.interrupt(), Some(130));
 
     let (code, text, _) = said(&host, &["doctor"]);
