@@ -155,6 +155,7 @@ pub fn with_evidence(mut gate: GateState, candidate: (f64, f64), stable: (f64, f
         stable: Sample::Counts { hits: stable.0, of: stable.1 },
         limit: Some(limit),
         odds: if worse { 1e6 } else { 1.0 },
+        over: if candidate.0 * 100.0 > 2.0 * limit * candidate.1 { 1e6 } else { 1.0 },
         since: ago(600),
         ..Evidence::default()
     });

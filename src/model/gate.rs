@@ -356,6 +356,12 @@ impl Evidence {
     pub fn certain(&self) -> bool {
         self.odds >= self.lines.fail || self.change >= self.lines.change
     }
+
+    /// Whether the candidate is shown to be over its limit, likewise.
+    #[must_use]
+    pub fn over_limit(&self) -> bool {
+        self.over >= self.lines.fail || self.over_change >= self.lines.change
+    }
 }
 
 impl Default for Evidence {

@@ -71,8 +71,9 @@ fn words(gate: &GateState) -> [String; 3] {
     }
 }
 
-/// What a failed gate measured beside what it is held to, the limit or stable's own share:
-/// `100.00>1.00 %`; with room `100.00 % > 1.00 %`.
+/// What a failed gate measured beside what it is held to: the limit, `100.00>1.00 %`, or stable's own share where
+/// it is shown to be worse than that and not to be over the limit, `7.42/0.98 %`; with room `100.00 % > 1.00 %`
+/// and `7.42 %, stable 0.98 %`.
 pub(super) fn broken(gate: &GateState, roomy: bool) -> Option<String> {
     let evidence = gate.evidence.as_ref()?;
     if !matches!(gate.signal, SignalId::Errors | SignalId::Slow | SignalId::Timeouts) {
@@ -80,12 +81,13 @@ pub(super) fn broken(gate: &GateState, roomy: bool) -> Option<String> {
     }
     let (candidate, stable) = (evidence.candidate.value()?, evidence.stable.value());
     let over = |share: f64| evidence.limit.is_some_and(|limit| share * 100.0 > limit);
-    let limit = evidence.limit.filter(|_| over(candidate));
+    // It may be far over a limit and not yet be shown to be.
+    let limit = evidence.limit.filter(|_| over(candidate) && (evidence.over_limit() || !evidence.certain()));
     let bar = limit.or_else(|| stable.map(|stable| stable * 100.0)).filter(|bar| candidate * 100.0 > *bar)?;
     let own = percent_beside(candidate, Some(bar));
     let bound = format!("{bar:.2} %");
     let own = match stable {
-        Some(stable) if over(stable) && over(candidate) => {
+        Some(stable) if limit.is_some() && over(stable) => {
             let stable = percent_beside(stable, evidence.limit);
             format!("{} (stable {})", own.trim_end_matches(" %"), stable.trim_end_matches(" %"))
         }
@@ -95,5 +97,11 @@ pub(super) fn broken(gate: &GateState, roomy: bool) -> Option<String> {
         return Some(own);
     }
     let slow = evidence.slow_over.map(|over| format!(" over {}", millis(over))).unwrap_or_default();
-    Some(if roomy { format!("{own} > {bound}{slow}") } else { format!("{}>{bound}{slow}", own.trim_end_matches(" %")) })
+    let short = own.trim_end_matches(" %");
+    Some(match (limit.is_some(), roomy) {
+        (true, true) => format!("{own} > {bound}{slow}"),
+        (true, false) => format!("{short}>{bound}{slow}"),
+        (false, true) => format!("{own}, stable {bound}{slow}"),
+        (false, false) => format!("{short}/{bound}{slow}"),
+    })
 }

@@ -71,7 +71,7 @@ fn the_cost_is_told_in_the_terms_of_the_gate_that_fails() {
     );
     assert!(!said.contains("Waiting"), "what is slow is no failed request: {said}");
     let gates = line("gates", slow, HUGE);
-    assert!(gates.contains("13.50 % > 3.00 % over 89 ms"), "{gates}");
+    assert!(gates.contains("13.50 %, stable 3.00 % over 89 ms"), "{gates}");
     let alert = |r: &mut Rollout| {
         r.gates = vec![gate("alerts", SignalId::Alerts, fail(Arm::Candidate, "alert CheckoutErrors fires since 23:38"))];
         r.bad = bad(&["alerts"], 2.0);
