@@ -14,6 +14,9 @@ pub fn render(loaded: &Loaded) -> String {
     config.host.store = Some(paths.store.clone());
     config.host.run = Some(paths.run.clone());
     config.journal.path = Some(paths.journal.clone());
+    // Every gate over counts has a limit, whether anybody set one or not.
+    let gates = config.services.iter_mut().flat_map(|s| &mut s.gates).chain(config.targets.iter_mut().flat_map(|t| &mut t.gates));
+    gates.for_each(|gate| gate.limit = gate.limit());
     let from = loaded.path.as_deref().map_or_else(|| "no file, defaults only".into(), super::read::shown);
     let mut out = format!("# effective configuration from {from}\n");
     match Table::try_from(&config) {

@@ -218,7 +218,8 @@ pub struct GateSpec {
     pub name: GateId,
     /// What it looks at.
     pub signal: GateSignal,
-    /// What the candidate must stay under whatever stable does: percent of requests (5 when unset);
+    /// What the candidate must stay under whatever stable does: percent of requests (5 when unset, or what
+    /// burns the budget of its `slo` 14.4 times as fast as it lasts, if that is less);
     /// restarts per instance and hour (6 when unset); milliseconds for quantiles (none when unset).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<f64>,
@@ -277,10 +278,14 @@ impl GateSpec {
 
     /// [`GateSpec::limit`], or what it is when unset.
     #[must_use]
-    pub const fn limit(&self) -> Option<f64> {
+    pub fn limit(&self) -> Option<f64> {
         match (self.limit, self.signal) {
             (Some(limit), _) => Some(limit),
-            (None, GateSignal::Errors | GateSignal::Slow | GateSignal::Timeouts) => Some(5.0),
+            (None, GateSignal::Errors | GateSignal::Slow | GateSignal::Timeouts) => {
+                // Rounded, as 100 - 99.9 is not a tenth.
+                let pages = self.slo.map(|slo| (PAGES * (100.0 - slo) * 1e6).round() / 1e6);
+                Some(pages.map_or(SHARE, |pages| pages.min(SHARE)))
+            }
             (None, GateSignal::Restarts) => Some(6.0),
             (None, GateSignal::P50 | GateSignal::P95 | GateSignal::P99 | GateSignal::Alerts) => None,
         }
@@ -292,6 +297,12 @@ impl GateSpec {
         if self.signal.quantile().is_some() { OnFail::Advise } else { self.on_fail }
     }
 }
+
+/// The usual limit of a share of requests, in percent.
+const SHARE: f64 = 5.0;
+/// With an `slo` it is at most the burn rate that pages somebody within the hour (Site Reliability Workbook,
+/// chapter "Alerting on SLOs"): a version that pages is not under its limit.
+const PAGES: f64 = 14.4;
 
 /// What a gate looks at.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
