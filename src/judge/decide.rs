@@ -9,7 +9,7 @@
 //! | fail, budget | the run has spent its part of the error budget, and that is more than chance gives: odds from 20 on |
 //! | worse | a wait that holds the plan: odds from 20 on, or over the line but shown to be within `r_max` |
 //! | pass | shown not to be `r_max` times as bad as stable, or shown to be under the limit |
-//! | wait | otherwise |
+//! | wait | otherwise; and instead of a pass while odds of being over the limit of late are 20 or more |
 //!
 //! Two things are held against `r_max`, over two times. To pass, a candidate must be shown to be within it
 //! at this weight: what was shown at 5 % of the traffic says little of 50 %. To fail, the odds of the run
@@ -220,6 +220,11 @@ impl GateRun {
         }
         if suspect {
             return Decision::Suspect;
+        }
+        // What has been going wrong of late is no pass, however good the rest was: two versions that break
+        // together are alike long before either is shown to be over its limit.
+        if self.over.ln_change() >= line {
+            return Decision::Open;
         }
         if self.step.ln_safe >= pass {
             Decision::Safe

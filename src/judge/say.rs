@@ -33,6 +33,11 @@ pub(super) struct Missing {
     secs: Option<f64>,
 }
 
+/// A wait of which nobody knows how long it takes.
+fn hold(missing: String) -> Verdict {
+    Verdict::Wait { missing: missing.into(), eta: None }
+}
+
 /// A gate's rule in words: `not 3x stable, or under 5 %`.
 #[must_use]
 pub fn rule_text(gate: &GateSpec) -> Text {
@@ -52,7 +57,6 @@ impl GateRun {
     /// The verdict's words.
     pub(super) fn verdict(&self, gate: &GateSpec, lines: &Lines, decision: Decision, sensors: &[Sensor]) -> Verdict {
         let fail = |who, why: String| Verdict::Fail { who, why: why.into() };
-        let hold = |missing: String| Verdict::Wait { missing: missing.into(), eta: None };
         let n = words::sum(self.candidate.of);
         match decision {
             Decision::Blind(place) => Verdict::Blind { why: blind(place.and_then(|i| sensors.get(i))) },
@@ -130,10 +134,10 @@ impl GateRun {
         let text = text + self.beside_nothing();
         // What a good version lacks is no promise for one that looks bad.
         match self.leans(gate, lines) {
-            Some(bad) if missing.requests.is_some() => {
-                Verdict::Wait { missing: format!("{bad}; a good one would need {text}").into(), eta: None }
-            }
-            Some(bad) => Verdict::Wait { missing: format!("{bad}; {text}").into(), eta: None },
+            // What a good version needs is there, and what speaks against it stands in the way.
+            Some(bad) if self.step.ln_safe.max(self.step.under.ln_odds()) >= lines.pass.ln() => hold(bad),
+            Some(bad) if missing.requests.is_some() => hold(format!("{bad}; a good one would need {text}")),
+            Some(bad) => hold(format!("{bad}; {text}")),
             None => Verdict::Wait { missing: text.into(), eta },
         }
     }
@@ -145,9 +149,10 @@ impl GateRun {
             return Some(format!("worse {} so far, fails at {}:1", words::odds(odds), words::plain(lines.fail)));
         }
         let limit = gate.limit()?;
-        let over = self.over.ln_odds().max(self.over.ln_change());
-        (figure(gate, self.candidate) > limit && over > 0.0)
-            .then(|| format!("{} so far, {}", self.over_limit(gate, false), words::odds(over)))
+        let (run, late) = (self.over.ln_odds(), self.over.ln_change());
+        let (over, line) = if late > run { (late, lines.change) } else { (run, lines.fail) };
+        (over > 0.0 && (figure(gate, self.candidate) > limit || late >= lines.worse.ln()))
+            .then(|| format!("{} so far, {}, fails at {}:1", self.over_limit(gate, false), words::odds(over), words::sum(line)))
     }
 
     /// The candidate's ratio beside stable's: `1.20/0.40 %`.

@@ -24,6 +24,7 @@ fn first_that_holds(run: &GateRun, gate: &GateSpec, odds: &Odds, sensors: &[Sens
         (Some(spent && run.ln_above() >= lines.worse.ln()), Decision::Budget),
         (Some(worse), Decision::Within),
         (Some(odds.run >= lines.worse.ln()), Decision::Suspect),
+        (Some(odds.over.change >= lines.worse.ln()), Decision::Open),
         (Some(odds.safe >= pass), Decision::Safe),
         (Some(odds.under >= pass), Decision::Under),
         (Some(true), Decision::Open),

@@ -233,6 +233,29 @@ fn both_over_the_limit_is_nobodys_fault_and_one_over_it_is() {
 }
 
 #[test]
+fn two_versions_that_break_together_do_not_pass_for_being_alike() {
+    // Each with bursts, so that it takes a while until both are shown to be over the limit.
+    let mut w = World::new(&[gate("interval = \"1m\"\nlimit = 5\nr_max = 1.5")], (0.0, 900.0));
+    (0..20).for_each(|_| w.feed((1.0, 450.0), (1.0, 450.0)));
+    let mut said = Vec::new();
+    while w.said[0].verdict.word() != "FAIL" {
+        w.feed((40.0, 450.0), (42.0, 450.0));
+        said.push(w.say());
+    }
+    assert!(w.say().starts_with("FAIL Both:"), "{said:#?}");
+    let later: Vec<&String> = said.iter().skip_while(|line| line.starts_with("pass: under 5 %")).collect();
+    assert!(later.len() > 10 && later.iter().all(|line| !line.starts_with("pass")), "{said:#?}");
+    assert!(later[0].starts_with("WAIT: 8.89>5.00 % so far, 2") && later[0].ends_with(":1, fails at 10,000:1"), "{said:#?}");
+}
+
+#[test]
+fn a_limit_that_nobody_set_is_no_more_than_what_pages() {
+    for (rules, want) in [("", 5.0), ("slo = 99.9", 1.44), ("slo = 99", 5.0), ("slo = 99.99", 0.144), ("slo = 99.9\nlimit = 5", 5.0)] {
+        assert_eq!(gate(rules).limit(), Some(want), "{rules}");
+    }
+}
+
+#[test]
 fn a_limit_is_not_broken_by_a_point_estimate() {
     let mut w = World::new(&[gate("interval = \"1m\"\nlimit = 1")], (9.0, 900.0));
     w.feed((2.0, 100.0), (9.0, 900.0));
