@@ -9,7 +9,7 @@ use super::{
     words,
 };
 use crate::model::{
-    gate::{Arm, Burn, Decides, Evidence, Lines, Power, Soon, Verdict},
+    gate::{Arm, Burn, Decider, Decides, Evidence, Lines, Power, Soon, Verdict},
     interval::{Count, Sensor},
     signal::Sample,
     spec::{GateSignal, GateSpec},
@@ -64,14 +64,14 @@ impl GateRun {
                 fail(Arm::Candidate, format!("{} (n {n}), worse {}", self.apart(gate, false), words::odds(self.odds.ln_odds())))
             }
             Decision::Changed => {
-                fail(Arm::Candidate, format!("{}, became worse {}", self.apart(gate, true), words::odds(self.change.ln_odds())))
+                fail(Arm::Candidate, format!("{} of late, change {}", self.apart(gate, true), words::odds(self.change.ln_odds())))
             }
             Decision::Both if gate.signal.quantile().is_some() => fail(Arm::Both, format!("both over {}", limit_text(gate))),
             Decision::Both => fail(Arm::Both, format!("both {} (n {n})", self.over_limit(gate, true))),
             Decision::Limit if gate.signal.quantile().is_some() => fail(Arm::Candidate, format!("over {}", limit_text(gate))),
             Decision::Limit => {
-                let odds = words::odds(self.over.ln_odds().max(self.over.ln_change()));
-                fail(Arm::Candidate, format!("{} (n {n}), over the limit {odds}", self.over_limit(gate, false)))
+                let over = self.over_odds(self.over.ln_odds() >= lines.fail.ln());
+                fail(Arm::Candidate, format!("{} (n {n}), {over}", self.over_limit(gate, false)))
             }
             Decision::Budget => {
                 let (spent, budget) = words::beside(self.spent(gate).unwrap_or_default() * 100.0, gate.budget);
@@ -79,10 +79,11 @@ impl GateRun {
             }
             Decision::Suspect => hold(format!("worse {}, fails at {}:1", words::odds(self.odds.ln_odds()), words::plain(lines.fail))),
             Decision::Within => {
-                let odds = self.odds.ln_odds();
-                let worse = words::odds(odds.max(self.change.ln_odds()));
-                let safe = if odds >= lines.fail.ln() { self.ln_safe } else { self.change.ln_since() };
-                hold(format!("worse {worse}, but within {}x ({})", words::plain(gate.r_max), words::odds(safe)))
+                let by = self.decided_by(lines, decision);
+                let odds = if by == Some(Decider::Change) { self.change.ln_odds() } else { self.odds.ln_odds() };
+                let safe = if self.is_within(lines) { self.ln_safe } else { self.change.ln_since() };
+                let word = by.map(Decider::word).unwrap_or_default();
+                hold(format!("{word} {}, but within {}x ({})", words::odds(odds), words::plain(gate.r_max), words::odds(safe)))
             }
             Decision::Safe => {
                 pass(format!("not {}x stable, {} (n {})", words::plain(gate.r_max), words::odds(self.step.ln_safe), self.step_n()))
@@ -94,6 +95,37 @@ impl GateRun {
             Decision::Slower => fail(Arm::Candidate, self.quantile_text(gate)),
             Decision::Alike => pass(self.quantile_text(gate)),
             Decision::Open => self.open(gate, lines),
+        }
+    }
+
+    /// Which odds make a decision what it is.
+    fn decided_by(&self, lines: &Lines, decision: Decision) -> Option<Decider> {
+        let run = |over: &super::limit::Over| over.ln_odds() >= lines.fail.ln();
+        let over = |by_run: bool| if by_run { Decider::Over } else { Decider::Late };
+        match decision {
+            Decision::Worse | Decision::Suspect => Some(Decider::Worse),
+            Decision::Changed => Some(Decider::Change),
+            Decision::Within => Some(if self.odds.ln_odds() >= lines.fail.ln() { Decider::Worse } else { Decider::Change }),
+            Decision::Limit => Some(over(run(&self.over))),
+            Decision::Both => Some(over(run(&self.over) && run(&self.stable_over))),
+            Decision::Budget => Some(Decider::Budget),
+            Decision::Safe => Some(Decider::Safe),
+            Decision::Under => Some(Decider::Under),
+            Decision::Blind(_) | Decision::Refused | Decision::Silent | Decision::Slower | Decision::Alike | Decision::Open => None,
+        }
+    }
+
+    /// Whether the run looks worse and has shown to be within `r_max`: that excuses a change too.
+    fn is_within(&self, lines: &Lines) -> bool {
+        self.odds.ln_odds() >= lines.worse.ln() && self.ln_safe >= lines.pass.ln()
+    }
+
+    /// The odds that it is over the limit, of the run or of late, each by its own name.
+    fn over_odds(&self, by_run: bool) -> String {
+        if by_run {
+            format!("over the limit {}", words::odds(self.over.ln_odds()))
+        } else {
+            format!("over the limit of late {}", words::odds(self.over.ln_change()))
         }
     }
 
@@ -145,9 +177,9 @@ impl GateRun {
             return Some(format!("worse {} so far, fails at {}:1", words::odds(odds), words::plain(lines.fail)));
         }
         let limit = gate.limit()?;
-        let over = self.over.ln_odds().max(self.over.ln_change());
-        (figure(gate, self.candidate) > limit && over > 0.0)
-            .then(|| format!("{} so far, {}", self.over_limit(gate, false), words::odds(over)))
+        let (run, late) = (self.over.ln_odds(), self.over.ln_change());
+        (figure(gate, self.candidate) > limit && run.max(late) > 0.0)
+            .then(|| format!("{} so far, {}", self.over_limit(gate, false), self.over_odds(run > 0.0)))
     }
 
     /// The candidate's ratio beside stable's: `1.20/0.40 %`.
@@ -322,6 +354,7 @@ impl GateRun {
             phi_limit: self.phi.alone,
             warming: Some(self.step.warming).filter(|w| w.of > 0.0).map(counted),
             lines: *lines,
+            decided_by: self.decided_by(lines, decision).filter(|_| quantile.is_none()),
             intervals: self.intervals,
             holds: matches!(decision, Decision::Suspect | Decision::Within),
             #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count; saturates")]

@@ -146,6 +146,9 @@ pub struct Evidence {
     /// What the odds are held to.
     #[serde(default)]
     pub lines: Lines,
+    /// Which of the odds makes the verdict, or holds the plan; `None` where none has reached its line.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decided_by: Option<Decider>,
     /// Intervals judged in this run.
     #[serde(default)]
     pub intervals: u64,
@@ -193,6 +196,42 @@ pub struct Lines {
     pub worse: f64,
     /// [`Evidence::safe`] and [`Evidence::under`] pass from here on.
     pub pass: f64,
+}
+
+/// Odds that decide, by the name that they have wherever they are shown.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Decider {
+    /// [`Evidence::odds`].
+    Worse,
+    /// [`Evidence::change`].
+    Change,
+    /// [`Evidence::over`], of both versions where both are to blame.
+    Over,
+    /// [`Evidence::over_change`], likewise: over the limit of late.
+    Late,
+    /// [`Burn::above`], with the budget spent.
+    Budget,
+    /// [`Evidence::safe`].
+    Safe,
+    /// [`Evidence::under`].
+    Under,
+}
+
+impl Decider {
+    /// Its name, as on the screen and in JSON.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Worse => "worse",
+            Self::Change => "change",
+            Self::Over => "over",
+            Self::Late => "late",
+            Self::Budget => "budget",
+            Self::Safe => "safe",
+            Self::Under => "under",
+        }
+    }
 }
 
 /// What the judge could see, and when it could see more.
@@ -386,6 +425,7 @@ impl Default for Evidence {
             phi_limit: 1.0,
             warming: None,
             lines: Lines::default(),
+            decided_by: None,
             intervals: 0,
             age: Duration::ZERO,
             holds: false,

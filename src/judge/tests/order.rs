@@ -100,7 +100,8 @@ fn worse_is_said_before_it_fails_and_holds_the_plan() {
     }
     let (last, _, odds) = said.last().unwrap();
     assert!(*odds >= 100.0 && last.starts_with("FAIL Candidate: 2.60/1.00 % (n "), "{last}");
-    assert!(w.evidence().certain());
+    assert!(w.evidence().certain() && w.evidence().decided_by == Some(Decider::Worse));
+    assert!(last.ends_with(&format!(", worse {}", words::odds(odds.ln()))), "{last}");
 }
 
 #[test]
@@ -109,7 +110,16 @@ fn a_candidate_that_is_worse_but_within_what_is_allowed_is_held_and_not_failed()
     let mut w = World::new(&[gate("interval = \"1m\"\nlimit = 50")], (9_000.0, 900_000.0));
     w.feed((1_500.0, 100_000.0), (9_000.0, 900_000.0));
     assert!(w.say().starts_with("WAIT: worse >1e9:1, but within 3x (>1e9:1)"), "{}", w.say());
-    assert!(w.evidence().holds);
+    assert!(w.evidence().holds && w.evidence().decided_by == Some(Decider::Worse));
+    // Odds of the run below their line: it is the change that is within what is allowed, and that is what is said.
+    let mut late = World::new(&[gate("interval = \"1m\"\nlimit = 50")], (9_000.0, 900_000.0));
+    (0..600).for_each(|_| late.feed((950.0, 100_000.0), (9_000.0, 900_000.0)));
+    while !late.evidence().holds {
+        late.feed((1_300.0, 100_000.0), (9_000.0, 900_000.0));
+    }
+    let e = late.evidence();
+    assert!(e.odds < 20.0 && e.change >= e.lines.change && e.decided_by == Some(Decider::Change), "{e:#?}");
+    assert!(late.say().starts_with(&format!("WAIT: change {}, but within 3x (", words::odds(e.change.ln()))), "{}", late.say());
     // The same against a gate that allows less: it fails.
     let mut w = World::new(&[gate("interval = \"1m\"\nlimit = 50\nr_max = 1.2")], (9_000.0, 900_000.0));
     w.feed((1_500.0, 100_000.0), (9_000.0, 900_000.0));
@@ -135,7 +145,7 @@ fn what_is_within_r_max_does_not_fail_at_the_next_weight() {
     // What gets much worse fails all the same.
     w.ledger.follow(Some(&RunId::new("2")), Some(at(w.secs)), &w.gates);
     assert!(w.until("FAIL", (10_000.0, 100_000.0), (9_000.0, 900_000.0)) <= 2, "{}", w.say());
-    assert!(w.say().contains(" became worse "), "{}", w.say());
+    assert!(w.say().contains(" of late, change "), "{}", w.say());
 }
 
 #[test]
@@ -229,7 +239,15 @@ fn both_over_the_limit_is_nobodys_fault_and_one_over_it_is() {
     // Only a little worse than a stable that is just under the limit.
     let mut limit = World::new(&[gate("interval = \"1m\"\nlimit = 5")], (44_000.0, 900_000.0));
     limit.until("FAIL", (6_000.0, 100_000.0), (44_000.0, 900_000.0));
-    assert!(limit.say().starts_with("FAIL Candidate: 6.00>5.00 % (n 100,000), over the limit"), "{}", limit.say());
+    assert!(limit.say().starts_with("FAIL Candidate: 6.00>5.00 % (n 100,000), over the limit "), "{}", limit.say());
+    assert_eq!(limit.evidence().decided_by, Some(Decider::Over));
+    // After good hours by the detector, whose odds have another line and so another name.
+    let mut late = World::new(&[gate("interval = \"1m\"\nlimit = 5")], (20_000.0, 900_000.0));
+    (0..120).for_each(|_| late.feed((2_200.0, 100_000.0), (20_000.0, 900_000.0)));
+    late.until("FAIL", (6_000.0, 100_000.0), (54_000.0, 900_000.0));
+    assert!(late.evidence().over < 1.0, "{}", late.say());
+    let late = (late.say(), late.evidence().decided_by);
+    assert!(late.0.starts_with("FAIL ") && late.1 == Some(Decider::Late), "{late:?}");
 }
 
 #[test]
@@ -542,8 +560,10 @@ fn harm_after_healthy_hours_fails_although_the_hours_were_fine() {
     assert!(w.say().starts_with("pass: not 3x stable, >1e9:1"), "{}", w.say());
     let n = w.until("FAIL", (45.0, 900.0), (9.0, 900.0));
     assert!(n <= 3, "{n} minutes at five times");
-    assert!(w.say().starts_with("FAIL Candidate: ") && w.say().contains(" became worse "), "{}", w.say());
-    assert!(w.evidence().safe > 20.0 && w.evidence().odds < 20.0);
+    assert!(w.say().starts_with("FAIL Candidate: ") && w.say().contains(" of late, change "), "{}", w.say());
+    let e = w.evidence();
+    assert!(e.safe > 20.0 && e.odds < 20.0 && e.change >= e.lines.change && e.decided_by == Some(Decider::Change));
+    assert!(w.say().ends_with(&words::odds(e.change.ln())), "the detector's odds by its own name: {}", w.say());
 }
 
 #[test]

@@ -62,6 +62,10 @@ pub struct Evidence {
     warming: Option<Counted>,
     /// What the odds are held to.
     lines: Lines,
+    /// Which of them makes the verdict or holds the plan: `worse` are `odds`, `late` is `over_change`, `budget`
+    /// is the burn's `above`, the others have their own names. `null` where none has reached its line.
+    #[schemars(extend("enum" = ["worse", "change", "over", "late", "budget", "safe", "under", null]))]
+    decided_by: Option<&'static str>,
     /// Intervals judged in this run.
     intervals: u64,
     /// Age of the newest sample.
@@ -262,6 +266,7 @@ impl From<&gate::Evidence> for Evidence {
             phi_limit: e.phi_limit,
             warming: e.warming.as_ref().map(Counted::from),
             lines: Lines { fail: lines.fail, change: lines.change, worse: lines.worse, pass: lines.pass },
+            decided_by: e.decided_by.map(gate::Decider::word),
             intervals: e.intervals,
             age_ms: ms(e.age),
             holds: e.holds,
