@@ -24,6 +24,9 @@ const WITHIN: Duration = Duration::from_secs(600);
 /// From these odds on, parts to one, it is said that a candidate looks worse: of good ones at most a third ever do.
 const LEANS: f64 = 3.0;
 
+/// Of requests that are shown and no evidence.
+const UNJUDGED: &str = "not judged while instances warm up";
+
 /// What a healthy candidate lacks to pass.
 #[derive(Clone, Copy, PartialEq, Debug, Default)]
 pub(super) struct Missing {
@@ -134,6 +137,11 @@ impl GateRun {
         if self.is_alone() { ", alone: no stable beside it" } else { "" }
     }
 
+    /// Whether all that came at this weight went to instances that were warming up, and the last of it too.
+    fn is_warming(&self) -> bool {
+        self.warms && self.step.candidate.of <= 0.0
+    }
+
     fn step_n(&self) -> String {
         words::sum(self.step.candidate.of)
     }
@@ -142,7 +150,10 @@ impl GateRun {
     fn open(&self, gate: &GateSpec, lines: &Lines) -> Verdict {
         let missing = self.missing(gate, lines);
         let text = match missing.requests {
+            _ if gate.signal.quantile().is_some() && self.is_warming() => format!("latencies {UNJUDGED}"),
             _ if gate.signal.quantile().is_some() => self.quantile_text(gate),
+            None if self.is_warming() => format!("requests {UNJUDGED}"),
+            Some(more) if self.is_warming() => format!("{} more requests, {UNJUDGED}", words::sum(more.ceil())),
             Some(_) | None if self.step.candidate.of <= 0.0 && missing.requests.is_none() => "no traffic yet".into(),
             Some(more) if gate.signal == GateSignal::Restarts => format!("{} more instance-minutes", words::sum((more / 60.0).ceil())),
             Some(more) if self.step.candidate.of <= 0.0 => format!("{} more requests, none counted yet", words::sum(more.ceil())),
@@ -353,6 +364,7 @@ impl GateRun {
             phi: self.phi.pair,
             phi_limit: self.phi.alone,
             warming: Some(self.step.warming).filter(|w| w.of > 0.0).map(counted),
+            warmup: gate.warmup,
             lines: *lines,
             decided_by: self.decided_by(lines, decision).filter(|_| quantile.is_none()),
             intervals: self.intervals,

@@ -143,6 +143,9 @@ pub struct Evidence {
     /// The candidate's while an instance warmed up, since this weight converged: shown and not judged.
     #[serde(default)]
     pub warming: Option<Sample>,
+    /// How long after an instance got ready that is.
+    #[serde(with = "millis", default)]
+    pub warmup: Duration,
     /// What the odds are held to.
     #[serde(default)]
     pub lines: Lines,
@@ -424,6 +427,7 @@ impl Default for Evidence {
             phi: 1.0,
             phi_limit: 1.0,
             warming: None,
+            warmup: Duration::ZERO,
             lines: Lines::default(),
             decided_by: None,
             intervals: 0,

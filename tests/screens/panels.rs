@@ -334,6 +334,25 @@ fn slow() -> GateState {
     )
 }
 
+/// All of its instances got ready just now.
+fn warming() -> GateState {
+    let e = Evidence {
+        candidate: counts(0.0, 0.0),
+        run_candidate: counts(0.0, 0.0),
+        between: None,
+        limit: None,
+        odds: 1.0,
+        step_odds: 1.0,
+        change: 1.0,
+        safe: 1.0,
+        warming: Some(counts(12.0, 340.0)),
+        warmup: secs(30),
+        missing: Some(730),
+        ..evidence()
+    };
+    judged("slow", SignalId::Slow, wait("730 more requests, not judged while instances warm up", None), e)
+}
+
 fn every_gate() -> Vec<(&'static str, State)> {
     vec![
         ("wait", over(vec![waiting(), slow()])),
@@ -345,6 +364,7 @@ fn every_gate() -> Vec<(&'static str, State)> {
         ("limit", over(vec![limit(), slow()])),
         ("limit_late", over(vec![limit_late(), slow()])),
         ("changed", over(vec![changed(), slow()])),
+        ("warming", over(vec![warming()])),
         ("within", over(vec![within(), slow()])),
         ("split", over(vec![passing(), split()])),
         ("quantile", over(vec![passing(), quantile()])),
@@ -377,6 +397,13 @@ fn a_gates_own_line_is_the_odds_of_the_run_and_a_detectors_only_by_its_name() {
     let (own, worse, change) = shown(changed());
     assert!(own.contains(" change ") && own.contains(" 71,000:1") && !own.contains("worse"), "{own}");
     assert!(worse.contains(" 2.4:1, fails at 100:1, ") && change.contains(" 71,000:1, fails at 60,000:1: "), "{worse}\n{change}");
+}
+
+#[test]
+fn what_warms_up_is_shown_and_not_said_never_to_come() {
+    let all = rows(&paint(&over(vec![warming()]), NARROW.0, NARROW.1)).join("\n");
+    assert!(all.contains("   warming    12 of 340 slow, not judged: instances younger than 30 s"), "{all}");
+    assert!(!all.contains("never at this traffic"), "{all}");
 }
 
 #[test]

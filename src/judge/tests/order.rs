@@ -376,6 +376,49 @@ fn warmup_hides_latency_and_never_errors() {
 }
 
 #[test]
+fn what_warms_up_is_said_to_and_is_no_silence() {
+    let counts = (Count::new(12.0, 340.0), Count::new(30.0, 3_060.0));
+    let interval = |w: &World, part: bool| {
+        let share = Some(0.1);
+        let new = |candidate| Interval { share, ..Interval::new(at(w.secs), at(w.secs + 10), candidate, counts.1) };
+        if part { Interval { warmed: counts.0, ..new(Count::default()) } } else { Interval { warming: true, ..new(counts.0) } }
+    };
+    // As a whole, and where the instances can be told from the others.
+    for part in [false, true] {
+        for (signal, said) in
+            [("slow", "more requests, not judged while instances warm up"), ("p99", "latencies not judged while instances warm up")]
+        {
+            let g = gate(&format!("signal = \"{signal}\""));
+            let mut w = World::new(std::slice::from_ref(&g), (0.0, 0.0));
+            for _ in 0..3 {
+                let interval = interval(&w, part);
+                w.ledger.feed(&g, &interval);
+                w.secs += 10;
+                w.said = w.ledger.judge(fresh, at(w.secs)).to_vec();
+                assert!(w.say().starts_with("WAIT: ") && w.say().ends_with(said), "{signal} {part}: {}", w.say());
+            }
+            let e = w.evidence();
+            let all = Some(crate::model::signal::Sample::Counts { hits: 36.0, of: 1_020.0 });
+            assert_eq!((e.warming, e.warmup, e.candidate.samples()), (all, Duration::from_secs(30), 0), "{signal} {part}");
+            // What is judged then is what counts, and what no longer comes is missed.
+            w.feed((1.0, 340.0), counts_of(counts.1));
+            assert!(!w.say().contains("warm"), "{signal} {part}: {}", w.say());
+        }
+        let g = gate("signal = \"slow\"");
+        let mut w = World::new(std::slice::from_ref(&g), (0.0, 0.0));
+        let warm = interval(&w, part);
+        w.ledger.feed(&g, &warm);
+        w.secs += 10;
+        w.feed((0.0, 0.0), (0.0, 0.0));
+        assert!(w.say().ends_with(" more requests, none counted yet"), "nothing warms up any more: {}", w.say());
+    }
+}
+
+const fn counts_of(count: Count) -> (f64, f64) {
+    (count.hits, count.of)
+}
+
+#[test]
 fn restarts_are_judged_by_instance_and_time() {
     let mut w = World::new(&[gate("signal = \"restarts\"\nlimit = 6\ninterval = \"1m\"")], (0.0, 0.0));
     // Two instances each; the candidate's restart once a minute.

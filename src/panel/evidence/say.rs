@@ -48,6 +48,7 @@ pub(super) fn everything(gate: &GateState, now: Time, silent: Duration) -> Vec<S
     };
     let mut all = vec![why(gate, Some(e))];
     all.extend(trouble(&e.sensors, silent));
+    all.extend(warming(gate, e));
     let odds = if e.quantile.is_none() { shown(gate, e) } else { Vec::new() };
     // What decided it must be seen where there is room for few lines.
     let (decided, others): (Vec<_>, Vec<_>) = odds.into_iter().partition(|line| decides(gate, e, line));
@@ -90,7 +91,8 @@ fn why(gate: &GateState, e: Option<&Evidence>) -> Said {
         Verdict::Wait { missing, eta } => {
             let when = match eta {
                 Some(eta) => format!(", there in {} at this traffic", long(left(*eta))),
-                None if e.is_some_and(|e| e.missing.is_some() && e.eta.is_none()) => ", never at this traffic".into(),
+                // How fast they come is known of those that are judged.
+                None if e.is_some_and(|e| e.missing.is_some() && e.eta.is_none() && !only_warms(e)) => ", never at this traffic".into(),
                 None => String::new(),
             };
             return said("missing", format!("{missing}{when}"), tone);
@@ -113,6 +115,22 @@ fn rule(gate: &GateState) -> Said {
 fn trouble(sensors: &[Sensor], silent: Duration) -> Vec<Said> {
     let bad = sensors.iter().filter(|s| s.required && s.state != SensorState::Fresh);
     bad.map(|s| said("blind", format!("{}, and it is needed", sensor(s, silent)), Tone::Warn)).collect()
+}
+
+/// `12 of 340 slow, not judged: to instances younger than 30 s`.
+fn warming(gate: &GateState, e: &Evidence) -> Option<Said> {
+    let Some(Sample::Counts { hits, of }) = e.warming else { return None };
+    let counts = if e.quantile.is_some() || gate.signal != SignalId::Slow {
+        format!("{} latencies", whole(of))
+    } else {
+        format!("{} of {} slow", whole(hits), whole(of))
+    };
+    Some(said("warming", format!("{counts}, not judged: instances younger than {}", long(e.warmup)), Tone::Plain))
+}
+
+/// Whether all that came at this weight went to instances that warm up.
+fn only_warms(e: &Evidence) -> bool {
+    e.warming.is_some() && e.candidate.samples() == 0
 }
 
 fn sensors(sensors: &[Sensor], silent: Duration) -> Vec<Said> {

@@ -60,6 +60,8 @@ pub struct Evidence {
     phi_limit: f64,
     /// The candidate's while an instance warmed up: not judged; `null` where nothing was.
     warming: Option<Counted>,
+    /// How long after an instance got ready that is.
+    warmup_ms: u64,
     /// What the odds are held to.
     lines: Lines,
     /// Which of them makes the verdict or holds the plan: `worse` are `odds`, `late` is `over_change`, `budget`
@@ -265,6 +267,7 @@ impl From<&gate::Evidence> for Evidence {
             phi: e.phi,
             phi_limit: e.phi_limit,
             warming: e.warming.as_ref().map(Counted::from),
+            warmup_ms: ms(e.warmup),
             lines: Lines { fail: lines.fail, change: lines.change, worse: lines.worse, pass: lines.pass },
             decided_by: e.decided_by.map(gate::Decider::word),
             intervals: e.intervals,
