@@ -215,6 +215,7 @@ impl GateRun {
             step.ln_safe += safe / phi.pair;
             self.ln_safe += safe / phi.pair;
             self.exposure.add(c.of, s.of, &prices, phi.pair);
+            self.exposure.excuse(c.of, s.of, odds::price(w, gate.r_max), phi.pair);
             self.excess += c.hits - c.of * s.hits / s.of;
             if gate.slo.is_some() {
                 self.above.get_or_insert_default().add(c.hits, s.hits, w, &ln, phi.pair);

@@ -258,6 +258,8 @@ impl GateRun {
         let what = gate.signal.word();
         let second = power::Exposure::second(candidate, stable, self.phi.pair);
         let sees = self.exposure.sees(p, line);
+        let excused = self.exposure.excused(p, gate.r_max.ln(), lines.pass.ln());
+        let fails = sees.map(|sees| sees.max(excused));
         let soon = self.exposure.soon(sees, &second, p, line);
         let soon = soon.and_then(|(ratio, secs)| Some(Soon { ratio, within: power::span(secs)? }));
         // Only one that waits for requests has another weight to look for.
@@ -278,6 +280,11 @@ impl GateRun {
             (None, Some(least)) => format!("can see {what} from {} on now", share(least)),
             (None, None) => format!("cannot see any {what} yet"),
         };
+        // Rounded down: what is below is held.
+        let held = fails.map(|fails| (fails * 10.0).floor() / 10.0);
+        if let Some(held) = held.filter(|held| sees.is_some_and(|sees| *held > (sees * 10.0).ceil() / 10.0)) {
+            text += &format!(" (below {}x held, not failed)", words::plain(held));
+        }
         let of = if sees.is_none() { format!(" of {}", share(p)) } else { String::new() };
         match soon {
             Some(Soon { ratio, within }) => {
@@ -289,7 +296,7 @@ impl GateRun {
         if let Some(Decides { weight, within }) = decides {
             text += &format!("; at {} % a good one passes in {}", words::plain(weight), words::within(within));
         }
-        Some(Power { sees, soon, decides, text: text.into() })
+        Some(Power { sees, fails, soon, decides, text: text.into() })
     }
 
     /// `stable` is what stable burnt, also before the run; of a version that bakes it is its own.

@@ -249,7 +249,7 @@ pub const EVIDENCE: &[Figure] = &[
     figure(
         "power",
         "the smallest ratio to stable that would have been seen by now, a smaller one and when it is seen, and the weight at which a \
-         healthy candidate passes. Seen is failed or held: a candidate within r_max is held, not failed",
+         healthy candidate passes. Seen is `worse` at its line, failed or held: a candidate within r_max is held, not failed",
         "times stable's share",
         "expected at the traffic of now",
     ),

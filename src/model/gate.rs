@@ -240,9 +240,12 @@ impl Decider {
 /// What the judge could see, and when it could see more.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Power {
-    /// The smallest ratio to stable that would have failed the gate by now; `None` if not even ten times
-    /// would.
+    /// The smallest ratio to stable that would have been seen by now: its odds at their line; `None` if not
+    /// even those of ten times were. What is seen fails, or is held where it is shown to be within `r_max`.
     pub sees: Option<f64>,
+    /// The smallest that would have failed the gate by its odds: from `sees` up to here it is held.
+    #[serde(default)]
+    pub fails: Option<f64>,
     /// A smaller ratio, and when it would be seen at this traffic.
     #[serde(default)]
     pub soon: Option<Soon>,
@@ -250,7 +253,7 @@ pub struct Power {
     /// when it passes by then anyway, or at no weight.
     #[serde(default)]
     pub decides: Option<Decides>,
-    /// `can see >= 1.8x errors now; 1.3x in 11 min at this traffic`.
+    /// `can see >= 1.3x errors now (below 1.7x held, not failed); 1.2x in 11 min at this traffic`.
     pub text: Text,
 }
 

@@ -345,6 +345,32 @@ fn the_power_line_says_what_could_be_seen() {
 }
 
 #[test]
+fn what_could_be_seen_is_not_all_of_it_failed() {
+    let (candidate, stable) = ((1_000.0, 100_000.0), (9_000.0, 900_000.0));
+    let world = || World::new(&[gate("interval = \"1m\"\nlimit = 50")], stable);
+    let mut w = world();
+    w.feed(candidate, stable);
+    let power = w.evidence().power.clone().unwrap();
+    let (sees, fails) = (power.sees.unwrap(), power.fails.unwrap());
+    assert!((1.05..1.3).contains(&sees) && (1.6..1.9).contains(&fails), "{power:?}");
+    let (seen, held) = ((sees * 10.0).ceil() / 10.0, (fails * 10.0).floor() / 10.0);
+    assert!(power.text.as_str().starts_with(&format!("can see >= {seen}x errors now (below {held}x held, not failed)")), "{}", power.text);
+    // As it is with candidates that are so much worse.
+    for (ratio, said) in [(sees * 0.98, "pass: "), (sees * 1.02, "WAIT: worse "), (fails * 0.98, "WAIT: worse "), (fails * 1.02, "FAIL ")] {
+        let mut w = world();
+        w.feed((candidate.0 * ratio, candidate.1), stable);
+        let is_held = said.starts_with("WAIT");
+        let suspect = ratio < sees && w.evidence().holds;
+        assert!((w.say().starts_with(said) || suspect) && (!is_held || w.say().contains("within 3x")), "{ratio}: {}", w.say());
+    }
+    // With few requests what is seen fails.
+    let mut few = minute("limit = 50");
+    (0..20).for_each(|_| few.feed((1.0, 100.0), (9.0, 900.0)));
+    let power = few.evidence().power.clone().unwrap();
+    assert!(power.fails == power.sees && !power.text.as_str().contains("held"), "{power:?}");
+}
+
+#[test]
 fn lines_grow_with_the_number_of_gates_that_revert() {
     let revert = gate("name = \"a\"\non_fail = \"revert\"\ninterval = \"10s\"");
     let hold = gate("name = \"b\"\ninterval = \"10s\"");

@@ -121,8 +121,11 @@ struct Lines {
 /// What the judge could see, and when it could see more.
 #[derive(Serialize, JsonSchema)]
 struct Power {
-    /// The smallest ratio to stable that would have failed the gate by now.
+    /// The smallest ratio to stable that would have been seen by now: held where it is shown to be within `r_max`,
+    /// failed otherwise.
     sees: Option<f64>,
+    /// The smallest that would have failed the gate: from `sees` up to here it is held.
+    fails: Option<f64>,
     /// A smaller one that would be seen later.
     soon: Option<Soon>,
     /// The smallest weight at which a healthy candidate would pass in a given time.
@@ -301,6 +304,7 @@ impl From<&gate::Power> for Power {
     fn from(p: &gate::Power) -> Self {
         Self {
             sees: p.sees,
+            fails: p.fails,
             soon: p.soon.map(|s| Soon { ratio: s.ratio, within_ms: ms(s.within) }),
             decides: p.decides.map(|d| Decides { weight: d.weight, within_ms: ms(d.within) }),
             text: p.text.to_string(),
