@@ -495,7 +495,7 @@ fn all_of_the_evidence_can_be_reached_and_copied() {
         "Kayenta would hold",
         "99 % asked for",
         "0 failed of at most 2",
-        "1.3x in 11 min at this traffic",
+        "1.2x in 11 min at this traffic",
         "44 intervals judged",
         "1.0, independent errors",
         "candidate 1/1,804 0.06 %",
