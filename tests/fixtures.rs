@@ -11,7 +11,7 @@ use cutover::{
         action::Action,
         back::{Check, CheckState, How, Measured, Proof, WayBack},
         digest::Digest,
-        gate::{Arm, Evidence, GateState, Verdict},
+        gate::{Arm, Decider, Evidence, GateState, Verdict},
         history::{History, Point},
         ident::{GateId, InstanceId, Key, Rev, Role, RunId, TargetId, VersionId},
         instance::{Instance, InstanceState, Pool},
@@ -156,6 +156,7 @@ pub fn with_evidence(mut gate: GateState, candidate: (f64, f64), stable: (f64, f
         limit: Some(limit),
         odds: if worse { 1e6 } else { 1.0 },
         over: if candidate.0 * 100.0 > 2.0 * limit * candidate.1 { 1e6 } else { 1.0 },
+        decided_by: worse.then_some(Decider::Worse),
         since: ago(600),
         ..Evidence::default()
     });

@@ -165,6 +165,7 @@ fn evidence(at: Time) -> Evidence {
         eta: Some(Duration::from_secs(40)),
         power: Some(Power {
             sees: Some(1.8),
+            fails: Some(1.9),
             soon: Some(Soon { ratio: 1.3, within: Duration::from_secs(660) }),
             decides: Some(Decides { weight: 25.0, within: Duration::from_secs(600) }),
             text: "can see >= 1.8x errors now".into(),

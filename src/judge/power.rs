@@ -28,6 +28,9 @@ pub struct Exposure {
     own: PerRatio,
     /// Stable's requests times the price of an error.
     other: PerRatio,
+    /// The candidate's requests and stable's, times the price of an error by `r_max`.
+    #[serde(default)]
+    excuse: [f64; 2],
 }
 
 impl Exposure {
@@ -39,6 +42,13 @@ impl Exposure {
             *own += candidate * price;
             *other += stable * price;
         }
+    }
+
+    /// The same for the odds that the candidate is not `r_max` times as bad; `price` is that of `r_max`.
+    pub fn excuse(&mut self, candidate: f64, stable: f64, price: f64, phi: f64) {
+        let [own, other] = &mut self.excuse;
+        *own += candidate / phi * price;
+        *other += stable / phi * price;
     }
 
     /// What one more second adds at these rates.
@@ -73,6 +83,15 @@ impl Exposure {
         });
         let least = ratios.fold(f64::INFINITY, f64::min);
         least.is_finite().then_some(least)
+    }
+
+    /// The ratio up to which a candidate would have been shown to be within `r_max` by now, and so is held
+    /// where it is seen, and does not fail.
+    #[must_use]
+    pub fn excused(&self, p: f64, ln_r_max: f64, ln_pass: f64) -> f64 {
+        let [own, other] = self.excuse;
+        let loss = self.candidate * ln_r_max - own;
+        if p > 0.0 && loss > 0.0 { ((other - ln_pass / p) / loss).max(0.0) } else { 0.0 }
     }
 
     /// Seconds until a ratio would be seen, when each adds `second`.

@@ -54,6 +54,9 @@ pub struct GateRun {
     /// Whether the last interval could not be counted.
     #[serde(default)]
     pub(super) refused: bool,
+    /// Whether what came last went to instances that were warming up, some of it at least.
+    #[serde(default)]
+    pub(super) warms: bool,
     /// While the version bakes: stable's counts of the run before, which say what is usual.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) alone: Option<Count>,
@@ -186,8 +189,11 @@ impl GateRun {
         self.hear(gate.signal, interval);
         if interval.warming && gate.signal.is_latency() {
             self.step.warming += c;
+            self.warms = c.of > 0.0;
             return Fed::Shown;
         }
+        self.step.warming += interval.warmed;
+        self.warms = interval.warmed.of > 0.0;
         let phi = phi.at_least(interval.least_phi);
         self.phi = phi;
         self.intervals += 1;
@@ -209,6 +215,7 @@ impl GateRun {
             step.ln_safe += safe / phi.pair;
             self.ln_safe += safe / phi.pair;
             self.exposure.add(c.of, s.of, &prices, phi.pair);
+            self.exposure.excuse(c.of, s.of, odds::price(w, gate.r_max), phi.pair);
             self.excess += c.hits - c.of * s.hits / s.of;
             if gate.slo.is_some() {
                 self.above.get_or_insert_default().add(c.hits, s.hits, w, &ln, phi.pair);
@@ -239,7 +246,7 @@ impl GateRun {
     /// Notes how many requests should have reached the candidate while none did.
     fn hear(&mut self, signal: GateSignal, interval: &Interval) {
         // Instance-seconds are no requests: an instance that never gets ready restarts and is heard.
-        if signal == GateSignal::Restarts || interval.candidate.of > 0.0 {
+        if signal == GateSignal::Restarts || interval.candidate.of + interval.warmed.of > 0.0 {
             self.silence = 0.0;
         } else if let Some(share) = interval.share.filter(|share| (0.0..1.0).contains(share)) {
             self.silence += interval.stable.of * share / (1.0 - share);

@@ -9,7 +9,7 @@ use super::{
     words,
 };
 use crate::model::{
-    gate::{Arm, Burn, Decides, Evidence, Lines, Power, Soon, Verdict},
+    gate::{Arm, Burn, Decider, Decides, Evidence, Lines, Power, Soon, Verdict},
     interval::{Count, Sensor},
     signal::Sample,
     spec::{GateSignal, GateSpec},
@@ -23,6 +23,9 @@ const WITHIN: Duration = Duration::from_secs(600);
 
 /// From these odds on, parts to one, it is said that a candidate looks worse: of good ones at most a third ever do.
 const LEANS: f64 = 3.0;
+
+/// Of requests that are shown and no evidence.
+const UNJUDGED: &str = "not judged while instances warm up";
 
 /// What a healthy candidate lacks to pass.
 #[derive(Clone, Copy, PartialEq, Debug, Default)]
@@ -68,14 +71,14 @@ impl GateRun {
                 fail(Arm::Candidate, format!("{} (n {n}), worse {}", self.apart(gate, false), words::odds(self.odds.ln_odds())))
             }
             Decision::Changed => {
-                fail(Arm::Candidate, format!("{}, became worse {}", self.apart(gate, true), words::odds(self.change.ln_odds())))
+                fail(Arm::Candidate, format!("{} of late, change {}", self.apart(gate, true), words::odds(self.change.ln_odds())))
             }
             Decision::Both if gate.signal.quantile().is_some() => fail(Arm::Both, format!("both over {}", limit_text(gate))),
             Decision::Both => fail(Arm::Both, format!("both {} (n {n})", self.over_limit(gate, true))),
             Decision::Limit if gate.signal.quantile().is_some() => fail(Arm::Candidate, format!("over {}", limit_text(gate))),
             Decision::Limit => {
-                let odds = words::odds(self.over.ln_odds().max(self.over.ln_change()));
-                fail(Arm::Candidate, format!("{} (n {n}), over the limit {odds}", self.over_limit(gate, false)))
+                let over = self.over_odds(self.over.ln_odds() >= lines.fail.ln());
+                fail(Arm::Candidate, format!("{} (n {n}), {over}", self.over_limit(gate, false)))
             }
             Decision::Budget => {
                 let (spent, budget) = words::beside(self.spent(gate).unwrap_or_default() * 100.0, gate.budget);
@@ -83,10 +86,11 @@ impl GateRun {
             }
             Decision::Suspect => hold(format!("worse {}, fails at {}:1", words::odds(self.odds.ln_odds()), words::plain(lines.fail))),
             Decision::Within => {
-                let odds = self.odds.ln_odds();
-                let worse = words::odds(odds.max(self.change.ln_odds()));
-                let safe = if odds >= lines.fail.ln() { self.ln_safe } else { self.change.ln_since() };
-                hold(format!("worse {worse}, but within {}x ({})", words::plain(gate.r_max), words::odds(safe)))
+                let by = self.decided_by(lines, decision);
+                let odds = if by == Some(Decider::Change) { self.change.ln_odds() } else { self.odds.ln_odds() };
+                let safe = if self.is_within(lines) { self.ln_safe } else { self.change.ln_since() };
+                let word = by.map(Decider::word).unwrap_or_default();
+                hold(format!("{word} {}, but within {}x ({})", words::odds(odds), words::plain(gate.r_max), words::odds(safe)))
             }
             Decision::Safe => {
                 pass(format!("not {}x stable, {} (n {})", words::plain(gate.r_max), words::odds(self.step.ln_safe), self.step_n()))
@@ -101,9 +105,45 @@ impl GateRun {
         }
     }
 
+    /// Which odds make a decision what it is.
+    fn decided_by(&self, lines: &Lines, decision: Decision) -> Option<Decider> {
+        let run = |over: &super::limit::Over| over.ln_odds() >= lines.fail.ln();
+        let over = |by_run: bool| if by_run { Decider::Over } else { Decider::Late };
+        match decision {
+            Decision::Worse | Decision::Suspect => Some(Decider::Worse),
+            Decision::Changed => Some(Decider::Change),
+            Decision::Within => Some(if self.odds.ln_odds() >= lines.fail.ln() { Decider::Worse } else { Decider::Change }),
+            Decision::Limit => Some(over(run(&self.over))),
+            Decision::Both => Some(over(run(&self.over) && run(&self.stable_over))),
+            Decision::Budget => Some(Decider::Budget),
+            Decision::Safe => Some(Decider::Safe),
+            Decision::Under => Some(Decider::Under),
+            Decision::Blind(_) | Decision::Refused | Decision::Silent | Decision::Slower | Decision::Alike | Decision::Open => None,
+        }
+    }
+
+    /// Whether the run looks worse and has shown to be within `r_max`: that excuses a change too.
+    fn is_within(&self, lines: &Lines) -> bool {
+        self.odds.ln_odds() >= lines.worse.ln() && self.ln_safe >= lines.pass.ln()
+    }
+
+    /// The odds that it is over the limit, of the run or of late, each by its own name.
+    fn over_odds(&self, by_run: bool) -> String {
+        if by_run {
+            format!("over the limit {}", words::odds(self.over.ln_odds()))
+        } else {
+            format!("over the limit of late {}", words::odds(self.over.ln_change()))
+        }
+    }
+
     /// What a line ends with while a version bakes.
     const fn beside_nothing(&self) -> &'static str {
         if self.is_alone() { ", alone: no stable beside it" } else { "" }
+    }
+
+    /// Whether all that came at this weight went to instances that were warming up, and the last of it too.
+    fn is_warming(&self) -> bool {
+        self.warms && self.step.candidate.of <= 0.0
     }
 
     fn step_n(&self) -> String {
@@ -114,7 +154,10 @@ impl GateRun {
     fn open(&self, gate: &GateSpec, lines: &Lines) -> Verdict {
         let missing = self.missing(gate, lines);
         let text = match missing.requests {
+            _ if gate.signal.quantile().is_some() && self.is_warming() => format!("latencies {UNJUDGED}"),
             _ if gate.signal.quantile().is_some() => self.quantile_text(gate),
+            None if self.is_warming() => format!("requests {UNJUDGED}"),
+            Some(more) if self.is_warming() => format!("{} more requests, {UNJUDGED}", words::sum(more.ceil())),
             Some(_) | None if self.step.candidate.of <= 0.0 && missing.requests.is_none() => "no traffic yet".into(),
             Some(more) if gate.signal == GateSignal::Restarts => format!("{} more instance-minutes", words::sum((more / 60.0).ceil())),
             Some(more) if self.step.candidate.of <= 0.0 => format!("{} more requests, none counted yet", words::sum(more.ceil())),
@@ -150,9 +193,10 @@ impl GateRun {
         }
         let limit = gate.limit()?;
         let (run, late) = (self.over.ln_odds(), self.over.ln_change());
-        let (over, line) = if late > run { (late, lines.change) } else { (run, lines.fail) };
+        let by_run = run > 0.0;
+        let (over, line) = if by_run { (run, lines.fail) } else { (late, lines.change) };
         (over > 0.0 && (figure(gate, self.candidate) > limit || late >= lines.worse.ln()))
-            .then(|| format!("{} so far, {}, fails at {}:1", self.over_limit(gate, false), words::odds(over), words::sum(line)))
+            .then(|| format!("{} so far, {}, fails at {}:1", self.over_limit(gate, false), self.over_odds(by_run), words::sum(line)))
     }
 
     /// The candidate's ratio beside stable's: `1.20/0.40 %`.
@@ -220,6 +264,8 @@ impl GateRun {
         let what = gate.signal.word();
         let second = power::Exposure::second(candidate, stable, self.phi.pair);
         let sees = self.exposure.sees(p, line);
+        let excused = self.exposure.excused(p, gate.r_max.ln(), lines.pass.ln());
+        let fails = sees.map(|sees| sees.max(excused));
         let soon = self.exposure.soon(sees, &second, p, line);
         let soon = soon.and_then(|(ratio, secs)| Some(Soon { ratio, within: power::span(secs)? }));
         // Only one that waits for requests has another weight to look for.
@@ -240,6 +286,11 @@ impl GateRun {
             (None, Some(least)) => format!("can see {what} from {} on now", share(least)),
             (None, None) => format!("cannot see any {what} yet"),
         };
+        // Rounded down: what is below is held.
+        let held = fails.map(|fails| (fails * 10.0).floor() / 10.0);
+        if let Some(held) = held.filter(|held| sees.is_some_and(|sees| *held > (sees * 10.0).ceil() / 10.0)) {
+            text += &format!(" (below {}x held, not failed)", words::plain(held));
+        }
         let of = if sees.is_none() { format!(" of {}", share(p)) } else { String::new() };
         match soon {
             Some(Soon { ratio, within }) => {
@@ -251,7 +302,7 @@ impl GateRun {
         if let Some(Decides { weight, within }) = decides {
             text += &format!("; at {} % a good one passes in {}", words::plain(weight), words::within(within));
         }
-        Some(Power { sees, soon, decides, text: text.into() })
+        Some(Power { sees, fails, soon, decides, text: text.into() })
     }
 
     /// `stable` is what stable burnt, also before the run; of a version that bakes it is its own.
@@ -326,7 +377,9 @@ impl GateRun {
             phi: self.phi.pair,
             phi_limit: self.phi.alone,
             warming: Some(self.step.warming).filter(|w| w.of > 0.0).map(counted),
+            warmup: gate.warmup,
             lines: *lines,
+            decided_by: self.decided_by(lines, decision).filter(|_| quantile.is_none()),
             intervals: self.intervals,
             holds: matches!(decision, Decision::Suspect | Decision::Within),
             #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count; saturates")]

@@ -12,7 +12,7 @@ use super::{
     rule_text, summary, waiting_cost, words,
 };
 use crate::model::{
-    gate::{Arm, Evidence, GateState, Verdict},
+    gate::{Arm, Decider, Evidence, GateState, Verdict},
     ident::RunId,
     interval::{Count, Interval, Sensor, SensorState},
     spec::{GateSpec, OnFail},

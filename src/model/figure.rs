@@ -55,20 +55,34 @@ pub const ROLLOUT: &[Figure] = &[
         "requests per second",
         "10 s; the line beside it 10 s a step; n: 1 min",
     ),
-    figure("errors", "requests answered with 5xx or not at all, of all that arrived", "% of requests", "1 min"),
+    figure(
+        "errors",
+        "requests that failed, of all that arrived: what the first gate over errors counts, by default 5xx and no answer",
+        "% of requests",
+        "1 min",
+    ),
     figure("p50, p99", "time from a request's arrival to its response head; of a hundred 50, or 99, were faster", "ms", "1 min"),
     figure(
         "WORSE, certain",
-        "the candidate's share is above stable's by more than five standard errors of the difference",
+        "a gate over the row fails and blames the candidate. Certain: it is shown to be worse than stable, the odds `worse` or the \
+         detector `change` being over their lines (see evidence). WORSE alone: it is over its limit, its budget is spent, or its \
+         quantile is higher",
         "",
-        "since this weight converged",
+        "the whole run, or since the change; a quantile since this weight converged",
+    ),
+    figure(
+        "BOTH bad",
+        "both versions are shown to be over the gate's limit: going back does not help, and nothing goes back by itself",
+        "",
+        "the whole run, or since the change; a quantile since this weight converged",
     ),
     figure("plan", "the steps of the configuration, frozen when the run started; 100 % follows by itself", "", ""),
     figure(
         "gates",
-        "rules over signals, judged by the runtime: FAIL, WAIT (too little evidence), BLIND (no fresh signal), pass",
+        "rules over signals, judged by the runtime: FAIL, WAIT (too little evidence, or worse and not enough so to fail), BLIND (a \
+         needed signal is not fresh, or no request arrives), pass",
         "",
-        "since this weight converged",
+        "FAIL: the whole run, or since a change; pass: this weight; a quantile: this weight",
     ),
     figure(
         "BAD",
@@ -101,7 +115,7 @@ pub const FLEET: &[Figure] = &[
     ),
     figure("step", "the current step of the plan and how many it has, from 1", "", "now"),
     figure("weight", "the share that the plan declares for the candidate", "% of the requests of the default route", "now"),
-    figure("verdict", "the worst verdict of the rollout's gates", "", "since this weight converged"),
+    figure("verdict", "the worst verdict of the rollout's gates", "", "FAIL: the whole run, or since a change; pass: this weight"),
     figure("state", "what it waits for or what comes next, as its runtime says", "", "since when, and for how long"),
 ];
 
@@ -161,72 +175,94 @@ pub const HEALTH: &[Figure] = &[
 pub const EVIDENCE: &[Figure] = &[
     figure(
         "worse, the bar",
-        "odds that the candidate is worse than stable, by errors and requests of both; the bar is full at the line that fails the gate. \
-         With a healthy candidate the chance of ever reaching 100:1 is at most 1 %, however often one looks",
+        "odds that the candidate is worse than stable, by errors and requests of both. At 20:1 they hold the plan, at 100:1, where the \
+         bar is full, the gate fails; of gates that revert both lines are multiplied by their number. With a healthy candidate the \
+         chance of ever reaching 100:1 is at most 1 %, however often one looks. In their place on a gate's own line: `over` where it \
+         is nearer to its line, `change` or `late` where that is what decides, `both` where both versions are over the limit",
         "parts to one",
         "the whole run, never begun anew",
     ),
-    figure("this step", "the same odds of this weight alone: shown, and decides nothing", "parts to one", "since this weight converged"),
+    figure("worse, step", "the same odds of this weight alone: shown, and decides nothing", "parts to one", "since this weight converged"),
     figure(
         "change",
-        "a detector that forgets: it sees harm that begins late. A false alarm in n intervals has a chance of at most n/line",
+        "a detector that forgets: it sees harm that begins late, and fails the gate at a line of its own, 10,000:1 times the intervals \
+         of a minute (60,000:1 at 10 s), of gates that revert times their number. A false alarm in n intervals has a chance of at most \
+         n/line. Far below its line it means nothing: of healthy candidates many are at 100:1 some time in a few hours",
         "parts to one",
-        "since the odds were last below 1:1",
+        "since it was last below 1:1",
     ),
     figure(
         "within",
-        "the same odds as `safe`, of the run and since the change: what is over its line and within this holds and does not fail",
+        "the same odds as `safe`: of the run they excuse `worse`, since the change they excuse `change`. What is over its line and \
+         within r_max by these holds the plan and does not fail. Where the run looks worse and is within, a change fails only if the \
+         candidate is shown to be more than a little (1.25 times) worse",
         "parts to one",
         "the whole run; since the change",
     ),
     figure(
         "safe",
-        "odds that the candidate is not r_max times as bad as stable; at its line the gate passes",
+        "odds that the candidate is not r_max times as bad as stable; at its line the gate passes, unless it fails or looks worse",
         "parts to one",
         "since this weight converged",
     ),
     figure(
         "under",
-        "odds that the candidate's share is under the limit; at its line the gate passes",
+        "odds that the candidate's share is under the limit; at its line the gate passes, unless it fails or looks worse",
         "parts to one",
         "since this weight converged",
     ),
     figure(
         "over",
-        "odds that a version's share is over the limit; both over it: going back does not help",
+        "odds that a version's share is over the limit, held to the line at which `worse` fails: the candidate's alone fail the gate; \
+         both over it: going back does not help",
         "parts to one",
-        "the whole run",
+        "the whole run; of a version that bakes, since it has all the traffic",
     ),
-    figure(
-        "over late",
-        "the same by a detector that forgets, held to the line of change",
-        "parts to one",
-        "since the odds were last below 1:1",
-    ),
+    figure("late", "`over` by a detector that forgets, held to the line of `change`", "parts to one", "since it was last below 1:1"),
     figure(
         "bursts (phi)",
-        "how much more stable's errors scatter than independent ones would (Pearson); the logarithm of all odds is divided by it. \
-         10 also means: too few errors to know",
+        "how much more stable's errors scatter than independent ones would (Pearson), between intervals, or between instances where \
+         they can be told apart; the logarithm of all odds is divided by it. 10 also means: fewer than 20 errors, too few to know",
         "1 is independent",
-        "what is known of stable",
+        "the last hour of stable, before what it is applied to",
+    ),
+    figure(
+        "this step, the run",
+        "requests that failed, of all that were judged, of both versions: of the first a pass is made, of the second a fail",
+        "requests, and %",
+        "since this weight converged; since the run is judged",
+    ),
+    figure(
+        "warming",
+        "requests to instances that got ready less than the gate's `warmup` ago, or to all while these cannot be told apart: their \
+         latency is shown and not judged; their errors are judged",
+        "requests",
+        "since this weight converged",
     ),
     figure("between", "where the candidate's share lies, right at all times at once in 95 of 100 runs", "%", "since this weight converged"),
-    figure("missing", "what a healthy candidate lacks to pass, and when it is there", "requests", "at the traffic of now"),
+    figure(
+        "missing",
+        "what the candidate lacks to pass by `safe` or `under`, whichever is nearer, if it does as it did so far, and when it is there",
+        "requests",
+        "at the traffic of now",
+    ),
     figure(
         "power",
-        "the smallest ratio to stable that would have failed the gate by now, a smaller one and when it is seen, the weight that decides",
+        "the smallest ratio to stable that would have been seen by now, a smaller one and when it is seen, and the weight at which a \
+         healthy candidate passes. Seen is `worse` at its line, failed or held: a candidate within r_max is held, not failed",
         "times stable's share",
         "expected at the traffic of now",
     ),
     figure(
         "burn",
-        "how fast the error budget of the slo is spent: 1 spends it in 30 days; spent counts only the candidate's errors above stable's share, and stops a run when they are more than chance gives, 20:1",
+        "how fast the error budget of the slo is spent: 1 spends it in 30 days; spent counts only the candidate's errors above stable's share, and fails the gate at its budget when they are more than chance gives, by odds at the line where `worse` holds",
         "times; % of the month's budget",
         "1 h; alerts as they say; spent since the run began",
     ),
     figure(
         "quantile",
-        "edges of the buckets that it lies between for certain; in the last bucket only a floor is known",
+        "edges of the buckets that it lies between, each right at all times at once in 95 of 100 runs; in the last bucket only a floor \
+         is known. Two versions differ from a p of 0.01 down",
         "ms",
         "since this weight converged",
     ),
@@ -236,7 +272,7 @@ pub const EVIDENCE: &[Figure] = &[
         "",
         "now",
     ),
-    figure("intervals", "pieces of time with counts of both versions that were judged; age is the newest sample's", "", "this run"),
+    figure("samples", "pieces of time with counts of both versions that were judged; age is the newest sample's", "", "this run"),
     figure("query", "what was asked of the metrics backend, when it was evaluated, what it warned of", "", ""),
     figure("peers", "what another tool's rule would say of the same numbers; decides nothing", "", ""),
 ];

@@ -143,9 +143,15 @@ pub struct Evidence {
     /// The candidate's while an instance warmed up, since this weight converged: shown and not judged.
     #[serde(default)]
     pub warming: Option<Sample>,
+    /// How long after an instance got ready that is.
+    #[serde(with = "millis", default)]
+    pub warmup: Duration,
     /// What the odds are held to.
     #[serde(default)]
     pub lines: Lines,
+    /// Which of the odds makes the verdict, or holds the plan; `None` where none has reached its line.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decided_by: Option<Decider>,
     /// Intervals judged in this run.
     #[serde(default)]
     pub intervals: u64,
@@ -195,12 +201,51 @@ pub struct Lines {
     pub pass: f64,
 }
 
+/// Odds that decide, by the name that they have wherever they are shown.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Decider {
+    /// [`Evidence::odds`].
+    Worse,
+    /// [`Evidence::change`].
+    Change,
+    /// [`Evidence::over`], of both versions where both are to blame.
+    Over,
+    /// [`Evidence::over_change`], likewise: over the limit of late.
+    Late,
+    /// [`Burn::above`], with the budget spent.
+    Budget,
+    /// [`Evidence::safe`].
+    Safe,
+    /// [`Evidence::under`].
+    Under,
+}
+
+impl Decider {
+    /// Its name, as on the screen and in JSON.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Worse => "worse",
+            Self::Change => "change",
+            Self::Over => "over",
+            Self::Late => "late",
+            Self::Budget => "budget",
+            Self::Safe => "safe",
+            Self::Under => "under",
+        }
+    }
+}
+
 /// What the judge could see, and when it could see more.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Power {
-    /// The smallest ratio to stable that would have failed the gate by now; `None` if not even ten times
-    /// would.
+    /// The smallest ratio to stable that would have been seen by now: its odds at their line; `None` if not
+    /// even those of ten times were. What is seen fails, or is held where it is shown to be within `r_max`.
     pub sees: Option<f64>,
+    /// The smallest that would have failed the gate by its odds: from `sees` up to here it is held.
+    #[serde(default)]
+    pub fails: Option<f64>,
     /// A smaller ratio, and when it would be seen at this traffic.
     #[serde(default)]
     pub soon: Option<Soon>,
@@ -208,7 +253,7 @@ pub struct Power {
     /// when it passes by then anyway, or at no weight.
     #[serde(default)]
     pub decides: Option<Decides>,
-    /// `can see >= 1.8x errors now; 1.3x in 11 min at this traffic`.
+    /// `can see >= 1.3x errors now (below 1.7x held, not failed); 1.2x in 11 min at this traffic`.
     pub text: Text,
 }
 
@@ -391,7 +436,9 @@ impl Default for Evidence {
             phi: 1.0,
             phi_limit: 1.0,
             warming: None,
+            warmup: Duration::ZERO,
             lines: Lines::default(),
+            decided_by: None,
             intervals: 0,
             age: Duration::ZERO,
             holds: false,

@@ -42,6 +42,10 @@ pub struct Interval {
     /// such an interval is shown, and not judged for latency.
     #[serde(default)]
     pub warming: bool,
+    /// What went to instances of the candidate that were still warming up and can be told from the others: shown,
+    /// and no part of what is judged.
+    #[serde(default)]
+    pub warmed: Count,
     /// Latencies of both versions, for gates over quantiles.
     #[serde(default)]
     pub latency: Option<Latency>,
@@ -72,7 +76,18 @@ impl Interval {
     /// An interval of exact counts.
     #[must_use]
     pub const fn new(start: Time, end: Time, candidate: Count, stable: Count) -> Self {
-        Self { start, end, candidate, stable, instances: Vec::new(), share: None, warming: false, latency: None, least_phi: 1.0 }
+        Self {
+            start,
+            end,
+            candidate,
+            stable,
+            instances: Vec::new(),
+            share: None,
+            warming: false,
+            warmed: Count::new(0.0, 0.0),
+            latency: None,
+            least_phi: 1.0,
+        }
     }
 }
 

@@ -22,6 +22,7 @@ use crate::{
         gate::{Arm, GateState},
         history::Point,
         ident::{Role, VersionId},
+        interval::Query,
         ratio::{Ratio, Weight},
         rollout::{Finding, MeasuredBy, Rollout},
         signal::SignalId,
@@ -65,10 +66,12 @@ struct Lane {
 }
 
 /// What fires about the rollout, and when that was told; why it was not told the last time.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 struct Fired {
     at: Option<Time>,
     lines: Vec<Text>,
+    /// What was asked then, and whose alerts are meant.
+    query: Option<Query>,
     trouble: Option<Text>,
 }
 
@@ -288,10 +291,15 @@ impl Judged {
         let Some(compared) = &self.compared else { return };
         let (before, since) = (self.fired.take(), compared.since(now));
         self.fired = Some(match said {
-            Ok(firing) => Fired { at: Some(now), lines: board.about(compared.whom(), since, firing), trouble: None },
+            Ok(firing) => Fired {
+                at: Some(now),
+                lines: board.about(compared.whom(), since, firing),
+                query: Some(board.query(compared.whom(), since, now)),
+                trouble: None,
+            },
             Err(trouble) => {
-                let (at, lines) = before.map_or((None, Vec::new()), |before| (before.at, before.lines));
-                Fired { at, lines, trouble: Some(trouble.to_string().into()) }
+                let before = before.unwrap_or_default();
+                Fired { trouble: Some(trouble.to_string().into()), ..before }
             }
         });
     }
@@ -414,7 +422,8 @@ fn look_at_alerts(fired: Option<&Fired>, pace: Pace, now: Time) -> Look {
     let age = fired.and_then(|fired| fired.at).map(|at| elapsed(now, at));
     let why = fired.and_then(|fired| fired.trouble.as_ref()).map(|why| format!(" ({why})")).unwrap_or_default();
     let sensor = alerts::sensor(format!("alerts{why}").into(), age, pace);
-    Look { sensors: vec![sensor], queries: Vec::new(), alerts: fired.map(|fired| fired.lines.clone()).unwrap_or_default() }
+    let queries = fired.and_then(|fired| fired.query.clone()).into_iter().collect();
+    Look { sensors: vec![sensor], queries, alerts: fired.map(|fired| fired.lines.clone()).unwrap_or_default() }
 }
 
 /// Whether its share is what was declared: by the router's word, and where replicas make the share, when

@@ -335,7 +335,16 @@ async fn what_fires_about_it_since_its_run_began_is_found_and_can_be_a_gate() {
     assert!(found.len() == 1 && found[0].contains("Burning"), "{found:?}");
     assert!(matches!(&seen.gates[1].verdict, Verdict::Fail { why, .. } if why.as_str().contains("Burning")), "{:?}", seen.gates[1].verdict);
     store.fires.clear();
-    assert!(judge(&store).await.gates[1].verdict.passed());
+    let quiet = judge(&store).await;
+    assert!(quiet.gates[1].verdict.passed());
+    // That no alert fires is told from that none is its own: whose were asked for stands beside it.
+    for gate in [&seen.gates[1], &quiet.gates[1]] {
+        let asked = &gate.evidence.as_ref().unwrap().queries;
+        assert!(asked.len() == 1 && asked[0].name.as_str() == "alerts" && asked[0].at >= start(), "{asked:?}");
+        let began = (start() - chrono::Duration::seconds(60)).format("%FT%TZ");
+        let whose = format!(": those with service=\"web\", of namespace \"shop\" or none that began at {began} or later");
+        assert!(asked[0].text.as_str().ends_with(&whose), "{}", asked[0].text);
+    }
     store.down = true;
     assert!(matches!(judge(&store).await.gates[1].verdict, Verdict::Blind { .. }));
 }

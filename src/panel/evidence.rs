@@ -41,6 +41,8 @@ const COMMANDS: &[Command] = &[
 
 /// Columns before the text of a line below a gate's.
 const TEXT: usize = 13;
+/// Columns of the word before a bar.
+const WORD: usize = 6;
 /// Rows that one line takes at most; copying takes all of it.
 const MOST: usize = 8;
 
@@ -324,7 +326,7 @@ fn head(gate: &GateState, shared: &Shared, look: &Look, area: Rect, buf: &mut Bu
     let known = if matches!(gate.verdict, gate::Verdict::Blind { .. }) { Tone::Dim } else { Tone::Plain };
     let with = |bar: Option<Row>| {
         // The bar's word, the bar itself, the odds.
-        let column = 8 + name + 1 + if bar.is_some() { 6 + bar_width(width) + 9 } else { 0 };
+        let column = 8 + name + 1 + if bar.is_some() { WORD + bar_width(width) + 9 } else { 0 };
         let row = bar.into_iter().fold(start.clone(), |row, bar| row.pad(8 + name + 1).join(bar));
         both.iter().fold(row, |row, both| row.plain(" ").pad(column).add(known, both))
     };
@@ -332,14 +334,13 @@ fn head(gate: &GateState, shared: &Shared, look: &Look, area: Rect, buf: &mut Bu
     if start.width() > room {
         return start.cut(width).draw(area, buf);
     }
-    let row = Row::fit(*look, room, [with(worse(gate, bar_width(width), look)), with(None), start.clone()]);
+    let row = Row::fit(*look, room, [with(nearest(gate, bar_width(width), look)), with(None), start.clone()]);
     row.draw(area, buf);
     since.draw_right(area, buf);
 }
 
-/// `worse ######---- 38:1`: how far the candidate is on the way to its line; to its limit where it is nearer
-/// to that.
-fn worse(gate: &GateState, cells: usize, look: &Look) -> Option<Row> {
+/// `worse ######---- 38:1`: how far the candidate is on the way to the line that fails the gate.
+fn nearest(gate: &GateState, cells: usize, look: &Look) -> Option<Row> {
     let evidence = gate.evidence.as_ref().filter(|e| e.quantile.is_none())?;
     let (word, odds, part) = say::nearest(gate, evidence);
     let tone = match &gate.verdict {
@@ -349,5 +350,12 @@ fn worse(gate: &GateState, cells: usize, look: &Look) -> Option<Row> {
         _ => Tone::Plain,
     };
     let odds: Cow<'_, str> = short_odds(odds).into();
-    Some(Row::new(*look).add(Tone::Dim, word).pad(6).add(tone, gauge::bar(part, cells, look)).plain(" ").add(tone, odds))
+    Some(
+        Row::new(*look)
+            .add(Tone::Dim, word)
+            .pad(WORD.max(word.len() + 1))
+            .add(tone, gauge::bar(part, cells, look))
+            .plain(" ")
+            .add(tone, odds),
+    )
 }

@@ -5,7 +5,7 @@ use crate::fixtures::{self as fx, ago, fail, gate, pass, state, wait};
 use cutover::{
     app::state::{Focus, Shared, State},
     model::{
-        gate::{Arm, Bounds, Burn, Decides, Evidence, GateState, Lines, Peer, Power, Quantile, Soon, Verdict},
+        gate::{Arm, Bounds, Burn, Decider, Decides, Evidence, GateState, Lines, Peer, Power, Quantile, Soon, Verdict},
         ident::VersionId,
         interval::{Query, Sensor, SensorState},
         ratio::Weight,
@@ -77,10 +77,13 @@ fn judged(name: &str, signal: SignalId, verdict: Verdict, evidence: Evidence) ->
 
 fn power() -> Power {
     Power {
-        sees: Some(1.75),
-        soon: Some(Soon { ratio: 1.3, within: secs(660) }),
+        sees: Some(1.31),
+        fails: Some(1.75),
+        soon: Some(Soon { ratio: 1.2, within: secs(660) }),
         decides: Some(Decides { weight: 25.0, within: secs(600) }),
-        text: "can see >= 1.8x errors now; 1.3x in 11 min at this traffic; at 25 % a good one passes in 10 min".into(),
+        text:
+            "can see >= 1.4x errors now (below 1.7x held, not failed); 1.2x in 11 min at this traffic; at 25 % a good one passes in 10 min"
+                .into(),
     }
 }
 
@@ -99,7 +102,31 @@ fn waiting() -> GateState {
 }
 
 fn passing() -> GateState {
-    judged("errors", SignalId::Errors, pass("under 5 %, 31:1 (n 1,204)"), evidence())
+    // A healthy candidate's detector wanders: that is no headline.
+    let e = Evidence { change: 300.0, decided_by: Some(Decider::Under), lines: reverts(1), ..evidence() };
+    judged("errors", SignalId::Errors, pass("under 5 %, 31:1 (n 1,204)"), e)
+}
+
+/// Harm that began after healthy hours, which the odds of the run do not see yet.
+fn changed() -> GateState {
+    let e = Evidence {
+        candidate: counts(41.0, 1_204.0),
+        run_candidate: counts(60.0, 61_804.0),
+        run_stable: counts(90.0, 540_836.0),
+        odds: 2.4,
+        step_odds: 3.1,
+        change: 71_000.0,
+        safe: 0.0,
+        safe_run: 900.0,
+        safe_since: 0.1,
+        under: 0.3,
+        between: Some([2.3, 4.9]),
+        decided_by: Some(Decider::Change),
+        lines: reverts(1),
+        ..evidence()
+    };
+    let verdict = fail(Arm::Candidate, "3.41/0.03 % of late, change 71,000:1");
+    GateState { since: ago(41), ..judged("errors", SignalId::Errors, verdict, e) }
 }
 
 fn failing() -> GateState {
@@ -125,6 +152,7 @@ fn failing() -> GateState {
         over: 8e9,
         under: 0.0,
         burn: Some(burn),
+        decided_by: Some(Decider::Worse),
         lines: reverts(2),
         ..evidence()
     };
@@ -133,8 +161,16 @@ fn failing() -> GateState {
 }
 
 fn suspect() -> GateState {
-    let e =
-        Evidence { candidate: counts(9.0, 1_204.0), odds: 38.4, step_odds: 12.0, holds: true, phi: 10.0, phi_limit: 10.0, ..evidence() };
+    let e = Evidence {
+        candidate: counts(9.0, 1_204.0),
+        odds: 38.4,
+        step_odds: 12.0,
+        holds: true,
+        decided_by: Some(Decider::Worse),
+        phi: 10.0,
+        phi_limit: 10.0,
+        ..evidence()
+    };
     judged("errors", SignalId::Errors, wait("worse 38:1, fails at 100:1", None), e)
 }
 
@@ -146,6 +182,7 @@ fn both() -> GateState {
         run_stable: counts(4_276.0, 20_836.0),
         over: 4e8,
         stable_over: 7e8,
+        decided_by: Some(Decider::Over),
         between: Some([20.1, 26.3]),
         ..evidence()
     };
@@ -168,6 +205,7 @@ fn limit() -> GateState {
         run_candidate: counts(110.0, 1_804.0),
         over: 140.0,
         under: 0.0,
+        decided_by: Some(Decider::Over),
         between: Some([4.4, 8.2]),
         ..evidence()
     };
@@ -183,6 +221,7 @@ fn limit_late() -> GateState {
         run_stable: counts(90.0, 540_836.0),
         over: 0.2,
         over_change: 240_000.0,
+        decided_by: Some(Decider::Late),
         stable_over_change: 1.4,
         under: 0.0,
         phi: 1.0,
@@ -190,7 +229,7 @@ fn limit_late() -> GateState {
         between: Some([4.4, 8.2]),
         ..evidence()
     };
-    let verdict = fail(Arm::Candidate, "6.15>5.00 % (n 1,804), over the limit 240,000:1");
+    let verdict = fail(Arm::Candidate, "6.15>5.00 % (n 1,804), over the limit of late 240,000:1");
     judged("errors", SignalId::Errors, verdict, e)
 }
 
@@ -204,6 +243,7 @@ fn within() -> GateState {
         safe_run: 25.0,
         safe_since: 4.0,
         holds: true,
+        decided_by: Some(Decider::Worse),
         ..evidence()
     };
     judged("errors", SignalId::Errors, wait("worse 140:1, but within 3x (25:1)", None), e)
@@ -269,6 +309,7 @@ fn asked() -> GateState {
             peer("Argo Rollouts", "cannot say", "3 of 5 measurements, 0 failed of at most 2"),
         ],
         power: Some(power()),
+        decided_by: Some(Decider::Under),
         ..evidence()
     };
     judged("errors", SignalId::Errors, pass("under 5 %, 31:1 (n 1,204)"), e)
@@ -288,7 +329,31 @@ fn over(gates: Vec<GateState>) -> State {
 }
 
 fn slow() -> GateState {
-    judged("slow", SignalId::Slow, pass("not 3x stable, 24:1 (n 1,204)"), Evidence { limit: None, safe: 24.0, ..evidence() })
+    judged(
+        "slow",
+        SignalId::Slow,
+        pass("not 3x stable, 24:1 (n 1,204)"),
+        Evidence { limit: None, safe: 24.0, decided_by: Some(Decider::Safe), ..evidence() },
+    )
+}
+
+/// All of its instances got ready just now.
+fn warming() -> GateState {
+    let e = Evidence {
+        candidate: counts(0.0, 0.0),
+        run_candidate: counts(0.0, 0.0),
+        between: None,
+        limit: None,
+        odds: 1.0,
+        step_odds: 1.0,
+        change: 1.0,
+        safe: 1.0,
+        warming: Some(counts(12.0, 340.0)),
+        warmup: secs(30),
+        missing: Some(730),
+        ..evidence()
+    };
+    judged("slow", SignalId::Slow, wait("730 more requests, not judged while instances warm up", None), e)
 }
 
 fn every_gate() -> Vec<(&'static str, State)> {
@@ -301,6 +366,8 @@ fn every_gate() -> Vec<(&'static str, State)> {
         ("blind", over(vec![blind(), slow()])),
         ("limit", over(vec![limit(), slow()])),
         ("limit_late", over(vec![limit_late(), slow()])),
+        ("changed", over(vec![changed(), slow()])),
+        ("warming", over(vec![warming()])),
         ("within", over(vec![within(), slow()])),
         ("split", over(vec![passing(), split()])),
         ("quantile", over(vec![passing(), quantile()])),
@@ -315,6 +382,31 @@ fn run(state: &mut State, commands: &[&str]) {
     for command in commands {
         state.panels[state.panel].run(command, &shared);
     }
+}
+
+/// A word has one number and one line, wherever it stands: on the gate's own line, in its reason, below it.
+#[test]
+fn a_gates_own_line_is_the_odds_of_the_run_and_a_detectors_only_by_its_name() {
+    let shown = |gate: GateState| {
+        let rows = rows(&paint(&over(vec![gate]), HUGE.0, HUGE.1));
+        let own = rows.iter().find(|row| row.contains(" % / ") && row.contains(" for ")).unwrap().clone();
+        let below = |label: &str| rows.iter().find(|row| row.starts_with(&format!("   {label} "))).cloned().unwrap_or_default();
+        (own, below("worse"), below("change"))
+    };
+    let (own, worse, change) = shown(passing());
+    assert!(own.contains(" worse ") && own.contains(" 0.4:1") && !own.contains("300:1"), "{own}");
+    assert!(worse.contains(" 0.4:1, fails at 100:1, "), "{worse}");
+    assert!(change.contains(" 300:1, fails at 60,000:1: "), "{change}");
+    let (own, worse, change) = shown(changed());
+    assert!(own.contains(" change ") && own.contains(" 71,000:1") && !own.contains("worse"), "{own}");
+    assert!(worse.contains(" 2.4:1, fails at 100:1, ") && change.contains(" 71,000:1, fails at 60,000:1: "), "{worse}\n{change}");
+}
+
+#[test]
+fn what_warms_up_is_shown_and_not_said_never_to_come() {
+    let all = rows(&paint(&over(vec![warming()]), NARROW.0, NARROW.1)).join("\n");
+    assert!(all.contains("   warming    12 of 340 slow, not judged: instances younger than 30 s"), "{all}");
+    assert!(!all.contains("never at this traffic"), "{all}");
 }
 
 #[test]
@@ -403,7 +495,7 @@ fn all_of_the_evidence_can_be_reached_and_copied() {
         "Kayenta would hold",
         "99 % asked for",
         "0 failed of at most 2",
-        "1.3x in 11 min at this traffic",
+        "1.2x in 11 min at this traffic",
         "44 intervals judged",
         "1.0, independent errors",
         "candidate 1/1,804 0.06 %",

@@ -100,7 +100,8 @@ fn worse_is_said_before_it_fails_and_holds_the_plan() {
     }
     let (last, _, odds) = said.last().unwrap();
     assert!(*odds >= 100.0 && last.starts_with("FAIL Candidate: 2.60/1.00 % (n "), "{last}");
-    assert!(w.evidence().certain());
+    assert!(w.evidence().certain() && w.evidence().decided_by == Some(Decider::Worse));
+    assert!(last.ends_with(&format!(", worse {}", words::odds(odds.ln()))), "{last}");
 }
 
 #[test]
@@ -109,7 +110,16 @@ fn a_candidate_that_is_worse_but_within_what_is_allowed_is_held_and_not_failed()
     let mut w = World::new(&[gate("interval = \"1m\"\nlimit = 50")], (9_000.0, 900_000.0));
     w.feed((1_500.0, 100_000.0), (9_000.0, 900_000.0));
     assert!(w.say().starts_with("WAIT: worse >1e9:1, but within 3x (>1e9:1)"), "{}", w.say());
-    assert!(w.evidence().holds);
+    assert!(w.evidence().holds && w.evidence().decided_by == Some(Decider::Worse));
+    // Odds of the run below their line: it is the change that is within what is allowed, and that is what is said.
+    let mut late = World::new(&[gate("interval = \"1m\"\nlimit = 50")], (9_000.0, 900_000.0));
+    (0..600).for_each(|_| late.feed((950.0, 100_000.0), (9_000.0, 900_000.0)));
+    while !late.evidence().holds {
+        late.feed((1_300.0, 100_000.0), (9_000.0, 900_000.0));
+    }
+    let e = late.evidence();
+    assert!(e.odds < 20.0 && e.change >= e.lines.change && e.decided_by == Some(Decider::Change), "{e:#?}");
+    assert!(late.say().starts_with(&format!("WAIT: change {}, but within 3x (", words::odds(e.change.ln()))), "{}", late.say());
     // The same against a gate that allows less: it fails.
     let mut w = World::new(&[gate("interval = \"1m\"\nlimit = 50\nr_max = 1.2")], (9_000.0, 900_000.0));
     w.feed((1_500.0, 100_000.0), (9_000.0, 900_000.0));
@@ -135,7 +145,7 @@ fn what_is_within_r_max_does_not_fail_at_the_next_weight() {
     // What gets much worse fails all the same.
     w.ledger.follow(Some(&RunId::new("2")), Some(at(w.secs)), &w.gates);
     assert!(w.until("FAIL", (10_000.0, 100_000.0), (9_000.0, 900_000.0)) <= 2, "{}", w.say());
-    assert!(w.say().contains(" became worse "), "{}", w.say());
+    assert!(w.say().contains(" of late, change "), "{}", w.say());
 }
 
 #[test]
@@ -229,7 +239,15 @@ fn both_over_the_limit_is_nobodys_fault_and_one_over_it_is() {
     // Only a little worse than a stable that is just under the limit.
     let mut limit = World::new(&[gate("interval = \"1m\"\nlimit = 5")], (44_000.0, 900_000.0));
     limit.until("FAIL", (6_000.0, 100_000.0), (44_000.0, 900_000.0));
-    assert!(limit.say().starts_with("FAIL Candidate: 6.00>5.00 % (n 100,000), over the limit"), "{}", limit.say());
+    assert!(limit.say().starts_with("FAIL Candidate: 6.00>5.00 % (n 100,000), over the limit "), "{}", limit.say());
+    assert_eq!(limit.evidence().decided_by, Some(Decider::Over));
+    // After good hours by the detector, whose odds have another line and so another name.
+    let mut late = World::new(&[gate("interval = \"1m\"\nlimit = 5")], (20_000.0, 900_000.0));
+    (0..120).for_each(|_| late.feed((2_200.0, 100_000.0), (20_000.0, 900_000.0)));
+    late.until("FAIL", (6_000.0, 100_000.0), (54_000.0, 900_000.0));
+    assert!(late.evidence().over < 1.0, "{}", late.say());
+    let late = (late.say(), late.evidence().decided_by);
+    assert!(late.0.starts_with("FAIL ") && late.1 == Some(Decider::Late), "{late:?}");
 }
 
 #[test]
@@ -245,7 +263,7 @@ fn two_versions_that_break_together_do_not_pass_for_being_alike() {
     assert!(w.say().starts_with("FAIL Both:"), "{said:#?}");
     let later: Vec<&String> = said.iter().skip_while(|line| line.starts_with("pass: under 5 %")).collect();
     assert!(later.len() > 10 && later.iter().all(|line| !line.starts_with("pass")), "{said:#?}");
-    assert!(later[0].starts_with("WAIT: 8.89>5.00 % so far, 2") && later[0].ends_with(":1, fails at 10,000:1"), "{said:#?}");
+    assert!(later[0].starts_with("WAIT: 8.89>5.00 % so far, over the limit of late 2") && later[0].ends_with(":1, fails at 10,000:1"), "{said:#?}");
 }
 
 #[test]
@@ -350,6 +368,32 @@ fn the_power_line_says_what_could_be_seen() {
 }
 
 #[test]
+fn what_could_be_seen_is_not_all_of_it_failed() {
+    let (candidate, stable) = ((1_000.0, 100_000.0), (9_000.0, 900_000.0));
+    let world = || World::new(&[gate("interval = \"1m\"\nlimit = 50")], stable);
+    let mut w = world();
+    w.feed(candidate, stable);
+    let power = w.evidence().power.clone().unwrap();
+    let (sees, fails) = (power.sees.unwrap(), power.fails.unwrap());
+    assert!((1.05..1.3).contains(&sees) && (1.6..1.9).contains(&fails), "{power:?}");
+    let (seen, held) = ((sees * 10.0).ceil() / 10.0, (fails * 10.0).floor() / 10.0);
+    assert!(power.text.as_str().starts_with(&format!("can see >= {seen}x errors now (below {held}x held, not failed)")), "{}", power.text);
+    // As it is with candidates that are so much worse.
+    for (ratio, said) in [(sees * 0.98, "pass: "), (sees * 1.02, "WAIT: worse "), (fails * 0.98, "WAIT: worse "), (fails * 1.02, "FAIL ")] {
+        let mut w = world();
+        w.feed((candidate.0 * ratio, candidate.1), stable);
+        let is_held = said.starts_with("WAIT");
+        let suspect = ratio < sees && w.evidence().holds;
+        assert!((w.say().starts_with(said) || suspect) && (!is_held || w.say().contains("within 3x")), "{ratio}: {}", w.say());
+    }
+    // With few requests what is seen fails.
+    let mut few = minute("limit = 50");
+    (0..20).for_each(|_| few.feed((1.0, 100.0), (9.0, 900.0)));
+    let power = few.evidence().power.clone().unwrap();
+    assert!(power.fails == power.sees && !power.text.as_str().contains("held"), "{power:?}");
+}
+
+#[test]
 fn lines_grow_with_the_number_of_gates_that_revert() {
     let revert = gate("name = \"a\"\non_fail = \"revert\"\ninterval = \"10s\"");
     let hold = gate("name = \"b\"\ninterval = \"10s\"");
@@ -378,6 +422,49 @@ fn warmup_hides_latency_and_never_errors() {
         let shown = (fed == Fed::Shown).then_some(crate::model::signal::Sample::Counts { hits: 90.0, of: 100.0 });
         assert_eq!(evidence.warming, shown, "{signal}");
     }
+}
+
+#[test]
+fn what_warms_up_is_said_to_and_is_no_silence() {
+    let counts = (Count::new(12.0, 340.0), Count::new(30.0, 3_060.0));
+    let interval = |w: &World, part: bool| {
+        let share = Some(0.1);
+        let new = |candidate| Interval { share, ..Interval::new(at(w.secs), at(w.secs + 10), candidate, counts.1) };
+        if part { Interval { warmed: counts.0, ..new(Count::default()) } } else { Interval { warming: true, ..new(counts.0) } }
+    };
+    // As a whole, and where the instances can be told from the others.
+    for part in [false, true] {
+        for (signal, said) in
+            [("slow", "more requests, not judged while instances warm up"), ("p99", "latencies not judged while instances warm up")]
+        {
+            let g = gate(&format!("signal = \"{signal}\""));
+            let mut w = World::new(std::slice::from_ref(&g), (0.0, 0.0));
+            for _ in 0..3 {
+                let interval = interval(&w, part);
+                w.ledger.feed(&g, &interval);
+                w.secs += 10;
+                w.said = w.ledger.judge(fresh, at(w.secs)).to_vec();
+                assert!(w.say().starts_with("WAIT: ") && w.say().ends_with(said), "{signal} {part}: {}", w.say());
+            }
+            let e = w.evidence();
+            let all = Some(crate::model::signal::Sample::Counts { hits: 36.0, of: 1_020.0 });
+            assert_eq!((e.warming, e.warmup, e.candidate.samples()), (all, Duration::from_secs(30), 0), "{signal} {part}");
+            // What is judged then is what counts, and what no longer comes is missed.
+            w.feed((1.0, 340.0), counts_of(counts.1));
+            assert!(!w.say().contains("warm"), "{signal} {part}: {}", w.say());
+        }
+        let g = gate("signal = \"slow\"");
+        let mut w = World::new(std::slice::from_ref(&g), (0.0, 0.0));
+        let warm = interval(&w, part);
+        w.ledger.feed(&g, &warm);
+        w.secs += 10;
+        w.feed((0.0, 0.0), (0.0, 0.0));
+        assert!(w.say().ends_with(" more requests, none counted yet"), "nothing warms up any more: {}", w.say());
+    }
+}
+
+const fn counts_of(count: Count) -> (f64, f64) {
+    (count.hits, count.of)
 }
 
 #[test]
@@ -565,8 +652,10 @@ fn harm_after_healthy_hours_fails_although_the_hours_were_fine() {
     assert!(w.say().starts_with("pass: not 3x stable, >1e9:1"), "{}", w.say());
     let n = w.until("FAIL", (45.0, 900.0), (9.0, 900.0));
     assert!(n <= 3, "{n} minutes at five times");
-    assert!(w.say().starts_with("FAIL Candidate: ") && w.say().contains(" became worse "), "{}", w.say());
-    assert!(w.evidence().safe > 20.0 && w.evidence().odds < 20.0);
+    assert!(w.say().starts_with("FAIL Candidate: ") && w.say().contains(" of late, change "), "{}", w.say());
+    let e = w.evidence();
+    assert!(e.safe > 20.0 && e.odds < 20.0 && e.change >= e.lines.change && e.decided_by == Some(Decider::Change));
+    assert!(w.say().ends_with(&words::odds(e.change.ln())), "the detector's odds by its own name: {}", w.say());
 }
 
 #[test]

@@ -125,11 +125,15 @@ impl Open {
         let over = self.pieces.partition_point(|p| p.came.at <= end);
         let slow = closing.slow.at(self.start);
         let mut sums = [Sum::default(), Sum::default()];
+        let mut warmed = Sum::default();
         let mut newest = self.start;
         for piece in self.pieces.drain(..over) {
             newest = newest.max(piece.came.at);
-            if let Some(sum) = sums.get_mut(piece.arm).filter(|_| !piece.warming) {
-                sum.add(&self.gate, &piece, slow);
+            match sums.get_mut(piece.arm) {
+                Some(_) if piece.warming && piece.arm == CANDIDATE => warmed.add(&self.gate, &piece, slow),
+                Some(_) if piece.warming => {}
+                Some(sum) => sum.add(&self.gate, &piece, slow),
+                None => {}
             }
         }
         let start = std::mem::replace(&mut self.start, newest);
@@ -152,6 +156,7 @@ impl Open {
             warming: closing.births.iter().any(|born| *born <= newest && start - *born < warmup),
             latency: self.gate.signal.quantile().map(|_| Latency { candidate: candidate.buckets(), stable: stable.buckets() }),
             instances: if stable.instances.len() > 1 { stable.instances.values().copied().collect() } else { Vec::new() },
+            warmed: if cannot_tell(&warmed) { Count::default() } else { warmed.count },
             least_phi,
             ..Interval::new(start, newest, candidate.count, stable.count)
         })

@@ -322,6 +322,8 @@ fn what_warms_up_is_not_judged_for_latency() {
     let (errors, _) = sum(&all, "errors");
     let (slow, _) = sum(&all, "slow");
     assert!((errors.of - slow.of - 450.0).abs() < 1.0, "{errors:?} {slow:?}: 45 s of increments, until the sample at 60 s");
+    let warmed = |id: &str| all.iter().filter(|(gate, _)| gate.as_str() == id).map(|(_, i)| i.warmed.of).sum::<f64>();
+    assert!((warmed("slow") - 450.0).abs() < 1.0 && warmed("errors") == 0.0, "what is not judged is shown: {}", warmed("slow"));
 }
 
 #[test]

@@ -3,7 +3,7 @@
 
 use crate::{
     model::{
-        gate::{Arm, Bounds, Burn, Evidence, GateState, Quantile, Verdict, way},
+        gate::{Arm, Bounds, Burn, Decider, Evidence, GateState, Quantile, Verdict, way},
         interval::{Sensor, SensorState},
         signal::{Sample, SignalId, Unit},
         spec::OnFail,
@@ -21,7 +21,7 @@ use std::time::Duration;
 const CHANGE: &str = "change";
 const WITHIN: &str = "within";
 const OVER: &str = "over";
-const OVER_LATE: &str = "over late";
+const LATE: &str = "late";
 
 /// One line.
 pub(super) struct Said {
@@ -48,6 +48,7 @@ pub(super) fn everything(gate: &GateState, now: Time, silent: Duration) -> Vec<S
     };
     let mut all = vec![why(gate, Some(e))];
     all.extend(trouble(&e.sensors, silent));
+    all.extend(warming(gate, e));
     let odds = if e.quantile.is_none() { shown(gate, e) } else { Vec::new() };
     // What decided it must be seen where there is room for few lines.
     let (decided, others): (Vec<_>, Vec<_>) = odds.into_iter().partition(|line| decides(gate, e, line));
@@ -90,7 +91,8 @@ fn why(gate: &GateState, e: Option<&Evidence>) -> Said {
         Verdict::Wait { missing, eta } => {
             let when = match eta {
                 Some(eta) => format!(", there in {} at this traffic", long(left(*eta))),
-                None if e.is_some_and(|e| e.missing.is_some() && e.eta.is_none()) => ", never at this traffic".into(),
+                // How fast they come is known of those that are judged.
+                None if e.is_some_and(|e| e.missing.is_some() && e.eta.is_none() && !only_warms(e)) => ", never at this traffic".into(),
                 None => String::new(),
             };
             return said("missing", format!("{missing}{when}"), tone);
@@ -113,6 +115,22 @@ fn rule(gate: &GateState) -> Said {
 fn trouble(sensors: &[Sensor], silent: Duration) -> Vec<Said> {
     let bad = sensors.iter().filter(|s| s.required && s.state != SensorState::Fresh);
     bad.map(|s| said("blind", format!("{}, and it is needed", sensor(s, silent)), Tone::Warn)).collect()
+}
+
+/// `12 of 340 slow, not judged: to instances younger than 30 s`.
+fn warming(gate: &GateState, e: &Evidence) -> Option<Said> {
+    let Some(Sample::Counts { hits, of }) = e.warming else { return None };
+    let counts = if e.quantile.is_some() || gate.signal != SignalId::Slow {
+        format!("{} latencies", whole(of))
+    } else {
+        format!("{} of {} slow", whole(hits), whole(of))
+    };
+    Some(said("warming", format!("{counts}, not judged: instances younger than {}", long(e.warmup)), Tone::Plain))
+}
+
+/// Whether all that came at this weight went to instances that warm up.
+fn only_warms(e: &Evidence) -> bool {
+    e.warming.is_some() && e.candidate.samples() == 0
 }
 
 fn sensors(sensors: &[Sensor], silent: Duration) -> Vec<Said> {
@@ -201,7 +219,8 @@ fn shown(gate: &GateState, e: &Evidence) -> Vec<Said> {
     // What is over its line and shown to be within this does not fail.
     let (suspect, changed) = (e.odds >= e.lines.worse, e.change >= e.lines.change);
     if suspect || changed {
-        let spared = if suspect { e.safe_run } else { e.safe_since };
+        let excused = suspect && e.safe_run >= e.lines.pass;
+        let spared = if excused || !changed { e.safe_run } else { e.safe_since };
         let (run, since) = (odds(e.safe_run), odds(e.safe_since));
         let text =
             format!("run {run}, since the change {since}; from {passes} on it holds and does not fail: not {}x stable", trimmed(e.r_max));
@@ -219,40 +238,45 @@ fn shown(gate: &GateState, e: &Evidence) -> Vec<Said> {
         if own.max(other) > 1.0 {
             let fails = odds(e.lines.change);
             let late = format!("candidate {}, stable {}, fails at {fails}: over {limit} of late", odds(own), odds(other));
-            all.push(line(OVER_LATE, own.max(other), e.lines.change, late));
+            all.push(line(LATE, own.max(other), e.lines.change, late));
         }
     }
     all
 }
 
-/// Whether a line says why the verdict is what it is: its odds are over their line, and what they are odds of
-/// makes this verdict.
+/// Whether a line says why the verdict is what it is: its odds decide, or excuse what is over its line.
 fn decides(gate: &GateState, e: &Evidence, line: &Said) -> bool {
-    let bad = line.label == question(e) || [CHANGE, OVER, OVER_LATE].contains(&line.label);
     let full = line.bar.is_some_and(|part| part >= 1.0);
-    full && match gate.verdict {
-        Verdict::Fail { .. } => bad,
-        Verdict::Pass { .. } => ["safe", "under"].contains(&line.label),
-        Verdict::Wait { .. } => e.holds && (bad || line.label == WITHIN),
-        Verdict::Blind { .. } => false,
+    match e.decided_by {
+        Some(by) => line.label == by.word() || e.holds && full && line.label == WITHIN,
+        // The split, which has one line, has no other to be told from.
+        None => full && line.label == question(e) && matches!(gate.verdict, Verdict::Fail { .. }),
     }
 }
 
-/// The odds that speak most against the candidate, by how far they are on the way to their line: their word,
-/// the odds, that part of the way. `worse`, or `over` the limit; where both versions are sick those of the one
-/// that is less far over it.
+/// The odds of a gate's own line: their word, the odds, how far they are on the way to their line. `worse`, of
+/// the whole run, or `over` the limit where that is nearer to its line, which is the same. What is held to other
+/// lines, such as a detector's, stands there only where it decides, by its own name. Where both versions are
+/// sick, of the one that is less far over the limit.
 pub(super) fn nearest(gate: &GateState, e: &Evidence) -> (&'static str, f64, f64) {
-    let fails = |odds: f64| (odds, way(odds, e.lines.fail));
-    let changes = |odds: f64| (odds, way(odds, e.lines.change));
-    let more = |a: (f64, f64), b: (f64, f64)| if b.1 > a.1 { b } else { a };
-    let less = |a: (f64, f64), b: (f64, f64)| if b.1 < a.1 { b } else { a };
-    let worse = more(fails(e.odds), changes(e.change));
-    let over = more(fails(e.over), changes(e.over_change));
-    if gate.verdict.fails_both() {
-        let both = less(over, more(fails(e.stable_over), changes(e.stable_over_change)));
-        return ("both", both.0, both.1);
+    let fails = |word, odds: f64| (word, odds, way(odds, e.lines.fail));
+    let changes = |word, odds: f64| (word, odds, way(odds, e.lines.change));
+    let (worse, over) = (fails(question(e), e.odds), fails(OVER, e.over));
+    match e.decided_by {
+        Some(Decider::Late) if gate.verdict.fails_both() => {
+            // One of them may be over it by the whole run.
+            let both = [(e.over, e.over_change), (e.stable_over, e.stable_over_change)];
+            let late = both.into_iter().filter(|(run, _)| *run < e.lines.fail).map(|(_, late)| late);
+            changes(LATE, late.min_by(f64::total_cmp).unwrap_or(e.over_change))
+        }
+        _ if gate.verdict.fails_both() => fails("both", e.over.min(e.stable_over)),
+        Some(Decider::Change) => changes(CHANGE, e.change),
+        Some(Decider::Late) => changes(LATE, e.over_change),
+        Some(Decider::Over) => over,
+        Some(Decider::Worse) => worse,
+        _ if e.limit.is_some() && over.2 > worse.2 => over,
+        _ => worse,
     }
-    if e.limit.is_some() && over.1 > worse.1 { ("over", over.0, over.1) } else { (question(e), worse.0, worse.1) }
 }
 
 fn limit_text(gate: &GateState, limit: f64) -> String {

@@ -60,8 +60,14 @@ pub struct Evidence {
     phi_limit: f64,
     /// The candidate's while an instance warmed up: not judged; `null` where nothing was.
     warming: Option<Counted>,
+    /// How long after an instance got ready that is.
+    warmup_ms: u64,
     /// What the odds are held to.
     lines: Lines,
+    /// Which of them makes the verdict or holds the plan: `worse` are `odds`, `late` is `over_change`, `budget`
+    /// is the burn's `above`, the others have their own names. `null` where none has reached its line.
+    #[schemars(extend("enum" = ["worse", "change", "over", "late", "budget", "safe", "under", null]))]
+    decided_by: Option<&'static str>,
     /// Intervals judged in this run.
     intervals: u64,
     /// Age of the newest sample.
@@ -115,8 +121,11 @@ struct Lines {
 /// What the judge could see, and when it could see more.
 #[derive(Serialize, JsonSchema)]
 struct Power {
-    /// The smallest ratio to stable that would have failed the gate by now.
+    /// The smallest ratio to stable that would have been seen by now: held where it is shown to be within `r_max`,
+    /// failed otherwise.
     sees: Option<f64>,
+    /// The smallest that would have failed the gate: from `sees` up to here it is held.
+    fails: Option<f64>,
     /// A smaller one that would be seen later.
     soon: Option<Soon>,
     /// The smallest weight at which a healthy candidate would pass in a given time.
@@ -261,7 +270,9 @@ impl From<&gate::Evidence> for Evidence {
             phi: e.phi,
             phi_limit: e.phi_limit,
             warming: e.warming.as_ref().map(Counted::from),
+            warmup_ms: ms(e.warmup),
             lines: Lines { fail: lines.fail, change: lines.change, worse: lines.worse, pass: lines.pass },
+            decided_by: e.decided_by.map(gate::Decider::word),
             intervals: e.intervals,
             age_ms: ms(e.age),
             holds: e.holds,
@@ -293,6 +304,7 @@ impl From<&gate::Power> for Power {
     fn from(p: &gate::Power) -> Self {
         Self {
             sees: p.sees,
+            fails: p.fails,
             soon: p.soon.map(|s| Soon { ratio: s.ratio, within_ms: ms(s.within) }),
             decides: p.decides.map(|d| Decides { weight: d.weight, within_ms: ms(d.within) }),
             text: p.text.to_string(),
