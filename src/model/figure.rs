@@ -255,7 +255,10 @@ pub const EVIDENCE: &[Figure] = &[
     ),
     figure(
         "burn",
-        "how fast the error budget of the slo is spent: 1 spends it in 30 days; spent counts only the candidate's errors above stable's share, and fails the gate at its budget when they are more than chance gives, by odds at the line where `worse` holds",
+        "how fast the error budget of the slo is spent: 1 spends it in 30 days; the candidate's part is what its share of the traffic \
+         burns of the whole service's. An alert needs its rate over a long and a short window, and a version burnt nothing before its \
+         first request. Spent counts only the candidate's errors above stable's share, and fails the gate at its budget when they are \
+         more than chance gives, by odds at the line where `worse` holds",
         "times; % of the month's budget",
         "1 h; alerts as they say; spent since the run began",
     ),

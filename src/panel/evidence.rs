@@ -341,7 +341,7 @@ fn head(gate: &GateState, shared: &Shared, look: &Look, area: Rect, buf: &mut Bu
 
 /// `worse ######---- 38:1`: how far the candidate is on the way to the line that fails the gate.
 fn nearest(gate: &GateState, cells: usize, look: &Look) -> Option<Row> {
-    let evidence = gate.evidence.as_ref().filter(|e| e.quantile.is_none())?;
+    let evidence = gate.evidence.as_ref().filter(|e| say::counts(gate, e))?;
     let (word, odds, part) = say::nearest(gate, evidence);
     let tone = match &gate.verdict {
         gate::Verdict::Fail { .. } => Tone::Bad,

@@ -423,6 +423,17 @@ fn evidence_of_every_verdict() {
     shoot("evidence_fail_ascii", &ascii, NARROW);
 }
 
+#[test]
+fn a_gate_over_alerts_counts_nothing() {
+    let why = "alert ShopBurning fires since 02:59";
+    let mut alerts = gate("alerts", SignalId::Alerts, fail(Arm::Candidate, why));
+    let asked = Query { name: "alerts".into(), text: "/api/v1/alerts".into(), at: ago(3), warnings: Vec::new(), infos: Vec::new() };
+    alerts.evidence = Some(Evidence { sensors: fresh(), queries: vec![asked], ..Evidence::default() });
+    let text = rows(&paint(&over(vec![alerts]), 80, 60))[14..].join("\n");
+    assert!(text.contains(why) && text.contains("/api/v1/alerts") && text.contains("requests of stable fresh"), "{text}");
+    assert!(["1:1", "off  ", "this step", "nothing yet"].iter().all(|odds| !text.contains(odds)), "{text}");
+}
+
 /// The evidence panel over checks and a warm-up of a candidate that has no traffic yet.
 fn tried(upto: usize, gates: Vec<GateState>) -> State {
     let (mut rollout, pasts) = fx::starting();

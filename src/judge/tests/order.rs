@@ -263,7 +263,10 @@ fn two_versions_that_break_together_do_not_pass_for_being_alike() {
     assert!(w.say().starts_with("FAIL Both:"), "{said:#?}");
     let later: Vec<&String> = said.iter().skip_while(|line| line.starts_with("pass: under 5 %")).collect();
     assert!(later.len() > 10 && later.iter().all(|line| !line.starts_with("pass")), "{said:#?}");
-    assert!(later[0].starts_with("WAIT: 8.89>5.00 % so far, over the limit of late 2") && later[0].ends_with(":1, fails at 10,000:1"), "{said:#?}");
+    assert!(
+        later[0].starts_with("WAIT: 8.89>5.00 % so far, over the limit of late 2") && later[0].ends_with(":1, fails at 10,000:1"),
+        "{said:#?}"
+    );
 }
 
 #[test]

@@ -49,12 +49,13 @@ pub(super) fn everything(gate: &GateState, now: Time, silent: Duration) -> Vec<S
     let mut all = vec![why(gate, Some(e))];
     all.extend(trouble(&e.sensors, silent));
     all.extend(warming(gate, e));
-    let odds = if e.quantile.is_none() { shown(gate, e) } else { Vec::new() };
+    let odds = if counts(gate, e) { shown(gate, e) } else { Vec::new() };
     // What decided it must be seen where there is room for few lines.
     let (decided, others): (Vec<_>, Vec<_>) = odds.into_iter().partition(|line| decides(gate, e, line));
     all.extend(decided);
     match &e.quantile {
         Some(q) => all.push(quantile(q, elapsed(now, e.since))),
+        None if gate.signal == SignalId::Alerts => {}
         None => {
             all.push(said("this step", counted(gate, e, (e.candidate, e.stable), elapsed(now, e.since)), Tone::Plain));
             if e.run_candidate.samples() > 0 && e.run_since < e.since {
@@ -194,6 +195,11 @@ fn figure(gate: &GateState, e: &Evidence, sample: Sample) -> Option<String> {
     })
 }
 
+/// Whether a gate is about counts of both versions, which odds are of: quantiles and alerts are not.
+pub(super) fn counts(gate: &GateState, e: &Evidence) -> bool {
+    e.quantile.is_none() && gate.signal != SignalId::Alerts
+}
+
 fn between(e: &Evidence, low: f64, high: f64) -> Said {
     let percent = |p: f64| percent_beside(p / 100.0, e.limit);
     said("between", format!("{} and {}: the candidate's share, in 95 of 100 runs", percent(low), percent(high)), Tone::Plain)
@@ -317,7 +323,7 @@ fn burn(e: &Evidence, b: &Burn) -> Said {
     let spent = if by_chance { spent + &chance } else { spent };
     let (own, other, blast) = (rate(b.candidate), rate(b.stable), rate(b.blast));
     let text = format!(
-        "{alarm}; {spent} of the month's budget spent, {} % allowed; last hour candidate {own}, stable {other}, of the service {blast} (slo {} %)",
+        "{alarm}; {spent} of the month's budget spent, {} % allowed; last hour candidate {own}, stable {other}; the service {blast} by the candidate (slo {} %)",
         trimmed(b.budget),
         trimmed(b.slo)
     );
