@@ -189,8 +189,9 @@ impl GateRun {
         }
         let limit = gate.limit()?;
         let (run, late) = (self.over.ln_odds(), self.over.ln_change());
-        (figure(gate, self.candidate) > limit && run.max(late) > 0.0)
-            .then(|| format!("{} so far, {}", self.over_limit(gate, false), self.over_odds(run > 0.0)))
+        // Odds near one say nothing beside the share.
+        let odds = (run.max(late) >= LEANS.ln()).then(|| format!(", {}", self.over_odds(run >= LEANS.ln()))).unwrap_or_default();
+        (figure(gate, self.candidate) > limit && run.max(late) > 0.0).then(|| format!("{} so far{odds}", self.over_limit(gate, false)))
     }
 
     /// The candidate's ratio beside stable's: `1.20/0.40 %`.
