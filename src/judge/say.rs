@@ -193,10 +193,14 @@ impl GateRun {
         }
         let limit = gate.limit()?;
         let (run, late) = (self.over.ln_odds(), self.over.ln_change());
-        let by_run = run > 0.0;
-        let (over, line) = if by_run { (run, lines.fail) } else { (late, lines.change) };
-        (over > 0.0 && (figure(gate, self.candidate) > limit || late >= lines.worse.ln()))
-            .then(|| format!("{} so far, {}, fails at {}:1", self.over_limit(gate, false), self.over_odds(by_run), words::sum(line)))
+        if figure(gate, self.candidate) <= limit && late < lines.worse.ln() || run.max(late) <= 0.0 {
+            return None;
+        }
+        let by_run = run >= LEANS.ln();
+        let line = words::sum(if by_run { lines.fail } else { lines.change });
+        // Odds near one say nothing beside the share.
+        let odds = (run.max(late) >= LEANS.ln()).then(|| format!(", {}, fails at {line}:1", self.over_odds(by_run))).unwrap_or_default();
+        Some(format!("{} so far{odds}", self.over_limit(gate, false)))
     }
 
     /// The candidate's ratio beside stable's: `1.20/0.40 %`.
