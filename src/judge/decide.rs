@@ -181,6 +181,12 @@ impl GateRun {
         }
     }
 
+    /// The decision by these sensors.
+    #[cfg(test)]
+    pub fn decide(&self, gate: &GateSpec, held: &Held, sensors: &[Sensor]) -> Decision {
+        blind(sensors).unwrap_or_else(|| self.decision(gate, held))
+    }
+
     /// What is decided by what was counted. It needs none of [`Self::odds`], which cost more than it does.
     pub(super) fn decision(&self, gate: &GateSpec, held: &Held) -> Decision {
         if self.refused {
