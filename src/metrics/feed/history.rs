@@ -5,7 +5,7 @@
 
 use super::{
     BEFORE, CANDIDATE, Pace, Question, STABLE, before,
-    gates::{Closing, Open, Slow},
+    gates::{Birth, Closing, Open, Slow},
     source::{Kind, Source},
 };
 use crate::{
@@ -117,11 +117,8 @@ pub fn intervals(
         slow.add(within(&latency.came, before(since, BEFORE), until));
     }
     slow.settle(Some(until));
-    let births: Vec<Time> = candidate
-        .filter(|_| queries.instance_label.is_none())
-        .and_then(|c| c.counts.get(&What::Latency))
-        .map(|c| c.appeared.clone())
-        .unwrap_or_default();
+    let appeared = candidate.and_then(|c| c.counts.get(&What::Latency)).map(|c| c.appeared.as_slice()).unwrap_or_default();
+    let births: Vec<Birth> = appeared.iter().copied().map(Birth::from).collect();
     let mut all = Vec::new();
     for gate in gates {
         let (hits, of) = queries.needs(gate);
@@ -139,7 +136,7 @@ pub fn intervals(
                     open.add(arm, (what == hits, what == of), within(&counted.came, from, to), is_warming);
                 }
             }
-            let closing = Closing { course, slow: &slow, births: births.clone(), settles: stable.settles };
+            let closing = Closing { course, slow: &slow, births: &births, settles: stable.settles };
             let late = gate.signal == GateSignal::Slow && slow.from().is_none();
             let closed = if late { Vec::new() } else { open.close(to, &closing, 1.0) };
             all.extend(closed.into_iter().map(|interval| (gate.name.clone(), interval)));
