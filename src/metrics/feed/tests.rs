@@ -331,6 +331,35 @@ fn what_is_partial_or_too_much_is_no_past() {
 }
 
 #[test]
+fn a_gate_whose_samples_cannot_be_counted_is_left_out_of_a_past_and_the_others_are_read() {
+    let store = Store::new(900, &|t| (t / 10) as f64);
+    let gates = [gate("errors"), gate("slow"), gate("p99")];
+    let read = |queries: &Queries, gates: &[GateSpec]| -> Result<history::History, String> {
+        let mut reader = history::Reader::new(queries, gates, PACE, &values("v2"), true, (at(0), at(900)))?;
+        for _ in 0..100 {
+            for question in reader.due() {
+                let is_large = question.kind == source::Kind::Size && question.what == What::Latency;
+                let series = vec![vector(&[], question.at, 9_000.0)];
+                reader.take(&question, if is_large { Answer { series, ..Answer::default() } } else { store.answer(&question) })?;
+            }
+        }
+        assert!(reader.due().is_empty() && reader.progress() == 1.0);
+        Ok(reader.history())
+    };
+    let names = |past: &history::History| past.left_out().keys().map(|gate| gate.as_str().to_owned()).collect::<Vec<_>>();
+    let join = "latency = 'sum by (le) (increase(lat[{{window}}]) * on (instance) group_left () info{v=\"{{version}}\"})'";
+    for (queries, why) in [(queries(), "more than 2000 series"), (queries_and(join), "is an expression")] {
+        let past = read(&queries, &gates).unwrap();
+        assert_eq!(names(&past), ["p99", "slow"]);
+        assert!(past.left_out().values().all(|said| said.contains(why)), "{:?}", past.left_out());
+        let counted: Vec<Time> = past.sampled(What::Requests, at(0), at(900)).collect();
+        assert!(counted.len() > 50 && past.sampled(What::Latency, at(0), at(900)).next().is_none(), "{counted:?}");
+        // Nothing is left.
+        assert!(read(&queries, &gates[1..]).unwrap_err().contains(why));
+    }
+}
+
+#[test]
 fn partial_answers_count_for_nothing_and_lose_nothing() {
     let store = Store::new(1_000, &|t| (t / 10) as f64);
     let gates = [gate("errors")];
