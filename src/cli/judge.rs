@@ -46,8 +46,9 @@ pub enum JudgeVerb {
     ///
     /// Its instances are divided at random into two groups; one of them plays the candidate through the
     /// plan, at random times of the past. It needs series that name an instance, and two instances. With few
-    /// of them small shares cannot be played; what was played instead is printed. Nothing is written but
-    /// what --record asks for.
+    /// of them small shares cannot be played; what was played instead is printed. Gates whose samples cannot be
+    /// counted one by one (a join, more than 2,000 series) are left out and named. Nothing is written but what
+    /// --record asks for.
     Aa(aa::AaArgs),
     /// The past rollouts of a service, as the file that `judge backtest` plays.
     ///
@@ -61,7 +62,8 @@ pub enum JudgeVerb {
     /// label = "good" or "bad", and where they are known bad_from, target, namespace, name, and
     /// shares = [{ at = …, percent = 5 }]. A version is a text, or a table of what queries name
     /// ({ version = "…", pod_hash = "…" }). Beside our gates stands what the rules of Kayenta, Flagger and
-    /// Argo Rollouts would have done. Nothing is written but what --record asks for.
+    /// Argo Rollouts would have done. Gates whose samples cannot be counted one by one are left out and named.
+    /// Nothing is written but what --record asks for.
     Backtest(backtest::BacktestArgs),
 }
 
