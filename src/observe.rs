@@ -120,6 +120,8 @@ pub struct Observed<R, M> {
     board: Arc<Board>,
     clock: Arc<dyn Clock>,
     open: Sender<Option<Key>>,
+    /// Whether the evidence of every rollout is told, and not only of the open one.
+    tells_all: bool,
 }
 
 impl<R: Runtime, M: Metrics + Clone> Observed<R, M> {
@@ -128,7 +130,14 @@ impl<R: Runtime, M: Metrics + Clone> Observed<R, M> {
     pub fn new(inner: R, backend: M, how: How, clock: Arc<dyn Clock>) -> Self {
         let board = Arc::new(Board::new(how.alerts.clone()));
         let told = Arc::new(how.told(backend.place()));
-        Self { inner, backend, how: Arc::new(how.advising()), told, board, clock, open: Sender::new(None) }
+        Self { inner, backend, how: Arc::new(how.advising()), told, board, clock, open: Sender::new(None), tells_all: false }
+    }
+
+    /// The same for whoever reads the evidence of every rollout: it is of now, of whichever is told. Otherwise only
+    /// the open one has that, and a list says verdicts. How often it is asked for stays the same.
+    #[must_use]
+    pub fn telling_all(self) -> Self {
+        Self { tells_all: true, ..self }
     }
 
     /// The runtime itself.
@@ -165,6 +174,7 @@ impl<R: Runtime, M: Metrics + Clone> Runtime for Observed<R, M> {
         let (told, board, clock) = (Arc::clone(&self.told), Arc::clone(&self.board), Arc::clone(&self.clock));
         let asks = Asks { backend: self.backend.clone(), told, board, clock };
         let desk = Desk::new(asks, Arc::clone(&self.how), self.open.subscribe(), silent);
+        let desk = if self.tells_all { desk.telling_all() } else { desk };
         driven(desk.run(self.inner.watch().boxed(), out), deltas)
     }
 

@@ -32,7 +32,9 @@ fn presets_are_promql_whatever_is_filled_in() {
                         add(format!("{name}_samples"), format!("count_over_time({text}[60s])"));
                         add(format!("{name}_size"), format!("count({text})"));
                         add(format!("{name}_increase"), format!("sum by (code, le) (increase({text}[60s]))"));
-                        add(format!("{name}_newest"), format!("min(timestamp({text}))"));
+                        add(format!("{name}_newest"), format!("min(timestamp({text}) and {text})"));
+                        let by = "count by (job, instance, pod)";
+                        add(format!("{name}_born"), format!("count({by} ({text}) unless {by} ({text} offset 60s))"));
                     } else {
                         add(name, text);
                     }

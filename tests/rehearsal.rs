@@ -104,6 +104,23 @@ fn what_prometheus_keeps_is_judged_again() {
     assert_eq!((report["together"]["reverted"]["n"].as_u64(), report["shares"][0]["off"].as_bool()), (Some(0), Some(false)), "{report}");
     assert!(report["gates"][0]["samples"].as_f64().unwrap() >= 100.0, "{report}");
 
+    // A gate whose samples cannot be counted one by one is left out, and the others are played.
+    let join = "latency = 'sum by (le) (increase(lat_bucket[{{window}}]) * on (pod) group_left () info{version=\"{{version}}\"})'";
+    config(dir, &server.url, &format!("{POD}\n{join}"));
+    let only = fs::read_to_string(dir.join("config.toml")).unwrap();
+    fs::write(dir.join("config.toml"), format!("{only}[[service.gate]]\nname = \"slow\"\nsignal = \"slow\"\n")).unwrap();
+    let output = judge(dir, &aa);
+    let said = String::from_utf8(output.stderr).unwrap();
+    let told: Vec<&str> = said.lines().filter(|line| line.contains("left out")).collect();
+    assert!(output.status.success() && told.len() == 1, "{said}");
+    assert!(told[0].starts_with("cutover: left out: slow: query `latency` is an expression: only the samples of a plain"), "{said}");
+    let played: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((played["aa"]["gates"].as_array().unwrap().len(), &played["aa"]["together"]["reverted"]["n"]), (1, &0.into()), "{played}");
+    fs::write(dir.join("config.toml"), only.replace("signal = \"errors\"", "signal = \"slow\"")).unwrap();
+    let (code, said) = refused(dir, &aa);
+    assert!(code == 2 && said.contains("query `latency` is an expression"), "{said}");
+    config(dir, &server.url, POD);
+
     // What was recorded says the same, and the server is not asked.
     drop(server);
     let samples = ["aa", "shop", "--plan", "25:2s,50:2s", "--runs", "20", "--samples", "samples"];
@@ -167,6 +184,15 @@ fn past_rollouts_are_played_with_other_gates() {
     // Both runs are in what was recorded.
     drop(server);
     assert_eq!(outcomes(&backtest(&["--samples", "samples"])), ["caught", "passed"]);
+    // Of what was recorded without a query the gates that rest on it are left out.
+    let more = "[[gate]]\nname = \"slow\"\nsignal = \"slow\"\n";
+    fs::write(dir.join("more.toml"), format!("[[gate]]\n{GATE}\n{more}")).unwrap();
+    let played = judge(dir, &["backtest", "runs.toml", "--samples", "samples", "--gates", "more.toml", "-o", "json"]);
+    let said = String::from_utf8_lossy(&played.stderr);
+    assert!(played.status.success() && said.contains("left out: slow: samples has no samples of"), "{said}");
+    let report: Value = serde_json::from_slice(&played.stdout).unwrap();
+    assert_eq!(outcomes(&report["backtest"]), ["caught", "passed"]);
+    assert_eq!(report["backtest"]["gates"].as_array().unwrap().len(), 1, "{report}");
     // What was recorded without alerts knows of none.
     let none = judge(dir, &["backtest", "runs.toml", "--samples", "samples", "--gates", "gates.toml"]);
     assert!(String::from_utf8_lossy(&none.stderr).contains("left out, since what fired then is not known: pages"), "{none:?}");

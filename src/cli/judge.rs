@@ -23,14 +23,16 @@ use crate::{
         template::{self, Variables},
     },
     model::{
+        ident::GateId,
         spec::{GateSignal, GateSpec, ServiceSpec},
+        text::Text,
         time::Time,
     },
     observe::How,
     rehearse::plan::{self, Leg},
 };
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     fs::File,
     io::{BufReader, IsTerminal, Write},
     path::Path,
@@ -44,8 +46,9 @@ pub enum JudgeVerb {
     ///
     /// Its instances are divided at random into two groups; one of them plays the candidate through the
     /// plan, at random times of the past. It needs series that name an instance, and two instances. With few
-    /// of them small shares cannot be played; what was played instead is printed. Nothing is written but
-    /// what --record asks for.
+    /// of them small shares cannot be played; what was played instead is printed. Gates whose samples cannot be
+    /// counted one by one (a join, more than 2,000 series) are left out and named. Nothing is written but what
+    /// --record asks for.
     Aa(aa::AaArgs),
     /// The past rollouts of a service, as the file that `judge backtest` plays.
     ///
@@ -59,7 +62,8 @@ pub enum JudgeVerb {
     /// label = "good" or "bad", and where they are known bad_from, target, namespace, name, and
     /// shares = [{ at = …, percent = 5 }]. A version is a text, or a table of what queries name
     /// ({ version = "…", pod_hash = "…" }). Beside our gates stands what the rules of Kayenta, Flagger and
-    /// Argo Rollouts would have done. Nothing is written but what --record asks for.
+    /// Argo Rollouts would have done. Gates whose samples cannot be counted one by one are left out and named.
+    /// Nothing is written but what --record asks for.
     Backtest(backtest::BacktestArgs),
 }
 
@@ -175,6 +179,30 @@ impl<'a> Setting<'a> {
     ) -> Result<History, Exit> {
         let reader = Reader::new(&self.queries, &self.gates, self.pace(), values, is_candidate, span).map_err(Exit::usage)?;
         history::read(reader, backend, |part| told.say("reading", part)).await.map_err(Exit::unreachable)
+    }
+}
+
+/// The gates that can be played with these pasts, and why each of the others cannot.
+///
+/// # Errors
+/// With one of the reasons, when there is none.
+fn countable(gates: Vec<GateSpec>, pasts: &[&History]) -> Result<(Vec<GateSpec>, BTreeMap<GateId, String>), Exit> {
+    let left_out: BTreeMap<GateId, String> = pasts.iter().flat_map(|past| past.left_out().clone()).collect();
+    let gates: Vec<GateSpec> = gates.into_iter().filter(|gate| !left_out.contains_key(&gate.name)).collect();
+    match left_out.values().next() {
+        Some(why) if gates.is_empty() => Err(Exit::unreachable(why)),
+        _ => Ok((gates, left_out)),
+    }
+}
+
+/// Says which gates are not played because their samples cannot be counted: a line for each reason.
+fn tell_uncounted(left_out: &BTreeMap<GateId, String>) {
+    let mut reasons: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    for (gate, why) in left_out {
+        reasons.entry(why).or_default().push(gate.text().to_string());
+    }
+    for (why, gates) in reasons {
+        let _ = writeln!(std::io::stderr().lock(), "cutover: left out: {}: {}", gates.join(", "), Text::clean(why));
     }
 }
 

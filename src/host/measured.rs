@@ -35,7 +35,7 @@ use crate::{
     },
 };
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -44,6 +44,9 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 /// Moves of the shares that are kept: those of a long run, by hand.
 const MOVES: usize = 200;
+
+/// Instances that got ready of which that is kept: those of a long run that often fail.
+const READY: usize = 1_000;
 
 /// What measures all services of a host.
 pub struct Backend {
@@ -86,6 +89,8 @@ pub struct Following {
     subject: Subject,
     gates: Vec<GateSpec>,
     course: Course,
+    /// When instances of the version that is judged got ready.
+    ready_at: BTreeSet<Time>,
     /// Alerts count from here on; `None` while no run is judged.
     run_since: Option<Time>,
     /// Its name.
@@ -206,6 +211,7 @@ impl Measured {
             following.subject = subject;
             following.gates = key.gates.iter().filter(|g| g.signal != GateSignal::Alerts).cloned().collect();
             following.course.clear();
+            following.ready_at.clear();
             following.run_since = begin.run_since;
         });
         self.key = Some(key);
@@ -228,6 +234,19 @@ impl Measured {
             }
             course.drain(..course.len().saturating_sub(MOVES));
             course.len() != before
+        });
+    }
+
+    /// Says when instances of the version that is judged got ready, as often as one likes.
+    pub fn got_ready(&mut self, at: impl IntoIterator<Item = Time>) {
+        self.following.send_if_modified(|following| {
+            let ready_at = &mut following.ready_at;
+            let newest = ready_at.last().copied();
+            ready_at.extend(at);
+            while ready_at.len() > READY {
+                ready_at.pop_first();
+            }
+            ready_at.last().copied() != newest
         });
     }
 

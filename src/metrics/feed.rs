@@ -36,7 +36,7 @@ use crate::model::{
     text::Text,
     time::{Time, after, elapsed},
 };
-use gates::Open;
+use gates::{Birth, Open};
 use recent::{Failed, Recent};
 use source::Source;
 use std::{
@@ -140,6 +140,8 @@ pub struct Feed {
     before: Vec<Open>,
     pace: Pace,
     course: Course,
+    /// When instances of the version that is judged got ready, where whoever runs them tells.
+    ready_at: BTreeSet<Time>,
     /// The candidate's first, then stable's.
     sources: [BTreeMap<What, Source>; 2],
     /// Who was scraped when, by any query of either version.
@@ -198,6 +200,7 @@ impl Feed {
             queries,
             pace,
             course: Course::new(),
+            ready_at: BTreeSet::new(),
             sources,
             targets: Targets::default(),
             open: BTreeSet::new(),
@@ -241,6 +244,12 @@ impl Feed {
     /// Says the shares, sorted by when they began. An interval ends where one begins.
     pub fn follow(&mut self, course: Course) {
         self.course = course;
+    }
+
+    /// Says when instances of the version that is judged got ready. What is counted without the name of its
+    /// instance is not judged for latency until the warm-up of each is over.
+    pub fn got_ready(&mut self, at: impl IntoIterator<Item = Time>) {
+        self.ready_at.extend(at);
     }
 
     /// What must be asked now; empty until the next time. Answer all of it before asking again. While older
@@ -357,10 +366,11 @@ impl Feed {
         {
             over.extend(open.close(
                 until,
-                &gates::Closing { course: &self.course, slow: &self.slow, births: Vec::new(), settles: self.pace.settles() },
+                &gates::Closing { course: &self.course, slow: &self.slow, births: &[], settles: self.pace.settles() },
                 1.0,
             ));
         }
+        let births = self.births();
         for open in &mut self.gates {
             let (hits, of) = self.queries.needs(&open.gate);
             let arms: &[usize] = if open.has_candidate { &[CANDIDATE, STABLE] } else { &[STABLE] };
@@ -368,9 +378,7 @@ impl Feed {
             if open.gate.signal == GateSignal::Slow {
                 until = until.min(self.slow.settled());
             }
-            let births = self.queries.instance_label.is_none().then(|| self.sources.first().map(births)).flatten();
-            let closing =
-                gates::Closing { course: &self.course, slow: &self.slow, births: births.unwrap_or_default(), settles: self.pace.settles() };
+            let closing = gates::Closing { course: &self.course, slow: &self.slow, births: &births, settles: self.pace.settles() };
             let least_phi = if arms.iter().any(|arm| extrapolated(&self.sources, *arm, [hits, of])) { 2.0 } else { 1.0 };
             if let Some(until) = until {
                 let closed = open.close(until, &closing, least_phi);
@@ -393,12 +401,19 @@ impl Feed {
             // What is slow is not known before all of it was read.
             let is_known = open.gate.signal != GateSignal::Slow || slow.settled() >= Some(since);
             let Some(until) = reached(sources, [hits, of], &[STABLE]).filter(|_| is_known) else { return true };
-            let closing = gates::Closing { course: &course, slow, births: Vec::new(), settles: Duration::ZERO };
+            let closing = gates::Closing { course: &course, slow, births: &[], settles: Duration::ZERO };
             let least_phi = if extrapolated(sources, STABLE, [hits, of]) { 2.0 } else { 1.0 };
             let closed = open.close(until.min(since), &closing, least_phi);
             ready.extend(closed.into_iter().map(|interval| (open.gate.name.clone(), interval)));
             until < since
         });
+    }
+
+    /// When something of the version that is judged began to serve: as whoever runs it says, and as its series
+    /// show it, whose first sample comes later.
+    fn births(&self) -> Vec<Birth> {
+        let seen = self.sources.first().and_then(|candidate| candidate.get(&What::Latency)).map(Source::appeared);
+        self.ready_at.iter().copied().map(Birth::from).chain(seen.into_iter().flatten()).collect()
     }
 
     fn reached(&self, what: [What; 2], arms: &[usize]) -> Option<Time> {
@@ -509,11 +524,6 @@ fn reached(sources: &[BTreeMap<What, Source>; 2], what: [What; 2], arms: &[usize
 
 fn extrapolated(sources: &[BTreeMap<What, Source>; 2], arm: usize, what: [What; 2]) -> bool {
     what.iter().any(|what| sources.get(arm).and_then(|s| s.get(what)).is_some_and(Source::is_extrapolated))
-}
-
-/// When something new began to serve, where instances have no names: targets that appear.
-fn births(candidate: &BTreeMap<What, Source>) -> Vec<Time> {
-    candidate.get(&What::Latency).and_then(Source::counter).map(|c| c.appeared().collect()).unwrap_or_default()
 }
 
 fn before(then: Time, by: Duration) -> Time {

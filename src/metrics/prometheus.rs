@@ -39,6 +39,12 @@ use std::{collections::BTreeMap, ffi::OsString, sync::Arc, time::Duration};
 /// Larger answers are decoded aside, so that nobody waits for that.
 const SMALL: usize = 128 << 10;
 
+/// Sent with every query unless configured otherwise. `VictoriaMetrics` answers what is computed as of 30 s ago
+/// (`-search.latencyOffset`), whatever time is asked for, except to these; others ignore them.
+/// <https://docs.victoriametrics.com/keyconcepts/#query-latency>: `latency_offset` since 1.85.2, before that
+/// `nocache`, which is for instant queries alone.
+const AS_OF_NOW: [(&str, &str); 2] = [("nocache", "1"), ("latency_offset", "0s")];
+
 /// Where a server is, who we are there, and how much it may take.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -119,6 +125,8 @@ impl Prometheus {
     /// Asks by POST: a query may be longer than an address.
     async fn query(&self, endpoint: &str, mut parameters: Vec<(&str, String)>) -> Result<Answer, Trouble> {
         parameters.push(("timeout", seconds(self.0.timeout)));
+        let wanted = AS_OF_NOW.iter().filter(|(name, _)| !self.0.parameters.contains_key(*name));
+        parameters.extend(wanted.map(|(name, value)| (*name, (*value).to_owned())));
         let received = self.ask(Method::POST, endpoint, &parameters).await?;
         let ahead = received.ahead;
         let (series, notes) = if received.body.len() <= SMALL {

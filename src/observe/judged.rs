@@ -22,6 +22,7 @@ use crate::{
         gate::{Arm, GateState},
         history::Point,
         ident::{Role, VersionId},
+        instance::InstanceState,
         interval::Query,
         ratio::{Ratio, Weight},
         rollout::{Finding, MeasuredBy, Rollout},
@@ -33,10 +34,16 @@ use crate::{
     },
 };
 use futures::future::join_all;
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 /// Rollouts that nobody has opened are measured so many times as seldom.
 const SELDOM: u32 = 4;
+
+/// Instances that got ready of which that is kept: those of a long run that often fail.
+const READY: usize = 1_000;
 
 /// See the [module](self).
 pub struct Judged {
@@ -55,6 +62,8 @@ pub struct Judged {
     /// Whether the ledger follows the run; before that it learns how stable's errors came.
     opened: bool,
     course: Course,
+    /// When instances of the candidate got ready.
+    ready_at: BTreeSet<Time>,
     place: Place,
     fired: Option<Fired>,
 }
@@ -122,6 +131,7 @@ impl Judged {
             self.borrow(rollout, now);
         }
         self.follow_share(rollout, now);
+        self.follow_instances(rollout);
         !same
     }
 
@@ -137,6 +147,7 @@ impl Judged {
             ledger: Ledger::default(),
             opened: false,
             course: Course::new(),
+            ready_at: BTreeSet::new(),
             place: Place::default(),
             fired: None,
         }
@@ -224,6 +235,21 @@ impl Judged {
         }
         self.place.routed = candidate.filter(|_| share_all(&rollout.tracks)).and_then(routed);
         self.follow_run();
+    }
+
+    /// Its instances that are ready, and since when: latencies are not judged while one warms up. One that is
+    /// gone warmed up all the same.
+    fn follow_instances(&mut self, rollout: &Rollout) {
+        let Some(candidate) = self.compared.as_ref().and_then(|c| c.candidate.as_ref()) else { return };
+        let tracks = rollout.tracks.iter().filter(|t| t.version.id == *candidate);
+        let instances = tracks.flat_map(|t| &t.pools).flat_map(|pool| &pool.instances);
+        self.ready_at.extend(instances.filter(|i| i.state == InstanceState::Ready).map(|i| i.since));
+        while self.ready_at.len() > READY {
+            self.ready_at.pop_first();
+        }
+        for lane in &mut self.lanes {
+            lane.feed.got_ready(self.ready_at.iter().copied());
+        }
     }
 
     fn follow_run(&mut self) {

@@ -151,6 +151,62 @@ async fn how_errors_of_stable_came_in_the_hour_before_is_known_when_a_run_begins
     assert!((1..20).contains(&asked), "asked {asked} times");
 }
 
+#[tokio::test(start_paused = true)]
+async fn whoever_prints_every_rollout_is_told_evidence_of_now() {
+    let store = Store::new(1.0, 1.0);
+    let began = rollout(3_600, true);
+    let said: Vec<(u64, Delta)> = (0..10).map(|minute| (minute * 60, apply(&began))).collect();
+    // Both ask as seldom, as nobody opened it.
+    let mut asked = Vec::new();
+    let mut evidence = Vec::new();
+    for tells_all in [true, false] {
+        let watch = observed(&store, said.clone());
+        let watch = if tells_all { watch.telling_all() } else { watch };
+        let before = store.asked.load(Ordering::Relaxed);
+        let pictures = pictures(&told(&watch, 590).await);
+        asked.push(store.asked.load(Ordering::Relaxed) - before);
+        let all = pictures.into_iter().filter_map(|(at, rollout)| Some((at, rollout.gates.first()?.evidence.clone()?)));
+        evidence.push(all.collect::<Vec<_>>());
+    }
+    assert_eq!(asked[0], asked[1]);
+    let [all, list] = [&evidence[0], &evidence[1]].map(|of| {
+        let ((first, before), (last, after)) = (of.first().unwrap(), of.last().unwrap());
+        (after.run_candidate.samples() - before.run_candidate.samples(), last - first, after.queries[0].at - before.queries[0].at)
+    });
+    assert!(all.1 > 400.0 && all.0 as f64 > 10.0 * (all.1 - 60.0), "10 a second in {all:?}");
+    assert!(all.2.as_seconds_f64() > all.1 - 60.0, "{all:?}");
+    // A list has the words that were first said: nobody reads its evidence.
+    assert_eq!(list.0, 0, "{list:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn latencies_of_pods_that_just_got_ready_are_shown_and_not_judged() {
+    let written = "requests = 'req{v=\"{{version}}\"}'\nlatency = 'lat{v=\"{{version}}\"}'\ncode_label = \"code\"\ngrpc_label = \"\"\ninstance_label = \"pod\"\nlatency_unit = \"s\"";
+    let queries = Queries::of("istio", &toml::from_str(written).unwrap()).unwrap();
+    let gates = How::usual_gates(&queries);
+    let how = How { gates, queries, ..how() };
+    let judge = |ready: &[i64]| {
+        let mut rollout = rollout(600, true);
+        let pod = |ago: &i64| {
+            let since = start() - chrono::Duration::seconds(*ago);
+            serde_json::from_value(json!({ "id": format!("web-{ago}"), "state": "ready", "since": since })).unwrap()
+        };
+        rollout.tracks[1].pools[0].instances = ready.iter().map(pod).collect();
+        let observed = Observed::new(Cluster(Vec::new()), Store::new(1.0, 1.0), how.clone(), Arc::new(PausedClock::new(start())));
+        async move {
+            let gates = observed.judge(vec![rollout]).await.remove(0).gates;
+            ["errors", "slow"].map(|name| gates.iter().find(|g| g.id.as_str() == name).unwrap().evidence.clone().unwrap())
+        }
+    };
+    let ([errors, slow], [none, judged]) = (judge(&[5_000, 300]).await, judge(&[5_000]).await);
+    let warmed = slow.warming.unwrap().samples();
+    // 30 s at 10 a second, in whole intervals of 15 s.
+    assert!((300..=750).contains(&warmed), "{warmed}");
+    assert_eq!(slow.run_candidate.samples() + warmed, judged.run_candidate.samples());
+    assert_eq!((judged.warming, errors.warming), (None, None));
+    assert_eq!(errors.run_candidate, none.run_candidate, "errors count from the first");
+}
+
 /// The router says that it sends every second request to v2, and sends every tenth.
 #[tokio::test(start_paused = true)]
 async fn a_router_that_does_something_else_is_told_where_a_router_makes_the_share() {

@@ -66,6 +66,8 @@ pub struct Desk<M> {
     asks: Asks<M>,
     how: Arc<How>,
     open: Receiver<Option<Key>>,
+    /// Whether all of them are told with evidence of now.
+    tells_all: bool,
     /// A runtime that was silent for longer is not to be spoken for.
     silent: Duration,
     /// When the runtime spoke last.
@@ -103,6 +105,7 @@ impl<M: Metrics + Clone> Desk<M> {
             asks,
             how,
             open,
+            tells_all: false,
             silent,
             heard,
             rollouts: BTreeMap::new(),
@@ -111,6 +114,11 @@ impl<M: Metrics + Clone> Desk<M> {
             lives: 0,
             asked: FuturesUnordered::new(),
         }
+    }
+
+    /// Every rollout is told as the open one is.
+    pub fn telling_all(self) -> Self {
+        Self { tells_all: true, ..self }
     }
 
     /// Tells everything until the runtime's own stream ends: why it did.
@@ -203,7 +211,7 @@ impl<M: Metrics + Clone> Desk<M> {
                 // What is known is told at once, and not when the backend answers.
                 let other = other && !anew && watched.judged.has_said();
                 if other {
-                    watched.judged.judge(is_open, now);
+                    watched.judged.judge(is_open || self.tells_all, now);
                 }
                 anew || other
             }
@@ -264,7 +272,7 @@ impl<M: Metrics + Clone> Desk<M> {
             return;
         }
         let is_open = self.open.borrow().as_ref().is_some_and(|open| is_same(open, &key));
-        watched.judged.judge(is_open, now);
+        watched.judged.judge(is_open || self.tells_all, now);
         let points = watched.judged.points();
         if self.asks.clock.uptime().saturating_sub(self.heard) > self.silent {
             return;

@@ -19,7 +19,15 @@ use cutover::{
     model::rollout::Asked,
 };
 use serde_json::{Value, json};
-use std::fmt::Write;
+use std::{
+    collections::BTreeSet,
+    fmt::Write,
+    io::{BufRead, BufReader},
+    process::Stdio,
+    sync::mpsc,
+    thread,
+    time::{Duration, Instant},
+};
 
 /// Everything that analyses of a recording asked of a Prometheus, by metric.
 fn asked(scenario: &str) -> Vec<(String, Asked)> {
@@ -226,6 +234,30 @@ fn a_share_that_argo_judges_is_judged_by_us_from_the_same_server() {
     assert!(!gates.contains(&&json!("success-rate")) && rollout["analyses"][0]["metrics"][0]["ours"].is_null(), "{rollout:#}");
     assert_eq!(rollout["measured"]["signals"], json!(format!("{}, preset istio", scene.server.url)));
     assert!(rollout["measured"]["queries"]["requests"].as_str().unwrap().starts_with("req_total{"), "{rollout:#}");
+}
+
+#[test]
+fn a_stream_of_all_rollouts_has_evidence_of_now_of_each() {
+    let Some(scene) = Scene::set() else { return };
+    // What is looked at is what was a minute ago, so there is more of it for a minute.
+    scene.target(&format!("preset = \"haproxy\"\nevery = \"2s\"\ndelay = \"60s\"\n{QUERIES}"));
+    let mut command = scene.home.command(&["-c", &scene.config, "get", "--watch", "-o", "json"]);
+    let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+    let (send, lines) = mpsc::channel();
+    let stdout = child.stdout.take().unwrap();
+    thread::spawn(move || BufReader::new(stdout).lines().map_while(Result::ok).try_for_each(|line| send.send(line)));
+    let (began, mut asked, mut seen) = (Instant::now(), BTreeSet::new(), String::new());
+    while asked.len() < 3 {
+        assert!(began.elapsed() < Duration::from_secs(45), "what it rests on stays as old as {asked:?}: {seen}");
+        let Ok(line) = lines.recv_timeout(Duration::from_secs(1)) else { continue };
+        let document: Value = serde_json::from_str(&line).unwrap();
+        let gate = &document["rollouts"][0]["gates"][0];
+        // A blind one is told anew wherever it is told.
+        asked.extend(gate["evidence"]["queries"][0]["at"].as_str().filter(|_| gate["verdict"] == "fail").map(str::to_owned));
+        seen = line;
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
 }
 
 #[test]

@@ -2,8 +2,8 @@
 
 use super::rig::{Front, Relay, Scene, free_port, is_blind, word};
 use crate::support::prometheus::{Server, scraping};
-use cutover::model::{gate::GateState, rollout::Phase};
-use std::sync::atomic::Ordering::SeqCst;
+use cutover::model::{gate::GateState, interval::SensorState, rollout::Phase};
+use std::{sync::atomic::Ordering::SeqCst, time::Duration};
 
 const GATES: &str = "[[service.gate]]\nname = \"errors\"\nsignal = \"errors\"\ninterval = \"1s\"\nlimit = 20.0\n";
 const SICK: &str = "errors = [[0.0, 60.0]]\nseed = 7";
@@ -78,8 +78,20 @@ fn prometheus_says_what_the_hosts_own_counters_say_and_nothing_once_it_is_silent
 fn victoria_metrics_says_the_same_and_a_restart_of_the_host_forgets_nothing() {
     let port = free_port();
     let Some(server) = Server::victoria(&scraping(port)) else { return };
-    let mut scene = Scene::set(port, &asking(&server.url), GATES, &[("errors", SOUND, SICK)]);
+    // As a large service is counted: the backend adds up, and says how old that is.
+    let buckets = "cutover_request_duration_seconds_bucket{service=\"{{service}}\",version_id=\"{{version}}\"}";
+    let added_up = format!("[metrics.query]\nlatency = 'sum by (le) (increase({buckets}[{{{{window}}}}]))'\n");
+    let gates = format!("{GATES}[[service.gate]]\nname = \"slow\"\nsignal = \"slow\"\ninterval = \"5s\"\nwarmup = \"2m\"\n");
+    let mut scene = Scene::set(port, &(asking(&server.url) + &added_up), &gates, &[("errors", SOUND, SICK)]);
     let (gate, _) = scene.until("errors", "failed", |g| is(g, "FAIL Candidate"));
+    // The instances of the candidate are known to be new, though its series name none.
+    let (slow, _) = scene.until("errors", "seen while it warms up", |g| {
+        let evidence = g.evidence.as_ref().filter(|_| g.id.as_str() == "slow");
+        evidence.is_some_and(|e| e.warming.is_some() && e.sensors.iter().all(|s| s.state == SensorState::Fresh))
+    });
+    let evidence = slow.evidence.as_ref().unwrap();
+    assert_eq!(evidence.run_candidate.samples(), 0, "{evidence:#?}");
+    assert!(evidence.sensors.iter().filter_map(|s| s.age).all(|age| age < Duration::from_secs(15)), "{evidence:#?}");
     rests_on_queries(&gate);
     let before = gate.evidence.clone().unwrap();
     let told = String::from_utf8(scene.host.verb(&["doctor"]).stdout).unwrap();
@@ -90,7 +102,8 @@ fn victoria_metrics_says_the_same_and_a_restart_of_the_host_forgets_nothing() {
     // A version's series are five, and five more where the server still knows those of the role it had before.
     assert!(says("errors: requests: 5 series") || says("errors: requests: 10 series"), "{told}");
     // What was judged is on disk some seconds later.
-    scene.until("errors", "older", |g| g.evidence.as_ref().is_some_and(|e| e.intervals >= before.intervals + 12));
+    scene
+        .until("errors", "older", |g| is(g, "FAIL Candidate") && g.evidence.as_ref().is_some_and(|e| e.intervals >= before.intervals + 12));
     scene.restart();
     let sum = |g: &GateState| g.evidence.as_ref().map_or(0, |e| e.run_candidate.samples() + e.run_stable.samples());
     let first = sum(&gate);

@@ -31,7 +31,7 @@ async fn a_question_is_a_form_below_the_path_of_the_address() {
         json(client, 200, &recorded(if asked.target.contains("alerts") { "alerts.json" } else { "vector.json" }))
     });
     let asking = client(&format!("{}/prometheus/", server.url), |s| {
-        s.parameters.insert("dedup".into(), "true".into());
+        s.parameters.extend([("dedup", "true"), ("latency_offset", "5s")].map(|(k, v)| (k.to_owned(), v.to_owned())));
         s.headers.insert("X-Scope-OrgID".into(), Header::Plain("shop".into()));
         s.timeout = Duration::from_millis(1500);
     });
@@ -45,10 +45,25 @@ async fn a_question_is_a_form_below_the_path_of_the_address() {
     let what: Vec<(&str, &str)> = asked.iter().map(|a| (a.method.as_str(), a.target.as_str())).collect();
     assert_eq!(
         what,
-        [("POST", "/prometheus/api/v1/query"), ("POST", "/prometheus/api/v1/query_range"), ("GET", "/prometheus/api/v1/alerts?dedup=true")]
+        [
+            ("POST", "/prometheus/api/v1/query"),
+            ("POST", "/prometheus/api/v1/query_range"),
+            ("GET", "/prometheus/api/v1/alerts?dedup=true&latency_offset=5s")
+        ]
     );
     let expected = |pairs: &[(&str, &str)]| pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect::<Vec<_>>();
-    assert_eq!(form(&asked[0].body), expected(&[("query", query), ("time", "1795971574.007"), ("timeout", "1.500"), ("dedup", "true")]));
+    // What is configured goes before what is usual.
+    assert_eq!(
+        form(&asked[0].body),
+        expected(&[
+            ("query", query),
+            ("time", "1795971574.007"),
+            ("timeout", "1.500"),
+            ("nocache", "1"),
+            ("dedup", "true"),
+            ("latency_offset", "5s")
+        ])
+    );
     assert_eq!(
         form(&asked[1].body),
         expected(&[
@@ -57,7 +72,9 @@ async fn a_question_is_a_form_below_the_path_of_the_address() {
             ("end", "1795971634.007"),
             ("step", "2.500"),
             ("timeout", "1.500"),
-            ("dedup", "true")
+            ("nocache", "1"),
+            ("dedup", "true"),
+            ("latency_offset", "5s")
         ])
     );
     for asked in &asked {

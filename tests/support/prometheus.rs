@@ -60,14 +60,13 @@ impl Server {
         })
     }
 
-    /// `VictoriaMetrics` with this configuration. Samples are seen at once, and not after 30 s as by default.
+    /// `VictoriaMetrics` with this configuration, and otherwise as it comes.
     pub fn victoria(config: &str) -> Option<Self> {
         Self::start("victoria-metrics", "/health", &[("scrape.yml", config)], |dir, port| {
             vec![
                 format!("-promscrape.config={dir}/scrape.yml"),
                 format!("-storageDataPath={dir}/data"),
                 format!("-httpListenAddr=127.0.0.1:{port}"),
-                "-search.latencyOffset=0s".into(),
             ]
         })
     }

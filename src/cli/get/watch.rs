@@ -43,7 +43,10 @@ enum News {
 pub async fn watch(args: &GetArgs, targets: &[Target], out: &mut impl Write) -> Result<(), Exit> {
     let (send, mut news) = mpsc::channel(256);
     for target in targets {
-        tokio::spawn(follow(target.id.clone(), target.client()?, args.rollout.clone(), send.clone()));
+        let client = target.client()?;
+        // A document has the evidence of each, a line the verdict.
+        let client = if args.output == Output::Json { client.telling_all() } else { client };
+        tokio::spawn(follow(target.id.clone(), client, args.rollout.clone(), send.clone()));
     }
     drop(send);
     let clock = SystemClock::start();

@@ -1,6 +1,9 @@
 //! `cutover judge aa`: stable beside itself.
 
-use super::{Context, Exit, Output, Progress, Setting, WATCHED, columns, new_file, print, recorded, spoken, tell_left_out, values};
+use super::{
+    Context, Exit, Output, Progress, Setting, WATCHED, columns, countable, new_file, print, recorded, spoken, tell_left_out,
+    tell_uncounted, values,
+};
 use crate::{
     cli::{
         connect::{self, Named},
@@ -114,7 +117,9 @@ pub fn run(args: &AaArgs, cx: &Context, out: &mut impl Write) -> Result<(), Exit
         tell_left_out(&setting.alerts);
         let (window, told) = covered(service, &stable, window)?;
         let legs = args.plan.as_deref().map_or_else(|| setting.legs.clone(), <[Leg]>::to_vec);
-        let (queries, gates) = (setting.queries, setting.gates);
+        let (gates, uncounted) = countable(setting.gates, &[&stable])?;
+        tell_uncounted(&uncounted);
+        let queries = setting.queries;
         let stale_after = setting.metrics.pace().stale_after();
         let (runs, seed) = (usize::try_from(args.runs).unwrap_or(usize::MAX), args.seed);
         // Aside, so that ctrl-c ends it.

@@ -1,6 +1,8 @@
 //! `cutover judge backtest`: past rollouts whose end is known.
 
-use super::{Context, Exit, Output, Progress, Setting, WATCHED, columns, new_file, print, recorded, spoken, tell_left_out};
+use super::{
+    Context, Exit, Output, Progress, Setting, WATCHED, columns, countable, new_file, print, recorded, spoken, tell_left_out, tell_uncounted,
+};
 use crate::{
     cli::exit,
     config::Loaded,
@@ -204,32 +206,44 @@ async fn play(
     // Recordings put one after the other are one.
     let kept = args.record.as_deref().map(new_file).transpose()?;
     let (mut used, mut left_out): (Vec<GateSpec>, Vec<GateSpec>) = Default::default();
+    let mut uncounted: BTreeMap<GateId, String> = BTreeMap::new();
     let mut played = Vec::new();
     for run in runs {
         let setting = Setting::of(loaded, &run.past.service, run.past.target.as_deref())?.with_gates(gates)?;
-        let said = if let Some(recording) = &recording {
+        let (said, without) = if let Some(recording) = &recording {
             one(&setting, recording, run, &progress).await?
         } else if let Some(kept) = &kept {
             let head = Head::new(&run.past.service, run.values(&run.past.stable, &setting.metrics.variables));
             let file = kept.try_clone().map_err(Exit::failed)?;
             let recorder = Recorder::new(setting.server(cx)?, BufWriter::new(file), &head).map_err(Exit::failed)?;
-            let said = one(&setting, &recorder, run, &progress).await?;
+            let played = one(&setting, &recorder, run, &progress).await?;
             recorder.finish().map_err(|e| Exit::failed(format!("cannot record: {e}")))?;
-            said
+            played
         } else {
             one(&setting, &setting.server(cx)?, run, &progress).await?
         };
         let (known, unknown): (Vec<GateSpec>, Vec<GateSpec>) = setting.alerts.into_iter().partition(|g| said.contains_key(&g.name));
         left_out.extend(unknown);
-        used.extend(setting.gates.iter().chain(&known).filter(|g| !used.iter().any(|u| u.name == g.name)).cloned().collect::<Vec<_>>());
+        let counted = setting.gates.iter().filter(|g| !without.contains_key(&g.name));
+        used.extend(counted.chain(&known).filter(|g| !used.iter().any(|u| u.name == g.name)).cloned().collect::<Vec<_>>());
+        for (gate, why) in without {
+            let why = if runs.len() > 1 { format!("{why} (in {})", run.name) } else { why };
+            uncounted.entry(gate).or_insert(why);
+        }
         played.push(Played { name: run.name.clone(), label: run.past.label, bad_from: run.bad_from, since: run.since, said });
     }
     tell_left_out(&left_out);
+    tell_uncounted(&uncounted);
     Ok((used, played))
 }
 
-/// Reads and plays one run.
-async fn one(setting: &Setting<'_>, backend: &impl Metrics, run: &Checked, told: &Progress) -> Result<BTreeMap<GateId, Said>, Exit> {
+/// Reads and plays one run; also why gates were left out of it.
+async fn one(
+    setting: &Setting<'_>,
+    backend: &impl Metrics,
+    run: &Checked,
+    told: &Progress,
+) -> Result<(BTreeMap<GateId, Said>, BTreeMap<GateId, String>), Exit> {
     let about = |exit: Exit| exit.about(&run.name.as_str().into());
     let variables = &setting.metrics.variables;
     let early = run.since - chrono::Duration::from_std(WATCHED).unwrap_or_default();
@@ -254,7 +268,8 @@ async fn one(setting: &Setting<'_>, backend: &impl Metrics, run: &Checked, told:
             format!("{}: samples of stable exist from {} on, later than the run", run.name.escape_debug(), first.format("%F %T UTC"));
         let _ = writeln!(std::io::stderr().lock(), "cutover: {line}");
     }
-    let (queries, gates) = (setting.queries.clone(), setting.gates.clone());
+    let (gates, uncounted) = countable(setting.gates.clone(), &[&stable, &candidate]).map_err(about)?;
+    let queries = setting.queries.clone();
     let stale_after = setting.pace().stale_after();
     let (since, until, course) = (run.since, run.until, run.course.clone());
     // Aside, so that ctrl-c ends it.
@@ -267,7 +282,7 @@ async fn one(setting: &Setting<'_>, backend: &impl Metrics, run: &Checked, told:
         return Err(about(Exit::failed("no interval could be counted: its samples are too far apart, or of one version only")));
     }
     let alerts = fired(setting, backend, run).await.map_err(about)?;
-    Ok(said.into_iter().chain(alerts).collect())
+    Ok((said.into_iter().chain(alerts).collect(), uncounted))
 }
 
 /// What gates over alerts would have said: they fail from the first alert about the service on that began in

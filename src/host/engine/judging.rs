@@ -22,6 +22,7 @@ use crate::{
         code::Code,
         gate::Arm,
         ident::RunId,
+        instance::InstanceState,
         interval::{Sensor, SensorState},
         ratio::Weight,
         signal::SignalId,
@@ -146,7 +147,9 @@ impl Service {
             self.ledger.bakes(baking);
             self.followed = follows;
         }
-        let about = Subject { judged: judged.as_ref(), beside, gates, programmed };
+        let instances = candidate.and_then(|side| side.status).map(|status| status.instances.as_slice()).unwrap_or_default();
+        let ready_at = instances.iter().filter(|i| i.state == InstanceState::Ready).map(|i| i.since).collect();
+        let about = Subject { judged: judged.as_ref(), beside, gates, programmed, ready_at };
         let fed = self.take_measured(state, &about, now) || fed;
         if everything && let (Some(run), Some(candidate), Some(stable)) = (compared, candidate, stable) {
             // Without a ready instance its share goes to stable, which the instances tell.

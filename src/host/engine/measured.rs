@@ -27,6 +27,8 @@ pub struct Subject<'a> {
     pub gates: &'a [GateSpec],
     /// The candidate's share as the router has it; `None` without one.
     pub programmed: Option<Weight>,
+    /// When instances of what is judged got ready.
+    pub ready_at: Vec<Time>,
 }
 
 impl Service {
@@ -59,6 +61,7 @@ impl Service {
         });
         let share = about.programmed.map(|weight| weight.percent() / 100.0);
         measured.moved(share, about.judged.and_then(|j| j.since), now);
+        measured.got_ready(about.ready_at.iter().copied());
         let mut fed = false;
         for (id, interval) in measured.intervals() {
             if let Some(gate) = about.gates.iter().find(|g| g.name == id) {

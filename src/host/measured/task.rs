@@ -45,6 +45,7 @@ pub async fn run(backend: Arc<Backend>, mut wanted: watch::Receiver<Following>, 
         let mut wait = AGAIN;
         if let Some(feed) = &mut feed {
             feed.follow(following.course.clone());
+            feed.got_ready(following.ready_at.iter().copied());
             if lock(&mail).intervals.len() < WAITING {
                 let mut changed = wanted.clone();
                 tokio::select! {

@@ -127,6 +127,21 @@ async fn an_interval_is_taken_once_and_the_next_subject_goes_on_after_it() {
 }
 
 #[tokio::test]
+async fn what_got_ready_is_known_until_another_subject_is_followed() {
+    let mut measured = measured();
+    measured.follow(key("1", Some("v1")), || begin(&[]));
+    // As often as one likes; one that is gone had to warm up all the same.
+    for ready in [&[10, 20][..], &[10, 20], &[20], &[25]] {
+        measured.got_ready(ready.iter().map(|second| at(*second)));
+    }
+    assert_eq!(measured.following.borrow().ready_at, BTreeSet::from([at(10), at(20), at(25)]));
+    measured.got_ready((0..5_000).map(at));
+    assert_eq!(measured.following.borrow().ready_at, (4_000..5_000).map(at).collect::<BTreeSet<_>>());
+    measured.follow(key("2", Some("v1")), || begin(&[]));
+    assert_eq!(measured.following.borrow().ready_at, BTreeSet::new());
+}
+
+#[tokio::test]
 async fn intervals_end_where_a_weight_converged() {
     let mut measured = measured();
     measured.follow(key("1", Some("v1")), || begin(&[]));

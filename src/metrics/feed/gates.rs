@@ -26,10 +26,33 @@ pub struct Closing<'a> {
     pub course: &'a [(Time, Option<f64>)],
     /// What is slow.
     pub slow: &'a Slow,
-    /// When candidate targets appeared, where instances have no names.
-    pub births: Vec<Time>,
+    /// When something of the version that is judged began to serve. Counts that name their instance are
+    /// judged by when that one was born; an interval with others is shown as a whole.
+    pub births: &'a [Birth],
     /// See [`super::Pace::settles`].
     pub settles: Duration,
+}
+
+/// Something began to serve then. Where a backend adds up, only between which two of its windows is known.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Birth {
+    /// Not before.
+    pub earliest: Time,
+    /// Not after.
+    pub latest: Time,
+}
+
+impl From<Time> for Birth {
+    fn from(at: Time) -> Self {
+        Self { earliest: at, latest: at }
+    }
+}
+
+impl Birth {
+    /// Whether it was too short a time ago in some part of an interval.
+    fn warms(self, (start, end): (Time, Time), warmup: chrono::Duration) -> bool {
+        self.earliest <= end && start - self.latest < warmup
+    }
 }
 
 /// One gate's interval.
@@ -127,8 +150,12 @@ impl Open {
         let mut sums = [Sum::default(), Sum::default()];
         let mut warmed = Sum::default();
         let mut newest = self.start;
+        // A version that stands alone is measured as stable is.
+        let judged = if self.has_candidate { CANDIDATE } else { STABLE };
+        let mut is_nameless = false;
         for piece in self.pieces.drain(..over) {
             newest = newest.max(piece.came.at);
+            is_nameless |= piece.arm == judged && piece.came.class.instance.is_none();
             match sums.get_mut(piece.arm) {
                 Some(_) if piece.warming && piece.arm == CANDIDATE => warmed.add(&self.gate, &piece, slow),
                 Some(_) if piece.warming => {}
@@ -147,13 +174,14 @@ impl Open {
         }
         let [candidate, stable] = sums;
         let warmup = super::span(self.gate.warmup);
+        let warming = self.gate.signal.is_latency() && is_nameless && closing.births.iter().any(|b| b.warms((start, newest), warmup));
         let course = closing.course.iter().rev().find(|(from, _)| *from < newest);
         // What was not scraped yet is not missing.
         let unseen = |from: Time, share: f64| share > 0.0 && candidate.count.of <= 0.0 && elapsed(newest, from) < closing.settles;
         let share = course.and_then(|(from, share)| share.filter(|share| !unseen(*from, *share)));
         Some(Interval {
             share,
-            warming: closing.births.iter().any(|born| *born <= newest && start - *born < warmup),
+            warming,
             latency: self.gate.signal.quantile().map(|_| Latency { candidate: candidate.buckets(), stable: stable.buckets() }),
             instances: if stable.instances.len() > 1 { stable.instances.values().copied().collect() } else { Vec::new() },
             warmed: if cannot_tell(&warmed) { Count::default() } else { warmed.count },

@@ -5,7 +5,7 @@
 
 use super::{
     BEFORE, CANDIDATE, Pace, Question, STABLE, before,
-    gates::{Closing, Open, Slow},
+    gates::{Birth, Closing, Open, Slow},
     source::{Kind, Source},
 };
 use crate::{
@@ -50,11 +50,20 @@ struct Counted {
 #[derive(Clone, Debug, Default)]
 pub struct History {
     counts: BTreeMap<What, Counted>,
+    /// Gates that rest on a query whose samples cannot be counted, and why.
+    left_out: BTreeMap<GateId, String>,
     /// See [`Pace::settles`].
     settles: Duration,
 }
 
 impl History {
+    /// Gates of which it says nothing, and why in one line: they rest on a query whose samples cannot be counted
+    /// one by one.
+    #[must_use]
+    pub const fn left_out(&self) -> &BTreeMap<GateId, String> {
+        &self.left_out
+    }
+
     /// When the first sample counted; `None` of nothing.
     #[must_use]
     pub fn begins(&self) -> Option<Time> {
@@ -92,7 +101,12 @@ impl History {
     pub fn part(&self, from: Time, until: Time, wanted: impl Fn(&Increment) -> bool) -> Self {
         let part =
             |c: &Counted| Counted { came: within(&c.came, from, until).iter().filter(|i| wanted(i)).cloned().collect(), ..c.clone() };
-        Self { counts: self.counts.iter().map(|(what, counted)| (*what, part(counted))).collect(), settles: self.settles }
+        Self { counts: self.counts.iter().map(|(what, counted)| (*what, part(counted))).collect(), ..self.without_counts() }
+    }
+
+    /// The same of which nothing was counted.
+    fn without_counts(&self) -> Self {
+        Self { counts: BTreeMap::new(), left_out: self.left_out.clone(), settles: self.settles }
     }
 }
 
@@ -117,11 +131,8 @@ pub fn intervals(
         slow.add(within(&latency.came, before(since, BEFORE), until));
     }
     slow.settle(Some(until));
-    let births: Vec<Time> = candidate
-        .filter(|_| queries.instance_label.is_none())
-        .and_then(|c| c.counts.get(&What::Latency))
-        .map(|c| c.appeared.clone())
-        .unwrap_or_default();
+    let appeared = candidate.and_then(|c| c.counts.get(&What::Latency)).map(|c| c.appeared.as_slice()).unwrap_or_default();
+    let births: Vec<Birth> = appeared.iter().copied().map(Birth::from).collect();
     let mut all = Vec::new();
     for gate in gates {
         let (hits, of) = queries.needs(gate);
@@ -139,7 +150,7 @@ pub fn intervals(
                     open.add(arm, (what == hits, what == of), within(&counted.came, from, to), is_warming);
                 }
             }
-            let closing = Closing { course, slow: &slow, births: births.clone(), settles: stable.settles };
+            let closing = Closing { course, slow: &slow, births: &births, settles: stable.settles };
             let late = gate.signal == GateSignal::Slow && slow.from().is_none();
             let closed = if late { Vec::new() } else { open.close(to, &closing, 1.0) };
             all.extend(closed.into_iter().map(|interval| (gate.name.clone(), interval)));
@@ -152,6 +163,9 @@ pub fn intervals(
 /// Reads one version's past.
 #[derive(Debug)]
 pub struct Reader {
+    /// What is read, and what each gate needs of it.
+    gates: BTreeMap<GateId, BTreeSet<What>>,
+    left_out: BTreeMap<GateId, String>,
     sources: BTreeMap<What, Source>,
     counts: BTreeMap<What, Counted>,
     targets: Targets,
@@ -162,11 +176,11 @@ pub struct Reader {
 }
 
 impl Reader {
-    /// What these gates need, from ten minutes before `since` on, which tell what is slow, up to `until`.
+    /// What these gates need, from ten minutes before `since` on, which tell what is slow, up to `until`. A gate
+    /// whose query is no plain selector is left out, as its samples cannot be counted.
     ///
     /// # Errors
-    /// In one line: a gate that this stack cannot tell, a name that has no value, a query that is no plain
-    /// selector, whose samples cannot be counted.
+    /// In one line: a gate that this stack cannot tell, a name that has no value, every gate left out.
     pub fn new(
         queries: &Queries,
         gates: &[GateSpec],
@@ -176,19 +190,56 @@ impl Reader {
         (since, until): (Time, Time),
     ) -> Result<Self, String> {
         let (from, arm) = (before(since, BEFORE), if is_candidate { CANDIDATE } else { STABLE });
-        let mut sources = BTreeMap::new();
+        let mut reader = Self {
+            gates: BTreeMap::new(),
+            left_out: BTreeMap::new(),
+            sources: BTreeMap::new(),
+            counts: BTreeMap::new(),
+            targets: Targets::default(),
+            pace,
+            from,
+            until,
+            kept: 0,
+        };
+        let mut expressions = BTreeMap::new();
         for gate in gates {
             queries.can_judge(gate).map_err(|why| format!("gate {}: {why}", gate.name.text()))?;
-            let (hits, of) = queries.needs(gate);
-            for what in [hits, of] {
+            let needs = BTreeSet::from(<[What; 2]>::from(queries.needs(gate)));
+            for what in &needs {
+                let what = *what;
                 let asked = queries.get(what).ok_or_else(|| format!("gate {}: there is no query `{}`", gate.name.text(), what.name()))?;
                 if asked.metric.is_none() {
-                    return Err(format!("query `{}` is an expression: only the samples of a plain selector can be counted", what.name()));
+                    let why = format!("query `{}` is an expression: only the samples of a plain selector can be counted", what.name());
+                    expressions.insert(what, why);
                 }
-                sources.insert(what, Source::new(queries, (what, asked), arm, values, from)?);
+                reader.sources.insert(what, Source::new(queries, (what, asked), arm, values, from)?);
             }
+            reader.gates.insert(gate.name.clone(), needs);
         }
-        Ok(Self { sources, counts: BTreeMap::new(), targets: Targets::default(), pace, from, until, kept: 0 })
+        for (what, why) in expressions {
+            reader.leave_out(what, &why)?;
+        }
+        Ok(reader)
+    }
+
+    /// Goes on without the gates that rest on a query.
+    ///
+    /// # Errors
+    /// With `why`, when no gate remains.
+    fn leave_out(&mut self, what: What, why: &str) -> Result<(), String> {
+        let without: Vec<GateId> = self.gates.iter().filter(|(_, needs)| needs.contains(&what)).map(|(gate, _)| gate.clone()).collect();
+        for gate in without {
+            self.gates.remove(&gate);
+            self.left_out.insert(gate, why.to_owned());
+        }
+        if self.gates.is_empty() {
+            return Err(why.to_owned());
+        }
+        let gates = &self.gates;
+        let is_needed = |what: &What| gates.values().any(|needs| needs.contains(what));
+        self.sources.retain(|what, _| is_needed(what));
+        self.counts.retain(|what, _| is_needed(what));
+        Ok(())
     }
 
     /// What must be asked next; nothing when all is read.
@@ -201,10 +252,10 @@ impl Reader {
         asked.collect()
     }
 
-    /// Takes in an answer.
+    /// Takes in an answer. Gates whose query has too many series are left out.
     ///
     /// # Errors
-    /// In one line: an answer that is partial, too many series or samples.
+    /// In one line: an answer that is partial, too many samples, every gate left out.
     pub fn take(&mut self, question: &Question, answer: Answer) -> Result<(), String> {
         let name = question.what.name();
         if let Some(warning) = answer.warnings.first() {
@@ -218,7 +269,8 @@ impl Reader {
         }
         if source.is_extrapolated() {
             let most = super::source::MOST_SERIES;
-            return Err(format!("query `{name}` has more than {most} series: their samples are not counted one by one; narrow it"));
+            let why = format!("query `{name}` has more than {most} series: their samples are not counted one by one; narrow it");
+            return self.leave_out(question.what, &why);
         }
         self.kept += came.len();
         if self.kept > MOST {
@@ -255,17 +307,26 @@ impl Reader {
         for counted in self.counts.values_mut() {
             counted.came.sort_by_key(|i| i.at);
         }
-        History { counts: self.counts, settles: self.pace.settles() }
+        History { counts: self.counts, left_out: self.left_out, settles: self.pace.settles() }
     }
 }
 
-/// Reads all of it, telling after every round how much is read.
+/// Reads all of it, telling after every round how much is read. Of recorded samples, gates whose query was not
+/// recorded are left out.
 ///
 /// # Errors
 /// In one line: what the backend says instead of an answer, and as [`Reader::take`] says.
 pub async fn read<M: Metrics>(mut reader: Reader, backend: &M, mut progress: impl FnMut(f64)) -> Result<History, String> {
     loop {
-        let questions = reader.due();
+        let mut questions = reader.due();
+        for question in std::mem::take(&mut questions) {
+            let selector = question.text.strip_prefix("count(").and_then(|rest| rest.strip_suffix(')'));
+            match selector.filter(|selector| question.kind == Kind::Size && !backend.keeps(selector)) {
+                Some(selector) => reader.leave_out(question.what, &format!("{} has no samples of {selector}", backend.place()))?,
+                None => questions.push(question),
+            }
+        }
+        questions.retain(|question| reader.sources.contains_key(&question.what));
         if questions.is_empty() {
             return Ok(reader.history());
         }

@@ -1,6 +1,10 @@
 //! One query of one version: what is asked next, and what came of the answers.
 
-use super::{CANDIDATE, Pace, before, gates::is_edge, span, who};
+use super::{
+    CANDIDATE, Pace, before,
+    gates::{Birth, is_edge},
+    span, who,
+};
 use crate::{
     metrics::{
         Answer, Series, Trouble, Value,
@@ -30,6 +34,9 @@ const LONGEST: Duration = Duration::from_secs(600);
 /// How often series are counted again.
 const RECOUNT: chrono::Duration = chrono::Duration::minutes(10);
 
+/// So long it is remembered that something began to serve.
+const REMEMBERED: chrono::Duration = chrono::Duration::hours(24);
+
 /// How a question is meant.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Kind {
@@ -41,6 +48,8 @@ pub enum Kind {
     Increase { from: Time },
     /// When the newest sample was taken.
     Newest,
+    /// How many targets appeared since, where the backend adds up.
+    Born { from: Time },
     /// A value of now.
     Now,
 }
@@ -52,6 +61,8 @@ pub struct Source {
     template: Template,
     values: Variables,
     reads: Reads,
+    /// Whether latencies are not judged while what they came from warms up: those of the candidate.
+    warms: bool,
     /// A plain selector can be counted sample by sample.
     plain: bool,
     counter: Counter,
@@ -73,8 +84,10 @@ pub struct Source {
     /// The edges of the buckets that were seen, by their bits.
     edges: BTreeSet<u64>,
     value: Option<(Time, f64)>,
-    /// With the values, and with their age: an answer to the one says nothing of the other.
-    troubles: [Option<Text>; 2],
+    /// When something began to serve, as far as the counter does not know it.
+    births: Vec<Birth>,
+    /// With the values, with their age, with births: an answer to the one says nothing of the others.
+    troubles: [Option<Text>; 3],
     /// It measures both versions together.
     together: bool,
     asked: Option<Query>,
@@ -104,6 +117,7 @@ impl Source {
             values: values.clone(),
             counter: Counter::new(reads.clone()),
             reads,
+            warms: arm == CANDIDATE && what == What::Latency,
             plain,
             size: None,
             reached: from,
@@ -115,7 +129,8 @@ impl Source {
             coded: false,
             edges: BTreeSet::new(),
             value: None,
-            troubles: [None, None],
+            births: Vec::new(),
+            troubles: [None, None, None],
             together: false,
             asked: None,
         })
@@ -156,7 +171,8 @@ impl Source {
             let length = elapsed(end, self.reached);
             let whole = if length < pace.window() { None } else { self.increase(length) };
             let whole = whole.map(|text| (Kind::Increase { from: self.reached }, text, end));
-            return newest.into_iter().chain(whole).collect();
+            let born = whole.as_ref().and_then(|_| self.born_text(length)).map(|text| (Kind::Born { from: self.reached }, text, end));
+            return newest.into_iter().chain(born).chain(whole).collect();
         }
         let from = before(self.reached.min(end), overlap);
         // Whole seconds, rounded up: it reaches at least that far.
@@ -193,16 +209,16 @@ impl Source {
         let answer = match answer {
             Ok(answer) => answer,
             Err(trouble) => {
-                self.fail(kind, Text::from(trouble.to_string()));
+                self.fail(kind, at, Text::from(trouble.to_string()));
                 return Vec::new();
             }
         };
-        if !matches!(kind, Kind::Size | Kind::Newest) {
+        if !matches!(kind, Kind::Size | Kind::Newest | Kind::Born { .. }) {
             let name = self.what.name().into();
             self.asked = Some(Query { name, text: text.into(), at, warnings: answer.warnings.clone(), infos: answer.infos.clone() });
         }
         if let Some(warning) = answer.warnings.first() {
-            self.fail(kind, format!("partial answer: {warning}").into());
+            self.fail(kind, at, format!("partial answer: {warning}").into());
             return Vec::new();
         }
         let came = match kind {
@@ -216,6 +232,12 @@ impl Source {
                 let known = after(self.reached, pace.window() + pace.every);
                 let seen = seen.map(|newest| if self.what.is_now() { newest } else { newest.min(known) });
                 self.newest = self.newest.max(seen);
+                Vec::new()
+            }),
+            Kind::Born { from } => one(&answer).map(|born| {
+                if born.is_some_and(|(_, n)| n > 0.0) {
+                    self.note_birth(*from, at);
+                }
                 Vec::new()
             }),
             Kind::Now => one(&answer).map(|value| {
@@ -236,15 +258,27 @@ impl Source {
                 came
             }
             Err(why) => {
-                self.fail(kind, why);
+                self.fail(kind, at, why);
                 Vec::new()
             }
         }
     }
 
-    fn fail(&mut self, kind: &Kind, why: Text) {
+    fn fail(&mut self, kind: &Kind, at: Time, why: Text) {
+        if let Kind::Born { from } = kind {
+            // What cannot be known to be warm is not.
+            self.note_birth(*from, at);
+        }
         if let Some(trouble) = self.troubles.get_mut(slot(kind)) {
             *trouble = Some(why);
+        }
+    }
+
+    fn note_birth(&mut self, earliest: Time, latest: Time) {
+        self.births.retain(|birth| latest - birth.latest < REMEMBERED);
+        let birth = Birth { earliest, latest };
+        if !self.births.contains(&birth) {
+            self.births.push(birth);
         }
     }
 
@@ -253,6 +287,7 @@ impl Source {
         let before = self.is_extrapolated();
         self.size = Some((size, at));
         if before != self.is_extrapolated() {
+            self.births = self.appeared();
             self.counter = Counter::new(self.reads.clone());
             self.counted = self.answered.then_some(self.reached);
         }
@@ -295,6 +330,10 @@ impl Source {
                 came.push(Increment { at, amount, class: Arc::new(class) });
             }
         }
+        // What answered nothing and does now is new; what answers from the first is as old as one likes.
+        if self.warms && self.answered && !self.there && !series.is_empty() {
+            self.note_birth(from, at);
+        }
         self.there = !series.is_empty();
         self.reached = at;
         self.answered = true;
@@ -321,7 +360,7 @@ impl Source {
     }
 
     fn filled(&mut self, window: Duration) -> Option<String> {
-        self.template.fill(&self.values, window).map_err(|why| self.fail(&Kind::Now, why.into())).ok()
+        self.template.fill(&self.values, window).map_err(|why| self.fail(&Kind::Now, self.reached, why.into())).ok()
     }
 
     /// The expression for what came in so long.
@@ -348,7 +387,26 @@ impl Source {
             return Some(format!("max(timestamp({}))", selector::first(&text)?));
         }
         let of = if self.plain { text.as_str() } else { selector::ranged(&text)? };
-        Some(format!("min(timestamp({of}))"))
+        // Of what is alive: `VictoriaMetrics` knows the time of a series for minutes after its instance is gone.
+        Some(format!("min(timestamp({of}) and {of})"))
+    }
+
+    /// The expression for how many targets there are that were not there so long ago. What an expression joins
+    /// may be of both versions: there only the first of it is seen to appear.
+    fn born_text(&mut self, length: Duration) -> Option<String> {
+        if !self.warms || !self.plain {
+            return None;
+        }
+        let text = self.filled(length)?;
+        let labels = ["job", "instance"].into_iter().chain(self.reads.instance_label.as_deref());
+        let by = format!("count by ({})", labels.collect::<Vec<_>>().join(", "));
+        Some(format!("count({by} ({text}) unless {by} ({text} offset {}))", window_text(length)))
+    }
+
+    /// When something of it began to serve: targets that appeared, or, where the backend adds up, between
+    /// which two windows that was.
+    pub fn appeared(&self) -> Vec<Birth> {
+        self.births.iter().copied().chain(self.counter.appeared().map(Birth::from)).collect()
     }
 
     /// Whether the backend adds up, which scales what it counts.
@@ -418,6 +476,7 @@ impl Source {
 pub const fn slot(kind: &Kind) -> usize {
     match kind {
         Kind::Newest => 1,
+        Kind::Born { .. } => 2,
         Kind::Size | Kind::Samples { .. } | Kind::Increase { .. } | Kind::Now => 0,
     }
 }

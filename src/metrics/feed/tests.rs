@@ -1,6 +1,7 @@
 //! What is counted of two versions, and when; a small store of samples that answers.
 
 mod sensors;
+mod warming;
 
 use super::*;
 use crate::metrics::preset::Written;
@@ -62,6 +63,13 @@ impl Store {
 
 fn queries() -> Queries {
     queries_and("")
+}
+
+/// With this label for the name of an instance.
+fn queries_by(label: Option<&str>) -> Queries {
+    let mut queries = queries();
+    queries.instance_label = label.map(str::to_owned);
+    queries
 }
 
 /// With `more` of what is written.
@@ -276,30 +284,40 @@ fn what_stable_did_before_the_run_is_read_and_belongs_to_no_run() {
 fn a_past_that_was_read_makes_the_same_intervals() {
     let store = Store::new(2_000, &|t| (t / 100) as f64);
     let gates = [gate("errors"), gate("slow"), gate("p99")];
-    let mut live = feed(&gates, 1_800);
-    round(&mut live, &store, 1_800, &mut |_| None);
-    let fed = live.intervals();
-    let read = |version: &str, is_candidate: bool| {
-        let mut reader = history::Reader::new(&queries(), &gates, PACE, &values(version), is_candidate, (at(0), at(1_800))).unwrap();
-        for _ in 0..100 {
-            for question in reader.due() {
-                reader.take(&question, store.answer(&question)).unwrap();
-            }
-        }
-        assert!(reader.due().is_empty() && reader.progress() == 1.0);
-        reader.history()
-    };
-    let (stable, candidate) = (read("v1", false), read("v2", true));
     let course = [(at(0), Some(0.1)), (at(1_000), Some(0.25))];
-    let again = history::intervals(&queries(), &gates, &course, (at(0), at(1_800)), (Some(&candidate), &stable));
-    for gate in &gates {
-        let of = |all: &[(GateId, Interval)]| all.iter().filter(|(id, _)| *id == gate.name).map(|(_, i)| i.clone()).collect::<Vec<_>>();
-        assert!(of(&again).len() > 50, "{:?}", gate.name);
-        assert_eq!(of(&fed), of(&again), "{:?}", gate.name);
+    // A label that the scrape has, and one that it lacks.
+    for label in ["pod", "zone"] {
+        let queries = || queries_by(Some(label));
+        let mut live = Feed::new(queries(), &gates, PACE, &subject(), at(1_800)).unwrap();
+        live.follow(course.to_vec());
+        round(&mut live, &store, 1_800, &mut |_| None);
+        let fed = live.intervals();
+        let read = |version: &str, is_candidate: bool| {
+            let mut reader = history::Reader::new(&queries(), &gates, PACE, &values(version), is_candidate, (at(0), at(1_800))).unwrap();
+            for _ in 0..100 {
+                for question in reader.due() {
+                    reader.take(&question, store.answer(&question)).unwrap();
+                }
+            }
+            assert!(reader.due().is_empty() && reader.progress() == 1.0);
+            reader.history()
+        };
+        let (stable, candidate) = (read("v1", false), read("v2", true));
+        let again = history::intervals(&queries(), &gates, &course, (at(0), at(1_800)), (Some(&candidate), &stable));
+        for gate in &gates {
+            let of = |all: &[(GateId, Interval)]| all.iter().filter(|(id, _)| *id == gate.name).map(|(_, i)| i.clone()).collect::<Vec<_>>();
+            assert!(of(&again).len() > 50, "{:?}", gate.name);
+            assert_eq!(of(&fed), of(&again), "{:?}", gate.name);
+        }
+        let warm = fed.iter().filter(|(_, i)| i.warming).map(|(id, _)| id.as_str()).collect::<BTreeSet<_>>();
+        assert_eq!(warm, if label == "pod" { BTreeSet::new() } else { BTreeSet::from(["p99", "slow"]) });
+        if label == "zone" {
+            continue;
+        }
+        let traffic = stable.traffic(at(0), at(1_500));
+        assert_eq!(traffic.keys().map(|name| &**name).collect::<Vec<_>>(), ["v1"]);
+        assert!((traffic["v1"] - 90.0 * 1_500.0).abs() < 1_500.0, "{traffic:?}");
     }
-    let traffic = stable.traffic(at(0), at(1_500));
-    assert_eq!(traffic.keys().map(|name| &**name).collect::<Vec<_>>(), ["v1"]);
-    assert!((traffic["v1"] - 90.0 * 1_500.0).abs() < 1_500.0, "{traffic:?}");
 }
 
 #[test]
@@ -308,39 +326,37 @@ fn what_is_partial_or_too_much_is_no_past() {
     let question = reader.due().remove(0);
     let partial = Answer { warnings: vec!["a store is down".into()], ..Answer::default() };
     assert!(reader.take(&question, partial).unwrap_err().contains("partial"));
-    let many = Raw { at: question.at, value: Value::Number(2_001.0) };
-    let many = Answer { series: vec![Series { labels: Labels::default(), points: vec![many] }], ..Answer::default() };
-    assert!(reader.take(&question, many).unwrap_err().contains("more than 2000 series"));
+    let many = |at: Time| Answer { series: vec![vector(&[], at, 2_001.0)], ..Answer::default() };
+    assert!(reader.take(&question, many(question.at)).unwrap_err().contains("more than 2000 series"));
 }
 
 #[test]
-fn what_warms_up_is_not_judged_for_latency() {
-    let store = Store::new(600, &|_| 0.0);
-    let mut feed = feed(&[gate("errors"), gate("slow")], 600);
-    round(&mut feed, &store, 600, &mut |_| None);
-    let all = feed.intervals();
-    let (errors, _) = sum(&all, "errors");
-    let (slow, _) = sum(&all, "slow");
-    assert!((errors.of - slow.of - 450.0).abs() < 1.0, "{errors:?} {slow:?}: 45 s of increments, until the sample at 60 s");
-    let warmed = |id: &str| all.iter().filter(|(gate, _)| gate.as_str() == id).map(|(_, i)| i.warmed.of).sum::<f64>();
-    assert!((warmed("slow") - 450.0).abs() < 1.0 && warmed("errors") == 0.0, "what is not judged is shown: {}", warmed("slow"));
-}
-
-#[test]
-fn without_instance_labels_whole_intervals_warm_up() {
-    let store = Store::new(600, &|_| 0.0);
-    let mut unlabelled = queries();
-    unlabelled.instance_label = None;
-    let mut one = Feed::new(unlabelled, &[gate("errors"), gate("slow")], PACE, &subject(), at(600)).unwrap();
-    round(&mut one, &store, 600, &mut |_| None);
-    let all = one.intervals();
-    let slow: Vec<&Interval> = all.iter().filter(|(id, _)| id.as_str() == "slow").map(|(_, i)| i).collect();
-    // Its first sample is that of second 7.
-    assert!(slow.iter().all(|i| i.warming == (i.start < at(67))), "{slow:?}");
-    assert!(slow.iter().filter(|i| i.warming).count() >= 2 && slow.iter().filter(|i| !i.warming).count() >= 15, "{slow:?}");
-    let (errors, _) = sum(&all, "errors");
-    let (counted, _) = sum(&all, "slow");
-    assert!((errors.of - counted.of).abs() < 1.0, "they are counted, to be shown: {errors:?} {counted:?}");
+fn a_gate_whose_samples_cannot_be_counted_is_left_out_of_a_past_and_the_others_are_read() {
+    let store = Store::new(900, &|t| (t / 10) as f64);
+    let gates = [gate("errors"), gate("slow"), gate("p99")];
+    let read = |queries: &Queries, gates: &[GateSpec]| -> Result<history::History, String> {
+        let mut reader = history::Reader::new(queries, gates, PACE, &values("v2"), true, (at(0), at(900)))?;
+        for _ in 0..100 {
+            for question in reader.due() {
+                let is_large = question.kind == source::Kind::Size && question.what == What::Latency;
+                let series = vec![vector(&[], question.at, 9_000.0)];
+                reader.take(&question, if is_large { Answer { series, ..Answer::default() } } else { store.answer(&question) })?;
+            }
+        }
+        assert!(reader.due().is_empty() && reader.progress() == 1.0);
+        Ok(reader.history())
+    };
+    let names = |past: &history::History| past.left_out().keys().map(|gate| gate.as_str().to_owned()).collect::<Vec<_>>();
+    let join = "latency = 'sum by (le) (increase(lat[{{window}}]) * on (instance) group_left () info{v=\"{{version}}\"})'";
+    for (queries, why) in [(queries(), "more than 2000 series"), (queries_and(join), "is an expression")] {
+        let past = read(&queries, &gates).unwrap();
+        assert_eq!(names(&past), ["p99", "slow"]);
+        assert!(past.left_out().values().all(|said| said.contains(why)), "{:?}", past.left_out());
+        let counted: Vec<Time> = past.sampled(What::Requests, at(0), at(900)).collect();
+        assert!(counted.len() > 50 && past.sampled(What::Latency, at(0), at(900)).next().is_none(), "{counted:?}");
+        // Nothing is left.
+        assert!(read(&queries, &gates[1..]).unwrap_err().contains(why));
+    }
 }
 
 #[test]
@@ -385,6 +401,9 @@ fn with_many_series_the_backend_adds_up() {
                 let series = if question.text.starts_with("count(") {
                     vec![vector(&[], question.at, 9_000.0)]
                 } else if question.text.starts_with("min(timestamp(") {
+                    let (_, of) = question.text.split_once("(timestamp(").unwrap();
+                    let (timed, alive) = of.split_once(") and ").unwrap();
+                    assert_eq!(format!("{timed})"), alive, "of no series that is gone");
                     vec![vector(&[], question.at, question.at.timestamp() as f64 - 3.0)]
                 } else {
                     if let source::Kind::Increase { from } = question.kind

@@ -68,17 +68,19 @@ impl Store {
             return one(Labels::default(), vec![(at, 2.0)]);
         }
         let Some((_, window)) = query.rsplit_once('[') else { return Answer::default() };
-        if !query.starts_with("req") {
-            return Answer::default();
-        }
+        let (name, all): (&str, [(&str, &str, f64); 2]) = match query {
+            _ if query.starts_with("req") => ("req", [("code", "200", 1.0 - errors), ("code", "500", errors)]),
+            _ if query.starts_with("lat") => ("lat", [("le", "0.5", 0.985), ("le", "+Inf", 1.0)]),
+            _ => return Answer::default(),
+        };
         let window: i64 = window.trim_end_matches("s]").parse().unwrap();
         let times = |from: Time| {
             let first = from.timestamp().div_euclid(15) * 15;
             (0..).map(move |n| DateTime::from_timestamp(first + 15 * n, 0).unwrap()).skip_while(move |t| *t < from)
         };
         let from = at - chrono::Duration::seconds(window);
-        let series = [("200", 1.0 - errors), ("500", errors)].map(|(code, share)| {
-            let labels = [("__name__", "req"), ("job", "mesh"), ("instance", version), ("v", version), ("code", code)];
+        let series = all.map(|(label, value, share)| {
+            let labels = [("__name__", name), ("job", "mesh"), ("instance", version), ("v", version), (label, value)];
             // It runs since long before anything here.
             let since = |t: Time| (t - start()).num_seconds() as f64 + 100_000.0;
             let points =
