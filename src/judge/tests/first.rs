@@ -3,7 +3,7 @@
 use super::*;
 use crate::judge::{
     GateRun,
-    decide::{Decision, Odds, Reach},
+    decide::{Decision, Odds, Reach, blind as unheard},
 };
 use proptest::{prelude::*, strategy::ValueTree as _, test_runner::TestRunner};
 
@@ -54,7 +54,7 @@ fn the_first_that_holds_decides() {
                 w.ledger.feed(&g, &Interval::new(at(w.secs), at(w.secs + 60), candidate, stable));
                 w.secs += 60;
                 let run = w.ledger.gate(&g.name).unwrap();
-                let (decision, odds) = (blind(&sensors).unwrap_or_else(|| run.decision(&g, &Held::new(lines(&g, 1)))), run.odds());
+                let (decision, odds) = (unheard(&sensors).unwrap_or_else(|| run.decision(&g, &Held::new(lines(&g, 1)))), run.odds());
                 if let Some(want) = first_that_holds(run, &g, &odds, &sensors) {
                     assert_eq!(decision, want, "{odds:?}");
                 }
