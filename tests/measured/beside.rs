@@ -18,7 +18,7 @@ use std::{
 fn a_hosts_instances_are_put_beside_each_other() {
     let gates = "instances = 2\n\
          [[service.gate]]\nname = \"errors\"\nsignal = \"errors\"\ninterval = \"1s\"\non_fail = \"revert\"\n\
-         [[service.gate]]\nname = \"slow\"\nsignal = \"slow\"\ninterval = \"1s\"\n";
+         [[service.gate]]\nname = \"timeouts\"\nsignal = \"timeouts\"\ninterval = \"1s\"\n";
     let port = free_port();
     let Some(server) = Server::prometheus(&scraping(port), "") else { return };
     let scene = Scene::set(port, &asking(&server.url), gates, &[("web", SOUND, SOUND)]);

@@ -138,6 +138,9 @@ pub fn intervals(
                     };
                     open.add(arm, (what == hits, what == of), within(&counted.came, from, to), is_warming);
                 }
+                for beside in queries.beside(gate).iter().filter_map(|what| history.counts.get(what)) {
+                    open.add_beside(arm, within(&beside.came, from, to));
+                }
             }
             let closing = Closing { course, slow: &slow, births: births.clone(), settles: stable.settles };
             let late = gate.signal == GateSignal::Slow && slow.from().is_none();
@@ -186,6 +189,11 @@ impl Reader {
                     return Err(format!("query `{}` is an expression: only the samples of a plain selector can be counted", what.name()));
                 }
                 sources.insert(what, Source::new(queries, (what, asked), arm, values, from)?);
+            }
+            for what in queries.beside(gate) {
+                if let Some(asked) = queries.get(*what).filter(|asked| asked.metric.is_some() && asked.is_of_each(values)) {
+                    sources.insert(*what, Source::new(queries, (*what, asked), arm, values, from)?);
+                }
             }
         }
         Ok(Self { sources, counts: BTreeMap::new(), targets: Targets::default(), pace, from, until, kept: 0 })
