@@ -112,17 +112,13 @@ impl<M: Metrics> Look<'_, M> {
             return Vec::new();
         }
         say(Grade::Ok, format!("{} series", answer.series.len()));
+        let coded = what == What::Requests || what.is_beside();
+        // How many are ready may be said of a whole version; requests tell its instances apart.
+        let is_whole = what == What::Ready && self.queries.get(What::Requests).is_some();
+        let apart = raw && what != What::ServiceErrors && !what.is_beside() && !is_whole;
         let labels = [
-            (
-                self.queries.code_label.as_deref().filter(|_| what == What::Requests || what.is_beside()),
-                "what became of a request",
-                Grade::Bad,
-            ),
-            (
-                self.queries.instance_label.as_deref().filter(|_| raw && what != What::ServiceErrors && !what.is_beside()),
-                "its instance",
-                Grade::Warn,
-            ),
+            (self.queries.code_label.as_deref().filter(|_| coded), "what became of a request", Grade::Bad),
+            (self.queries.instance_label.as_deref().filter(|_| apart), "its instance", Grade::Warn),
             (Some("le").filter(|_| what == What::Latency && !has_native(&answer.series)), "its bucket", Grade::Bad),
         ];
         for (label, means, grade) in labels {

@@ -157,7 +157,11 @@ fn a_part_stays_for_five_minutes_after_nobody_counts_for_it() {
     use crate::model::ident::InstanceId;
     let (meter, at) = (Meter::new(), Time::UNIX_EPOCH);
     let requests = |meter: &Meter| meter.parts().iter().map(|(_, counted)| counted.requests).collect::<Vec<_>>();
-    let seconds = |meter: &Meter, n: u32| (0..n).for_each(|_| drop(meter.tick(at)));
+    let seconds = |meter: &Meter, n: u32| {
+        for _ in 0..n {
+            meter.tick(at);
+        }
+    };
     let part = |meter: &Meter, n: usize| meter.part(&InstanceId::new(format!("v1-{n:03}")));
     let count = |meter: &Meter, part: &Part| meter.head(Head::Answer { status: 200, latency: Duration::from_millis(1) }, Some(part));
     count(&meter, &part(&meter, 1));
