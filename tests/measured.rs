@@ -2,5 +2,6 @@
 //! counters, blindness when nothing new is said, and a way back that needs none of it.
 
 mod alerts;
+mod beside;
 mod rig;
 mod verdicts;

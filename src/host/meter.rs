@@ -32,6 +32,14 @@ use window::Seconds;
 /// How many failed requests are kept.
 const KEPT: usize = 50;
 
+/// For so many seconds what an instance counted is kept once nobody counts for it any more. Whoever scrapes wants
+/// to see the last of it, and Prometheus looks back five minutes: it knows nothing of who is scraped less often.
+const PART_KEPT: u32 = 300;
+
+/// With more parts than this those that are left longest go sooner. A hundred instances and as many series of each
+/// as there are buckets stay below the 2,000 up to which samples are counted one by one.
+const MOST_PARTS: usize = 116;
+
 /// Statuses that may count as errors, one by one; what is above them all is kept with the last.
 const FIRST_STATUS: u16 = 400;
 const STATUSES: usize = 200;
@@ -67,13 +75,23 @@ pub struct Meter {
     timed: Mutex<Timed>,
     failed: Mutex<VecDeque<FailedRequest>>,
     failed_revision: AtomicU64,
-    parts: Mutex<BTreeMap<InstanceId, Arc<Part>>>,
+    parts: Mutex<BTreeMap<InstanceId, Kept>>,
+    /// What no instance answered: the proxy did, where none was there.
+    nowhere: Part,
+}
+
+/// A part, and for how many seconds nobody has counted for it.
+#[derive(Debug, Default)]
+struct Kept {
+    part: Arc<Part>,
+    left: u32,
 }
 
 /// One instance's part of a version's requests, by the same definitions. Counters only grow.
 #[derive(Debug, Default)]
 pub struct Part {
     requests: AtomicU64,
+    class: [AtomicU64; 5],
     errors: AtomicU64,
     slow: AtomicU64,
     timeouts: AtomicU64,
@@ -85,6 +103,8 @@ pub struct Part {
 pub struct Counted {
     /// Those that it answered, or that failed on it.
     pub requests: u64,
+    /// The same by class, as in [`Totals`].
+    pub class: [u64; 5],
     /// Answered with an error or not at all.
     pub errors: u64,
     /// Slower than the frozen threshold.
@@ -174,6 +194,7 @@ impl Meter {
             failed: Mutex::default(),
             failed_revision: zero(),
             parts: Mutex::default(),
+            nowhere: Part::default(),
         };
         meter.count_as_errors(&Code::usual());
         meter
@@ -229,8 +250,10 @@ impl Meter {
         (FIRST_STATUS..).zip(&self.statuses).filter_map(counted).sum()
     }
 
-    /// Closes the current second: what was counted since the last tick. Call it once a second.
+    /// Closes the current second: what was counted since the last tick. Call it once a second: that is also how
+    /// parts are let go of that nobody counts for any more.
     pub fn tick(&self, now: Time) -> Point {
+        self.forget_parts();
         self.timed().seconds.close(now)
     }
 
@@ -281,29 +304,41 @@ impl Meter {
         (if upgraded { &self.upgraded } else { &self.in_flight }).fetch_sub(1, Relaxed);
     }
 
-    /// What each instance had of it. One that left the table may be missing, and begins anew when it returns.
+    /// What each instance had of it. One that left the table is still here for [five minutes](PART_KEPT); when it
+    /// returns later, it begins anew.
     #[must_use]
     pub fn parts(&self) -> Vec<(InstanceId, Counted)> {
-        let part = |(id, part): (&InstanceId, &Arc<Part>)| {
-            // Parts are read before the whole, as in `totals`.
-            let (errors, slow, timeouts) = (part.errors.load(Relaxed), part.slow.load(Relaxed), part.timeouts.load(Relaxed));
-            let latencies = part.latencies.read();
-            (id.clone(), Counted { requests: part.requests.load(Relaxed), errors, slow, timeouts, latencies })
-        };
-        self.counted().iter().map(part).collect()
+        self.counted().iter().map(|(id, kept)| (id.clone(), kept.part.read())).collect()
     }
 
-    /// The counters of an instance, for as long as it is in the table or has requests.
+    /// What no instance had of it.
+    #[must_use]
+    pub fn nowhere(&self) -> Counted {
+        self.nowhere.read()
+    }
+
+    /// The counters of an instance; they count as long as it is in the table or has requests.
     pub(super) fn part(&self, instance: &InstanceId) -> Arc<Part> {
-        Arc::clone(self.counted().entry(instance.clone()).or_default())
+        let mut counted = self.counted();
+        let kept = counted.entry(instance.clone()).or_default();
+        kept.left = 0;
+        Arc::clone(&kept.part)
     }
 
-    /// Lets go of instances that nobody counts for any more.
-    pub(super) fn forget_parts(&self) {
-        self.counted().retain(|_, part| Arc::strong_count(part) > 1);
+    fn forget_parts(&self) {
+        let mut counted = self.counted();
+        counted.retain(|_, kept| {
+            kept.left = if Arc::strong_count(&kept.part) > 1 { 0 } else { kept.left + 1 };
+            kept.left <= PART_KEPT
+        });
+        while counted.len() > MOST_PARTS {
+            let longest = counted.iter().filter(|(_, kept)| kept.left > 0).max_by_key(|(_, kept)| kept.left);
+            let Some(longest) = longest.map(|(id, _)| id.clone()) else { return };
+            counted.remove(&longest);
+        }
     }
 
-    fn counted(&self) -> MutexGuard<'_, BTreeMap<InstanceId, Arc<Part>>> {
+    fn counted(&self) -> MutexGuard<'_, BTreeMap<InstanceId, Kept>> {
         self.parts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -323,17 +358,19 @@ impl Meter {
         let latency = latency.map(micros);
         let slow = latency.is_some_and(|l| l > self.threshold.load(Relaxed));
         self.requests.fetch_add(1, Relaxed);
-        if let Some(part) = part {
-            part.requests.fetch_add(1, Relaxed);
-            part.errors.fetch_add(u64::from(error), Relaxed);
-            part.slow.fetch_add(u64::from(slow), Relaxed);
-            part.timeouts.fetch_add(u64::from(timeout), Relaxed);
-            if let Some(latency) = latency {
-                part.latencies.record(latency);
-            }
+        let part = part.unwrap_or(&self.nowhere);
+        part.requests.fetch_add(1, Relaxed);
+        part.errors.fetch_add(u64::from(error), Relaxed);
+        part.slow.fetch_add(u64::from(slow), Relaxed);
+        part.timeouts.fetch_add(u64::from(timeout), Relaxed);
+        if let Some(latency) = latency {
+            part.latencies.record(latency);
         }
-        if let Some(class) = usize::from(status / 100).checked_sub(1).and_then(|i| self.class.get(i)) {
-            class.fetch_add(1, Relaxed);
+        let class = usize::from(status / 100).checked_sub(1);
+        for all in [&self.class, &part.class] {
+            if let Some(class) = class.and_then(|i| all.get(i)) {
+                class.fetch_add(1, Relaxed);
+            }
         }
         if let Some(place) = status.checked_sub(FIRST_STATUS).map(|place| usize::from(place).min(STATUSES - 1))
             && let Some(count) = self.statuses.get(place)
@@ -403,6 +440,15 @@ impl Meter {
 
     fn kept(&self) -> MutexGuard<'_, VecDeque<FailedRequest>> {
         self.failed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Part {
+    fn read(&self) -> Counted {
+        // Parts are read before the whole, as in `totals`.
+        let (errors, slow, timeouts) = (self.errors.load(Relaxed), self.slow.load(Relaxed), self.timeouts.load(Relaxed));
+        let (class, latencies) = (std::array::from_fn(|i| self.class.get(i).map_or(0, |c| c.load(Relaxed))), self.latencies.read());
+        Counted { requests: self.requests.load(Relaxed), class, errors, slow, timeouts, latencies }
     }
 }
 

@@ -2,11 +2,15 @@
 //!
 //! Units are seconds, bytes and ratios. States (phase, hold, verdict) are one series per value with 0
 //! or 1, so that an alert can say `cutover_gate_verdict{verdict="fail"} == 1`.
+//!
+//! What is judged (requests, time-outs, latencies) is a series per instance, called `slot`: `instance` is what a
+//! scrape calls the host. What no instance answered has none. An instance that is gone takes its series with it, some
+//! minutes later, so that a scraper has seen the last of it; no series ever falls.
 
-use super::meter::{Latencies, Totals};
+use super::meter::{Counted, Totals};
 use crate::model::{
     gate::Verdict,
-    ident::{GateId, Role, VersionId},
+    ident::{GateId, InstanceId, Role, VersionId},
     ratio::Weight,
     rollout::{Hold, Phase},
     text::Text,
@@ -55,8 +59,10 @@ pub struct VersionMetrics {
     pub totals: Totals,
     /// Requests of testers, which are in none of them.
     pub tested: u64,
-    /// Its latencies.
-    pub latencies: Latencies,
+    /// What each of its instances counted.
+    pub parts: Vec<(InstanceId, Counted)>,
+    /// What none of them did.
+    pub nowhere: Counted,
     /// Its share as the plan says.
     pub declared: Option<Weight>,
     /// Its share as the router does.
@@ -77,10 +83,9 @@ const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
 /// A counter of [`Totals`] with its name and meaning.
 type Counter = (&'static str, &'static str, fn(&Totals) -> u64);
 
-const COUNTERS: [Counter; 10] = [
+const COUNTERS: [Counter; 9] = [
     ("cutover_requests_started_total", "Requests for which the version was picked.", |t| t.started),
     ("cutover_request_errors_total", "Requests answered with 5xx or not at all.", |t| t.class[4]),
-    ("cutover_timed_out_requests_total", "Requests that were not answered in time.", |t| t.timeouts),
     ("cutover_slow_requests_total", "Requests slower than the threshold frozen at the start of the run.", |t| t.slow),
     ("cutover_aborted_requests_total", "Requests whose client went away before the end of the answer.", |t| t.aborted),
     ("cutover_unavailable_requests_total", "Requests meant for the version while it had no ready instance.", |t| t.unavailable),
@@ -158,8 +163,16 @@ pub fn render(services: &[ServiceMetrics]) -> String {
     }
     page.family("cutover_requests_total", "counter", "Requests answered or failed, by class of the status that went down.");
     for (s, v) in versions() {
-        for (class, count) in CLASSES.iter().zip(v.totals.class) {
-            page.version("cutover_requests_total", s, v, Some(("class", class)), count);
+        for (slot, counted) in v.slots() {
+            for (class, count) in CLASSES.iter().zip(counted.class) {
+                page.slot("cutover_requests_total", (s, v, slot), Some(("class", class)), count);
+            }
+        }
+    }
+    page.family("cutover_timed_out_requests_total", "counter", "Requests that were not answered in time.");
+    for (s, v) in versions() {
+        for (slot, counted) in v.slots() {
+            page.slot("cutover_timed_out_requests_total", (s, v, slot), None, counted.timeouts);
         }
     }
     page.family("cutover_tester_requests_total", "counter", "Requests of testers; they are in no other figure.");
@@ -188,13 +201,22 @@ pub fn render(services: &[ServiceMetrics]) -> String {
     }
     page.family("cutover_request_duration_seconds", "histogram", "Time from arrival to the response head, upgrades left out.");
     for (s, v) in versions() {
-        page.histogram(s, v);
+        v.slots().for_each(|(slot, counted)| page.histogram((s, v, slot), counted));
     }
     page.0
 }
 
 /// A label's name and value.
 type Label<'a> = (&'static str, &'a dyn Display);
+
+/// Whose a series is: the instance's of a version, or that of none of them.
+type Whose<'a> = (&'a ServiceMetrics, &'a VersionMetrics, Option<&'a InstanceId>);
+
+impl VersionMetrics {
+    fn slots(&self) -> impl Iterator<Item = (Option<&InstanceId>, &Counted)> {
+        self.parts.iter().map(|(id, counted)| (Some(id), counted)).chain([(None, &self.nowhere)])
+    }
+}
 
 struct Page(String);
 
@@ -204,20 +226,25 @@ impl Page {
     }
 
     fn version(&mut self, name: &str, s: &ServiceMetrics, v: &VersionMetrics, extra: Option<Label<'_>>, value: impl Display) {
-        let id = v.id.text();
+        self.slot(name, (s, v, None), extra, value);
+    }
+
+    fn slot(&mut self, name: &str, (s, v, slot): Whose<'_>, extra: Option<Label<'_>>, value: impl Display) {
+        let (id, slot) = (v.id.text(), slot.map(InstanceId::text));
         let mut labels: Vec<Label<'_>> = vec![("service", &s.service), ("role", &v.role), ("version", &v.label), ("version_id", &id)];
+        labels.extend(slot.as_ref().map(|slot| -> Label<'_> { ("slot", slot) }));
         labels.extend(extra);
         self.sample(name, &labels, value);
     }
 
-    fn histogram(&mut self, s: &ServiceMetrics, v: &VersionMetrics) {
-        let name = "cutover_request_duration_seconds";
-        for (bound, count) in v.latencies.cumulative() {
-            self.version(&format!("{name}_bucket"), s, v, Some(("le", &bound.as_secs_f64())), count);
+    fn histogram(&mut self, whose: Whose<'_>, counted: &Counted) {
+        let (name, latencies) = ("cutover_request_duration_seconds", &counted.latencies);
+        for (bound, count) in latencies.cumulative() {
+            self.slot(&format!("{name}_bucket"), whose, Some(("le", &bound.as_secs_f64())), count);
         }
-        self.version(&format!("{name}_bucket"), s, v, Some(("le", &"+Inf")), v.latencies.count());
-        self.version(&format!("{name}_sum"), s, v, None, v.latencies.sum().as_secs_f64());
-        self.version(&format!("{name}_count"), s, v, None, v.latencies.count());
+        self.slot(&format!("{name}_bucket"), whose, Some(("le", &"+Inf")), latencies.count());
+        self.slot(&format!("{name}_sum"), whose, None, latencies.sum().as_secs_f64());
+        self.slot(&format!("{name}_count"), whose, None, latencies.count());
     }
 
     fn sample(&mut self, name: &str, labels: &[Label<'_>], value: impl Display) {

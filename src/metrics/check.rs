@@ -55,7 +55,7 @@ pub async fn check<M: Metrics>(
 ) -> Vec<Finding> {
     let look = Look { backend, queries, every, now };
     let mut found = Vec::new();
-    for (what, asked) in queries.all() {
+    for (what, asked) in queries.all().filter(|(what, asked)| !what.is_beside() || asked.is_of_each(stable)) {
         let mut say = |grade, text: String| found.push(Finding { grade, text: format!("{}: {text}", what.name()).into() });
         let raw = asked.metric.is_some() && !what.is_now();
         let of_stable = match look.ask(&asked.stable, stable, raw).await {
@@ -112,9 +112,13 @@ impl<M: Metrics> Look<'_, M> {
             return Vec::new();
         }
         say(Grade::Ok, format!("{} series", answer.series.len()));
+        let coded = what == What::Requests || what.is_beside();
+        // How many are ready may be said of a whole version; requests tell its instances apart.
+        let is_whole = what == What::Ready && self.queries.get(What::Requests).is_some();
+        let apart = raw && what != What::ServiceErrors && !what.is_beside() && !is_whole;
         let labels = [
-            (self.queries.code_label.as_deref().filter(|_| what == What::Requests), "what became of a request", Grade::Bad),
-            (self.queries.instance_label.as_deref().filter(|_| raw && what != What::ServiceErrors), "its instance", Grade::Warn),
+            (self.queries.code_label.as_deref().filter(|_| coded), "what became of a request", Grade::Bad),
+            (self.queries.instance_label.as_deref().filter(|_| apart), "its instance", Grade::Warn),
             (Some("le").filter(|_| what == What::Latency && !has_native(&answer.series)), "its bucket", Grade::Bad),
         ];
         for (label, means, grade) in labels {

@@ -176,10 +176,13 @@ impl Feed {
         let begins = before(since, subject.look_back);
         // Quantiles are not divided by how errors come.
         let counts: Vec<&GateSpec> = gates.iter().filter(|gate| begins < since && gate.signal.quantile().is_none()).collect();
-        let early: BTreeSet<What> = counts.iter().map(|gate| queries.needs(gate)).flat_map(<[What; 2]>::from).collect();
+        let early = counts.iter().map(|gate| queries.needs(gate)).flat_map(<[What; 2]>::from);
+        let early: BTreeSet<What> = early.chain(counts.iter().flat_map(|gate| queries.beside(gate)).copied()).collect();
         let of = |arm: usize, values: &Variables| {
             let from = |what: What| before(since, BEFORE).min(if arm == STABLE && early.contains(&what) { begins } else { since });
-            let all = queries.all().map(|query| Ok((query.0, Source::new(&queries, query, arm, values, from(query.0))?)));
+            // Beside requests only what tells these versions apart.
+            let all = queries.all().filter(|(what, asked)| !what.is_beside() || asked.is_of_each(values));
+            let all = all.map(|query| Ok((query.0, Source::new(&queries, query, arm, values, from(query.0))?)));
             all.collect::<Result<BTreeMap<_, _>, String>>()
         };
         let candidate = subject.candidate.as_ref().map(|values| of(CANDIDATE, values)).transpose()?.unwrap_or_default();
@@ -204,7 +207,7 @@ impl Feed {
             sources,
             targets: Targets::default(),
             open: BTreeSet::new(),
-            recent: [Recent::new(since, failed.clone()), Recent::new(since, failed)],
+            recent: [Recent::new(since, failed.clone()).of_candidate(), Recent::new(since, failed)],
             slow: gates::Slow::new(subject.slow_from, since),
             ahead: chrono::Duration::zero(),
             next: None,
@@ -338,8 +341,12 @@ impl Feed {
         if arm == STABLE && what == What::Latency {
             self.slow.add(came);
         }
-        if let Some((open, _)) = self.traffic.as_mut().filter(|_| what == What::Requests) {
-            open.add(arm, (false, true), came, |_| false);
+        if let Some((open, _)) = &mut self.traffic {
+            match what {
+                What::Requests => open.add(arm, (false, true), came, |_| false),
+                beside if beside.is_beside() => open.add_beside(arm, came),
+                _ => {}
+            }
         }
         let counter = self.sources.get(arm).and_then(|s| s.get(&what)).and_then(Source::counter);
         let before = self.before.iter_mut().filter(|_| arm == STABLE);
@@ -352,6 +359,8 @@ impl Feed {
                     born.is_some_and(|born| i.at - born < warmup)
                 };
                 open.add(arm, (what == hits, what == of), came, is_warming);
+            } else if self.queries.beside(&open.gate).contains(&what) {
+                open.add_beside(arm, came);
             }
         }
     }
@@ -460,6 +469,7 @@ impl Feed {
             all.extend(view.of_gate(gate, arm, now));
             let mut wanted = vec![hits];
             wanted.extend((of != hits).then_some(of));
+            wanted.extend(self.queries.beside(gate));
             asked.extend(wanted.into_iter().filter_map(|what| sources.get(&what)?.evidence(arm, what)));
         }
         if gate.signal == GateSignal::Slow {
@@ -514,8 +524,11 @@ const fn who(index: usize) -> &'static str {
 fn reached(sources: &[BTreeMap<What, Source>; 2], what: [What; 2], arms: &[usize]) -> Option<Time> {
     let mut least: Option<Time> = None;
     for arm in arms {
-        for what in what {
-            let at = sources.get(*arm)?.get(&what)?.reached()?;
+        let sources = sources.get(*arm)?;
+        let counts = |what: &What| sources.get(what).is_some_and(|source| !source.is_together());
+        let beside = What::BESIDE.into_iter().filter(|beside| what.contains(&What::Requests) && counts(beside));
+        for what in what.into_iter().chain(beside) {
+            let at = sources.get(&what)?.reached()?;
             least = Some(least.map_or(at, |least| least.min(at)));
         }
     }
@@ -523,7 +536,8 @@ fn reached(sources: &[BTreeMap<What, Source>; 2], what: [What; 2], arms: &[usize
 }
 
 fn extrapolated(sources: &[BTreeMap<What, Source>; 2], arm: usize, what: [What; 2]) -> bool {
-    what.iter().any(|what| sources.get(arm).and_then(|s| s.get(what)).is_some_and(Source::is_extrapolated))
+    let beside = What::BESIDE.iter().filter(|_| what.contains(&What::Requests));
+    what.iter().chain(beside).any(|what| sources.get(arm).and_then(|s| s.get(what)).is_some_and(Source::is_extrapolated))
 }
 
 fn before(then: Time, by: Duration) -> Time {

@@ -68,6 +68,12 @@ impl Values {
 }
 
 impl Outcome {
+    /// Whether it was not answered in time.
+    #[must_use]
+    pub const fn is_timeout(self) -> bool {
+        matches!(self, Self::Status(504))
+    }
+
     /// Whether it is one of these errors. Without an answer it is one of class 5, and so is what a stack
     /// that knows nothing finer calls a failure.
     #[must_use]

@@ -9,7 +9,7 @@
 use super::{
     outcome::Values,
     selector,
-    template::{Template, WINDOW, nearest},
+    template::{Template, Variables, WINDOW, nearest},
 };
 use crate::model::{
     code::Code,
@@ -17,12 +17,13 @@ use crate::model::{
     text::Text,
 };
 use serde::Deserialize;
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 /// The stacks that are known. A new one is a file and a line.
-const PRESETS: [(&str, &str); 9] = [
+const PRESETS: [(&str, &str); 10] = [
     ("host", include_str!("../../assets/presets/host.toml")),
     ("istio", include_str!("../../assets/presets/istio.toml")),
+    ("istio-ambient", include_str!("../../assets/presets/istio-ambient.toml")),
     ("envoy", include_str!("../../assets/presets/envoy.toml")),
     ("ingress-nginx", include_str!("../../assets/presets/ingress-nginx.toml")),
     ("traefik", include_str!("../../assets/presets/traefik.toml")),
@@ -53,11 +54,17 @@ pub enum What {
     Memory,
     /// Failed requests as a second source counts them: the service beside its proxy.
     ServiceErrors,
+    /// Requests that got no answer from the instance they were sent to, by whoever sent them: `Requests`, which
+    /// are counted where they arrive, lack them.
+    Unreached,
+    /// Those for which there was no instance to send them to: only the service that they were for tells the
+    /// version. Nothing is asked where both versions have one service.
+    Unserved,
 }
 
 impl What {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
         Self::Requests,
         Self::Errors,
         Self::Latency,
@@ -67,7 +74,12 @@ impl What {
         Self::Cpu,
         Self::Memory,
         Self::ServiceErrors,
+        Self::Unreached,
+        Self::Unserved,
     ];
+
+    /// What is counted beside requests, as requests that have no instance.
+    pub const BESIDE: [Self; 2] = [Self::Unreached, Self::Unserved];
 
     /// Its name in a preset and in `[metrics.query]`.
     #[must_use]
@@ -82,7 +94,15 @@ impl What {
             Self::Cpu => "cpu",
             Self::Memory => "memory",
             Self::ServiceErrors => "service_errors",
+            Self::Unreached => "unreached",
+            Self::Unserved => "unserved",
         }
+    }
+
+    /// Whether it is counted beside requests.
+    #[must_use]
+    pub fn is_beside(self) -> bool {
+        Self::BESIDE.contains(&self)
     }
 
     /// Whether it is read as it is now, and not counted.
@@ -161,6 +181,10 @@ impl Queries {
             return Err(format!("no preset `{}`{}", preset.escape_debug(), nearest(preset, names())));
         };
         let mut written: BTreeMap<String, Written> = toml::from_str(text).map_err(|e| format!("preset `{preset}`: {}", e.message()))?;
+        // What is counted beside requests is of their metric: whoever counts others says what is beside them.
+        if overrides.contains_key(What::Requests.name()) {
+            written.retain(|name, _| !What::BESIDE.iter().any(|beside| beside.name() == name));
+        }
         written.extend(overrides.clone());
         let mut queries = Self { namespace_label: name_namespaces(&mut written)?, ..Self::none() };
         for (name, query) in written {
@@ -280,6 +304,15 @@ impl Queries {
         }
     }
 
+    /// What is counted beside them: requests that have no instance.
+    #[must_use]
+    pub fn beside(&self, gate: &GateSpec) -> &'static [What] {
+        match gate.signal {
+            GateSignal::Errors | GateSignal::Timeouts => &What::BESIDE,
+            _ => &[],
+        }
+    }
+
     /// Whether this stack can tell what a gate counts.
     ///
     /// # Errors
@@ -337,6 +370,18 @@ fn check_label(name: &str) -> Result<(), String> {
 }
 
 impl Asked {
+    /// Whether it tells versions apart with these values, where it is written for each of them; not where a name in
+    /// it has no value.
+    #[must_use]
+    pub fn is_of_each(&self, values: &Variables) -> bool {
+        let window = Duration::from_secs(60);
+        let filled = |template: &Template| template.fill(values, window).ok();
+        match (filled(&self.stable), filled(&self.canary)) {
+            (Some(stable), Some(canary)) => self.stable == self.canary || stable != canary,
+            _ => false,
+        }
+    }
+
     fn check(what: What, written: Written) -> Result<Self, String> {
         let (stable, canary) = match &written {
             Written::One(text) => (text, text),

@@ -12,20 +12,24 @@ pub const BOUNDS: [u64; 16] = [
     60_000_000,
 ];
 
-/// The same buckets where each request of one instance is counted at once, without their sum.
+/// The same buckets where each request of one instance is counted at once.
 #[derive(Debug, Default)]
-pub(super) struct Tallied([AtomicU64; BOUNDS.len() + 1]);
+pub(super) struct Tallied {
+    counts: [AtomicU64; BOUNDS.len() + 1],
+    sum_micros: AtomicU64,
+}
 
 impl Tallied {
     pub fn record(&self, micros: u64) {
-        if let Some(count) = self.0.get(BOUNDS.partition_point(|bound| *bound < micros)) {
+        if let Some(count) = self.counts.get(BOUNDS.partition_point(|bound| *bound < micros)) {
             count.fetch_add(1, Relaxed);
+            self.sum_micros.fetch_add(micros, Relaxed);
         }
     }
 
     pub fn read(&self) -> Latencies {
-        let count = |i: usize| self.0.get(i).map_or(0, |c| c.load(Relaxed));
-        Latencies { counts: std::array::from_fn(count), above: count(BOUNDS.len()), sum_micros: 0 }
+        let count = |i: usize| self.counts.get(i).map_or(0, |c| c.load(Relaxed));
+        Latencies { counts: std::array::from_fn(count), above: count(BOUNDS.len()), sum_micros: self.sum_micros.load(Relaxed) }
     }
 }
 

@@ -1,4 +1,4 @@
-use super::{Head, Meter};
+use super::{Head, MOST_PARTS, Meter, PART_KEPT, Part};
 use crate::model::{event::FailedRequest, time::Time};
 use chrono::DateTime;
 use std::time::Duration;
@@ -145,9 +145,43 @@ fn each_instance_has_its_part_by_the_same_definitions() {
     assert_eq!(counted, [("v1-1".into(), 2, 1, 0), ("v1-2".into(), 2, 0, 1)]);
     let totals = meter.totals();
     assert_eq!((totals.requests, totals.errors, totals.slow), (5, 2, 1));
-    // Where nobody counts for it any more it is forgotten, and one that returns begins anew.
-    drop(one);
-    meter.forget_parts();
-    assert_eq!(meter.parts().len(), 1);
-    assert_eq!(meter.part(&InstanceId::new("v1-1")).requests.load(std::sync::atomic::Ordering::Relaxed), 0);
+    let nowhere = meter.nowhere();
+    assert_eq!((nowhere.requests, nowhere.class, nowhere.errors), (1, [0, 0, 0, 0, 1], 1));
+    let mut class = nowhere.class;
+    meter.parts().iter().for_each(|(_, c)| class.iter_mut().zip(c.class).for_each(|(all, n)| *all += n));
+    assert_eq!(class, totals.class, "parts are the whole");
+}
+
+#[test]
+fn a_part_stays_for_five_minutes_after_nobody_counts_for_it() {
+    use crate::model::ident::InstanceId;
+    let (meter, at) = (Meter::new(), Time::UNIX_EPOCH);
+    let requests = |meter: &Meter| meter.parts().iter().map(|(_, counted)| counted.requests).collect::<Vec<_>>();
+    let seconds = |meter: &Meter, n: u32| {
+        for _ in 0..n {
+            meter.tick(at);
+        }
+    };
+    let part = |meter: &Meter, n: usize| meter.part(&InstanceId::new(format!("v1-{n:03}")));
+    let count = |meter: &Meter, part: &Part| meter.head(Head::Answer { status: 200, latency: Duration::from_millis(1) }, Some(part));
+    count(&meter, &part(&meter, 1));
+    seconds(&meter, PART_KEPT);
+    assert_eq!(requests(&meter), [1], "whoever scrapes sees the last of it");
+    // One that returns goes on.
+    let back = part(&meter, 1);
+    seconds(&meter, PART_KEPT + 1);
+    count(&meter, &back);
+    assert_eq!(requests(&meter), [2]);
+    drop(back);
+    seconds(&meter, PART_KEPT + 1);
+    assert_eq!(requests(&meter), [0; 0]);
+    assert_eq!(part(&meter, 1).requests.load(std::sync::atomic::Ordering::Relaxed), 0, "it begins anew");
+    // Of many that are gone those go first that are gone longest; none goes that is there.
+    let here: Vec<_> = (100..200).map(|n| part(&meter, n)).collect();
+    seconds(&meter, 1);
+    drop((300..400).map(|n| part(&meter, n)).collect::<Vec<_>>());
+    seconds(&meter, 1);
+    let ids: Vec<_> = meter.parts().into_iter().map(|(id, _)| id.text().to_string()).collect();
+    assert_eq!((ids.len(), here.len()), (MOST_PARTS, 100));
+    assert!(ids[..100].iter().eq((100..200).map(|n| format!("v1-{n:03}")).collect::<Vec<_>>().iter()), "{ids:?}");
 }

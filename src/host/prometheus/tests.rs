@@ -1,9 +1,11 @@
+mod scraped;
+
 use super::{ServiceMetrics, VersionMetrics, render};
 use crate::{
     host::meter::{Head, Meter},
     model::{
         gate::{Arm, Verdict},
-        ident::{GateId, Role, VersionId},
+        ident::{GateId, InstanceId, Role, VersionId},
         ratio::Weight,
         rollout::{Hold, Phase},
     },
@@ -19,18 +21,21 @@ use std::{
 fn page() -> String {
     let meter = Meter::new();
     let at = DateTime::from_timestamp_micros(1_700_000_000_250_000).unwrap();
+    let part = meter.part(&InstanceId::new("9f2c-1-7"));
     for (status, millis) in [(200, 4), (200, 40), (503, 70_000)] {
         meter.start(at);
-        meter.head(Head::Answer { status, latency: Duration::from_millis(millis) }, None);
+        meter.head(Head::Answer { status, latency: Duration::from_millis(millis) }, Some(&part));
         meter.end(false);
     }
+    meter.head(Head::Substitute { status: 503, waited: Some(Duration::from_secs(9)) }, None);
     let version = |role, label: &str, weight: Option<Weight>| VersionMetrics {
         role,
         label: label.into(),
         id: VersionId::new("9f2c"),
         totals: meter.totals(),
         tested: 7,
-        latencies: meter.latencies(),
+        parts: meter.parts(),
+        nowhere: meter.nowhere(),
         declared: weight,
         programmed: weight,
         ready: 2,
@@ -85,6 +90,7 @@ fn every_line_is_one_sample_of_its_family() {
     assert!(page.ends_with('\n'));
     let samples = samples(&page);
     let stable = r#"service="shop",role="stable",version="awk\"ward\\1.0",version_id="9f2c""#;
+    let slot = format!("{stable},slot=\"9f2c-1-7\"");
     for (name, value) in [
         (r#"cutover_phase{service="shop",phase="held"}"#.to_owned(), 1.0),
         (r#"cutover_phase{service="shop",phase="idle"}"#.to_owned(), 0.0),
@@ -97,20 +103,24 @@ fn every_line_is_one_sample_of_its_family() {
         (r#"cutover_findings{service="shop",kind="sick"}"#.to_owned(), 2.0),
         (r#"cutover_unrouted_requests_total{service="shop"}"#.to_owned(), 4.0),
         (r#"cutover_outlived_requests_total{service="shop"}"#.to_owned(), 2.0),
-        (format!("cutover_requests_total{{{stable},class=\"2xx\"}}"), 2.0),
+        (format!("cutover_requests_total{{{slot},class=\"2xx\"}}"), 2.0),
+        (format!("cutover_requests_total{{{slot},class=\"5xx\"}}"), 1.0),
+        (format!("cutover_requests_total{{{stable},class=\"2xx\"}}"), 0.0),
         (format!("cutover_requests_total{{{stable},class=\"5xx\"}}"), 1.0),
         (format!("cutover_tester_requests_total{{{stable}}}"), 7.0),
-        (format!("cutover_request_errors_total{{{stable}}}"), 1.0),
+        (format!("cutover_request_errors_total{{{stable}}}"), 2.0),
         (format!("cutover_instance_restarts_total{{{stable},slot=\"a\"}}"), 2.0),
-        (format!("cutover_timed_out_requests_total{{{stable}}}"), 0.0),
+        (format!("cutover_timed_out_requests_total{{{slot}}}"), 0.0),
+        (format!("cutover_timed_out_requests_total{{{stable}}}"), 1.0),
         (format!("cutover_last_request_timestamp_seconds{{{stable}}}"), 1_700_000_000.25),
         (format!("cutover_programmed_weight_ratio{{{stable}}}"), 0.9999),
         (format!("cutover_instances_ready{{{stable}}}"), 2.0),
-        (format!("cutover_request_duration_seconds_bucket{{{stable},le=\"0.005\"}}"), 1.0),
-        (format!("cutover_request_duration_seconds_bucket{{{stable},le=\"60\"}}"), 2.0),
-        (format!("cutover_request_duration_seconds_bucket{{{stable},le=\"+Inf\"}}"), 3.0),
-        (format!("cutover_request_duration_seconds_count{{{stable}}}"), 3.0),
-        (format!("cutover_request_duration_seconds_sum{{{stable}}}"), 70.044),
+        (format!("cutover_request_duration_seconds_bucket{{{slot},le=\"0.005\"}}"), 1.0),
+        (format!("cutover_request_duration_seconds_bucket{{{slot},le=\"60\"}}"), 2.0),
+        (format!("cutover_request_duration_seconds_bucket{{{slot},le=\"+Inf\"}}"), 3.0),
+        (format!("cutover_request_duration_seconds_bucket{{{stable},le=\"+Inf\"}}"), 1.0),
+        (format!("cutover_request_duration_seconds_count{{{slot}}}"), 3.0),
+        (format!("cutover_request_duration_seconds_sum{{{slot}}}"), 70.044),
     ] {
         assert!(samples.get(&name).is_some_and(|v| (v - value).abs() < 1e-9), "{name}: {:?}", samples.get(&name));
     }

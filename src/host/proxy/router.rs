@@ -165,9 +165,6 @@ impl Router {
         }
         known.retain(|i| i.load() > 0);
         state.leaving = known;
-        for place in state.places() {
-            place.meter.forget_parts();
-        }
     }
 
     pub fn programmed(&self) -> (Option<PoolId>, Weight) {

@@ -174,7 +174,9 @@ mod tests {
         assert_eq!(instances(&gates[4]), [], "nobody counts the time of each");
         assert_eq!(instances(&odd), [], "its errors are others than those that are counted of each");
         // One whose part was forgotten begins anew.
-        other.forget_parts();
+        for _ in 0..=300 {
+            other.tick(at(0).0);
+        }
         answers(&other, "2", 200, 5, 4);
         assert_eq!(close(&gates[0], 20).unwrap().judged.instances, [count(0.0, 4.0)]);
     }

@@ -21,7 +21,7 @@ fn release(rng: &mut StdRng, stable: f64, candidate: f64) -> [Option<usize>; 4] 
         gate("name = \"own\"\ninterval = \"1m\"\nlimit = 100\non_fail = \"revert\""),
         gate("name = \"rules\"\ninterval = \"1m\"\nlimit = 2"),
     ];
-    let (held, sensors) = (Held::new(lines(&gates[0], 1)), [sensor(SensorState::Fresh, true)]);
+    let held = Held::new(lines(&gates[0], 1));
     let mut ledger = Ledger::default();
     let feed = |ledger: &mut Ledger, minute: u64, c: Count, s: Count| {
         let interval = Interval::new(at(minute * 60), at(minute * 60 + 60), c, s);
@@ -39,7 +39,7 @@ fn release(rng: &mut StdRng, stable: f64, candidate: f64) -> [Option<usize>; 4] 
         let (c, s) = (RPM * weight, RPM * (1.0 - weight));
         let (x, y) = (errors(rng, c * ratio, 1.0).min(c), errors(rng, s * stable, 1.0));
         feed(&mut ledger, minute, Count::new(x, c), Count::new(y, s));
-        let decision = ledger.gate(&gates[0].name).unwrap().decide(&gates[0], &held, &sensors);
+        let decision = ledger.gate(&gates[0].name).unwrap().decision(&gates[0], &held);
         let rules = &ledger.gate(&gates[1].name).unwrap().peers;
         let said = rules.say(&gates[1]);
         let word = |name: &str| said.iter().any(|p| p.name.as_str() == name && p.word.as_str() == "would revert");

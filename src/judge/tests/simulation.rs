@@ -47,7 +47,6 @@ struct Release<'a> {
 /// sent it back. What is over the line and within `r_max` is only held: that is no fail, and it stops it all
 /// the same, which in a healthy release is a false alarm.
 fn release(rng: &mut StdRng, gate: &GateSpec, r: &Release<'_>) -> [Option<usize>; 3] {
-    let sensors = [sensor(SensorState::Fresh, true)];
     let held = Held::new(lines(gate, 1));
     let mut ledger = Ledger::default();
     let (mut look, secs) = (0, 60 / r.looks);
@@ -83,7 +82,7 @@ fn release(rng: &mut StdRng, gate: &GateSpec, r: &Release<'_>) -> [Option<usize>
             let x = errors(rng, c * ratio, r.burst);
             bad += x;
             feed(&mut ledger, Count::new(x, c), &stable(rng, s));
-            let decision = ledger.gate(&gate.name).unwrap().decide(gate, &held, &sensors);
+            let decision = ledger.gate(&gate.name).unwrap().decision(gate, &held);
             if judged.is_none() && matches!(decision, Decision::Worse | Decision::Changed | Decision::Within) {
                 judged = Some(k);
             }
@@ -190,7 +189,7 @@ fn healthy_releases_are_not_reverted_at_the_usual_interval() {
 #[test]
 fn what_was_within_r_max_for_hours_still_fails_when_it_gets_worse() {
     let gate = gate("interval = \"10s\"\nlimit = 100\non_fail = \"revert\"");
-    let (held, sensors) = (Held::new(lines(&gate, 1)), [sensor(SensorState::Fresh, true)]);
+    let held = Held::new(lines(&gate, 1));
     let mut rng = StdRng::seed_from_u64(19);
     for (rpm, hours) in [(RPM, 1), (RPM, 6), (100.0 * RPM, 1), (100.0 * RPM, 6)] {
         let (mut early, mut when) = (0, Vec::new());
@@ -200,7 +199,7 @@ fn what_was_within_r_max_for_hours_still_fails_when_it_gets_worse() {
                 let (c, s) = (rpm / 6.0 * w, rpm / 6.0 * (1.0 - w));
                 let counts = (Count::new(errors(&mut rng, c * ratio, 1.0), c), Count::new(errors(&mut rng, s * 0.01, 1.0), s));
                 ledger.feed(&gate, &Interval::new(at(k * 10), at(k * 10 + 10), counts.0, counts.1));
-                ledger.gate(&gate.name).map(|run| run.decide(&gate, &held, &sensors))
+                ledger.gate(&gate.name).map(|run| run.decision(&gate, &held))
             };
             for k in 0..360 {
                 feed(&mut ledger, k, 0.0, 0.01);

@@ -2,7 +2,10 @@
 
 use super::{CANDIDATE, STABLE};
 use crate::{
-    metrics::counting::{self, Increment},
+    metrics::{
+        counting::{self, Increment},
+        outcome::Outcome,
+    },
     model::{
         interval::{Buckets, Count, Interval, Latency},
         spec::{GateSignal, GateSpec},
@@ -77,6 +80,8 @@ struct Piece {
     arm: usize,
     hits: bool,
     of: bool,
+    /// It reached no instance.
+    beside: bool,
     warming: bool,
     came: Increment,
 }
@@ -103,8 +108,21 @@ impl Open {
     pub fn add(&mut self, arm: usize, (hits, of): (bool, bool), came: &[Increment], is_warming: impl Fn(&Increment) -> bool) {
         let latency = self.gate.signal.is_latency();
         for i in came.iter().filter(|i| i.at > self.since) {
-            self.pieces.push(Piece { arm, hits, of, warming: latency && is_warming(i), came: i.clone() });
+            self.pieces.push(Piece { arm, hits, of, beside: false, warming: latency && is_warming(i), came: i.clone() });
         }
+        self.give_up();
+    }
+
+    /// Takes in requests that reached no instance. They are counted in the intervals of the others: who sent them is
+    /// scraped at other moments than instances are.
+    pub fn add_beside(&mut self, arm: usize, came: &[Increment]) {
+        for i in came.iter().filter(|i| i.at > self.since && i.amount > 0.0) {
+            self.pieces.push(Piece { arm, hits: true, of: true, beside: true, warming: false, came: i.clone() });
+        }
+        self.give_up();
+    }
+
+    fn give_up(&mut self) {
         if self.pieces.len() > WAITING {
             self.pieces.sort_by_key(|p| p.came.at);
             self.pieces.drain(..WAITING / 2);
@@ -120,7 +138,7 @@ impl Open {
             self.passed = end;
             let arms: &[usize] = if self.has_candidate { &[CANDIDATE, STABLE] } else { &[STABLE] };
             let mut new = [false; 2];
-            for piece in self.pieces.iter().take_while(|p| p.came.at <= end) {
+            for piece in self.pieces.iter().take_while(|p| p.came.at <= end).filter(|p| !p.beside) {
                 if let (Some(new), Some(last)) = (new.get_mut(piece.arm), self.last.get_mut(piece.arm)) {
                     *new |= piece.of && piece.came.at > self.start;
                     *last = (*last).max(Some(piece.came.at));
@@ -154,8 +172,11 @@ impl Open {
         let judged = if self.has_candidate { CANDIDATE } else { STABLE };
         let mut is_nameless = false;
         for piece in self.pieces.drain(..over) {
-            newest = newest.max(piece.came.at);
-            is_nameless |= piece.arm == judged && piece.came.class.instance.is_none();
+            // What is counted beside says nothing of how far the others are.
+            if !piece.beside {
+                newest = newest.max(piece.came.at);
+                is_nameless |= piece.arm == judged && piece.came.class.instance.is_none();
+            }
             match sums.get_mut(piece.arm) {
                 Some(_) if piece.warming && piece.arm == CANDIDATE => warmed.add(&self.gate, &piece, slow),
                 Some(_) if piece.warming => {}
@@ -210,7 +231,9 @@ impl Sum {
             }
             return;
         }
-        let failed = || [class.outcome, class.grpc].into_iter().flatten().any(|outcome| outcome.is_any(&gate.errors));
+        let late = piece.beside && gate.signal == GateSignal::Timeouts;
+        let is_hit = |outcome: Outcome| if late { outcome.is_timeout() } else { outcome.is_any(&gate.errors) };
+        let failed = || [class.outcome, class.grpc].into_iter().flatten().any(is_hit);
         let counts = piece.hits && (!piece.of || failed());
         let count = Count::new(if counts { amount } else { 0.0 }, if piece.of { amount } else { 0.0 });
         self.put(count, class.instance.as_ref());

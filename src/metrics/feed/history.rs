@@ -149,6 +149,9 @@ pub fn intervals(
                     };
                     open.add(arm, (what == hits, what == of), within(&counted.came, from, to), is_warming);
                 }
+                for beside in queries.beside(gate).iter().filter_map(|what| history.counts.get(what)) {
+                    open.add_beside(arm, within(&beside.came, from, to));
+                }
             }
             let closing = Closing { course, slow: &slow, births: &births, settles: stable.settles };
             let late = gate.signal == GateSignal::Slow && slow.from().is_none();
@@ -204,7 +207,7 @@ impl Reader {
         let mut expressions = BTreeMap::new();
         for gate in gates {
             queries.can_judge(gate).map_err(|why| format!("gate {}: {why}", gate.name.text()))?;
-            let needs = BTreeSet::from(<[What; 2]>::from(queries.needs(gate)));
+            let mut needs = BTreeSet::from(<[What; 2]>::from(queries.needs(gate)));
             for what in &needs {
                 let what = *what;
                 let asked = queries.get(what).ok_or_else(|| format!("gate {}: there is no query `{}`", gate.name.text(), what.name()))?;
@@ -213,6 +216,12 @@ impl Reader {
                     expressions.insert(what, why);
                 }
                 reader.sources.insert(what, Source::new(queries, (what, asked), arm, values, from)?);
+            }
+            for what in queries.beside(gate) {
+                if let Some(asked) = queries.get(*what).filter(|asked| asked.metric.is_some() && asked.is_of_each(values)) {
+                    reader.sources.insert(*what, Source::new(queries, (*what, asked), arm, values, from)?);
+                    needs.insert(*what);
+                }
             }
             reader.gates.insert(gate.name.clone(), needs);
         }
@@ -240,6 +249,13 @@ impl Reader {
         self.sources.retain(|what, _| is_needed(what));
         self.counts.retain(|what, _| is_needed(what));
         Ok(())
+    }
+
+    /// Goes on without what is counted beside requests.
+    fn without(&mut self, beside: What) {
+        self.gates.values_mut().for_each(|needs| _ = needs.remove(&beside));
+        self.sources.remove(&beside);
+        self.counts.remove(&beside);
     }
 
     /// What must be asked next; nothing when all is read.
@@ -322,6 +338,8 @@ pub async fn read<M: Metrics>(mut reader: Reader, backend: &M, mut progress: imp
         for question in std::mem::take(&mut questions) {
             let selector = question.text.strip_prefix("count(").and_then(|rest| rest.strip_suffix(')'));
             match selector.filter(|selector| question.kind == Kind::Size && !backend.keeps(selector)) {
+                // It is recorded only where the stack has it.
+                Some(_) if What::BESIDE.contains(&question.what) => reader.without(question.what),
                 Some(selector) => reader.leave_out(question.what, &format!("{} has no samples of {selector}", backend.place()))?,
                 None => questions.push(question),
             }

@@ -4,6 +4,7 @@ use super::{Pace, before, gates::is_edge, source::Source};
 use crate::{
     metrics::{
         counting::{self, Increment},
+        outcome::Outcome,
         preset::{Queries, What},
     },
     model::{
@@ -54,6 +55,8 @@ impl Failed {
 #[derive(Debug)]
 pub struct Recent {
     failed: Failed,
+    /// A candidate may have nothing but requests that reached no instance of it.
+    is_candidate: bool,
     beats: BTreeMap<Time, Beat>,
     /// Up to here points were made.
     pointed: Time,
@@ -103,14 +106,24 @@ impl Beat {
 impl Recent {
     /// From `since` on.
     pub const fn new(since: Time, failed: Failed) -> Self {
-        Self { failed, beats: BTreeMap::new(), pointed: since, points: Vec::new() }
+        Self { failed, is_candidate: false, beats: BTreeMap::new(), pointed: since, points: Vec::new() }
+    }
+
+    /// Of the candidate.
+    pub const fn of_candidate(mut self) -> Self {
+        self.is_candidate = true;
+        self
     }
 
     /// Takes in what came of one query.
     pub fn add(&mut self, what: What, came: &[Increment]) {
         let failed = |i: &Increment| {
-            let Failed::Coded(codes) = &self.failed else { return false };
-            [i.class.outcome, i.class.grpc].into_iter().flatten().any(|outcome| outcome.is_any(codes))
+            let is_any = |codes: &[Code]| [i.class.outcome, i.class.grpc].into_iter().flatten().any(|outcome| outcome.is_any(codes));
+            match &self.failed {
+                Failed::Coded(codes) => is_any(codes),
+                Failed::Own => what.is_beside() && is_any(&Code::usual()),
+                Failed::Unknown => false,
+            }
         };
         for i in came {
             let beat = self.beats.entry(i.at).or_default();
@@ -118,6 +131,11 @@ impl Recent {
                 What::Requests => {
                     beat.requests += i.amount;
                     beat.errors += if failed(i) { i.amount } else { 0.0 };
+                }
+                What::Unreached | What::Unserved => {
+                    beat.requests += i.amount;
+                    beat.errors += if failed(i) { i.amount } else { 0.0 };
+                    beat.timeouts += if i.class.outcome.is_some_and(Outcome::is_timeout) { i.amount } else { 0.0 };
                 }
                 What::Errors => beat.errors += i.amount,
                 What::ServiceErrors => beat.service_errors += i.amount,
@@ -206,7 +224,9 @@ impl Recent {
     ) -> BTreeMap<SignalId, Signal> {
         let own = if self.failed == Failed::Own { What::Errors } else { What::Requests };
         let of = |what: What| -> Option<(Beat, Duration, Duration)> {
-            let source = sources.get(&what).filter(|s| s.is_there())?;
+            let there = |what: &What| sources.get(what).filter(|s| s.is_there());
+            let beside = || What::BESIDE.iter().filter(|_| self.is_candidate && what == What::Requests).find_map(there);
+            let source = there(&what).or_else(beside)?;
             let newest = source.newest()?;
             let (sum, covered) = self.sum(newest, pace);
             Some((sum, covered, elapsed(now, source.sampled(pace)?)))

@@ -59,6 +59,7 @@ impl View<'_> {
             let name = noted(&format!("buckets of {}", who(arm)), Some(&why));
             all.push(Sensor { name, arm: arm_of(arm), state: SensorState::Absent, age: None, required: true });
         }
+        all.extend(self.queries.beside(gate).iter().filter_map(|beside| self.beside(*beside, arm, now)));
         if gate.signal == GateSignal::Errors && self.source(What::ServiceErrors, arm).is_some_and(Source::is_there) {
             all.push(self.second(arm, now));
         }
@@ -94,12 +95,34 @@ impl View<'_> {
                 None => sensor(SensorState::Stale, None, why),
             };
         }
+        // All that was sent to a candidate may have failed to reach it. Stable, which is seen already, is blind then.
+        if what == What::Requests && arm == CANDIDATE {
+            let beside = What::BESIDE.into_iter().filter_map(|beside| self.source(beside, arm)).filter(|s| s.is_there());
+            if let Some(age) = beside.filter_map(|s| s.sampled(self.pace)).max().map(|sampled| elapsed(now, sampled)) {
+                let state = if age > self.pace.stale_after() { SensorState::Stale } else { SensorState::Fresh };
+                return sensor(state, Some(age), why.or(Some(&"none reached an instance".into())));
+            }
+        }
         // No series of the same metric with that label value: none was counted.
         if self.queries.may_be_zero(what) && what != What::Requests {
             let requests = self.of_query(What::Requests, arm, now);
             return Sensor { name: noted(&name, why), ..requests };
         }
         sensor(SensorState::Absent, None, why)
+    }
+
+    /// What is counted beside requests: none is as good as any, but it must be answered.
+    fn beside(&self, what: What, arm: usize, now: Time) -> Option<Sensor> {
+        let source = self.source(what, arm).filter(|source| !source.is_together())?;
+        let trouble = source.trouble()?;
+        let name = format!("{} of {}", what.name(), who(arm));
+        let age = source.reached().map(|reached| elapsed(now, reached));
+        let state = match age {
+            None => SensorState::Absent,
+            Some(age) if age > self.pace.stale_after() => SensorState::Stale,
+            Some(_) => SensorState::Fresh,
+        };
+        Some(Sensor { name: noted(&name, Some(trouble)), arm: arm_of(arm), state, age, required: true })
     }
 
     /// Whether the candidate should have had requests, and had none.

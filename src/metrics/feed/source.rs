@@ -101,12 +101,13 @@ impl Source {
     pub fn new(queries: &Queries, (what, asked): (What, &Asked), arm: usize, values: &Variables, from: Time) -> Result<Self, String> {
         let (template, plain) = (if arm == CANDIDATE { &asked.canary } else { &asked.stable }, asked.metric.is_some());
         template.fill(values, LONGEST).map_err(|why| format!("query `{}`: {why}", what.name()))?;
-        let codes = what == What::Requests;
+        let codes = what == What::Requests || what.is_beside();
         let reads = Reads {
             code_label: queries.code_label.clone().filter(|_| codes),
             code_values: queries.code_values,
             grpc_label: queries.grpc_label.clone().filter(|_| codes),
-            instance_label: queries.instance_label.clone(),
+            // Whoever sent them is no instance of the version.
+            instance_label: queries.instance_label.clone().filter(|_| !what.is_beside()),
             changing_label: queries.changing_label.clone(),
             to_millis: (what == What::Latency).then_some(queries.to_millis),
             level: what == What::Ready,

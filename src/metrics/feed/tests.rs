@@ -1,5 +1,6 @@
 //! What is counted of two versions, and when; a small store of samples that answers.
 
+mod beside;
 mod sensors;
 mod warming;
 
