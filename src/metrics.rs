@@ -14,6 +14,7 @@ pub mod alerts;
 pub mod borrowed;
 pub mod check;
 pub mod counting;
+mod counts;
 pub mod feed;
 pub mod outcome;
 pub mod preset;
