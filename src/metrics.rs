@@ -25,6 +25,7 @@ pub mod template;
 pub mod traffic;
 
 use crate::model::{
+    backend::Backend,
     text::{Raw, Text},
     time::Time,
 };
@@ -48,6 +49,11 @@ pub trait Metrics: Send + Sync + 'static {
 
     /// Its address without anything secret, for faults and evidence.
     fn place(&self) -> &Text;
+
+    /// How it was met so far; `None` where nobody is asked, such as a file.
+    fn met(&self) -> Option<Backend> {
+        None
+    }
 
     /// Whether it can know of a selector at all: a backend that is asked now can, a file has what was kept.
     fn keeps(&self, _selector: &str) -> bool {

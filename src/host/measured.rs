@@ -68,7 +68,7 @@ impl Backend {
         let own = MeasuredBy::by_the_host();
         let asked = Text::from(format!("{}, preset {}", self.client.place(), self.origin.preset));
         let signals = if self.sees_more() { asked.clone() } else { own.signals };
-        MeasuredBy { signals, gates: asked, queries: self.queries.written() }
+        MeasuredBy { signals, gates: asked, queries: self.queries.written(), backend: self.client.met() }
     }
 
     /// Whether its series are others than the proxy's own counters.

@@ -360,8 +360,8 @@ impl Judged {
     }
 
     /// The same rollout with what is known of it.
-    pub fn decorate(&self, mut rollout: Rollout, told: &MeasuredBy, now: Time) -> Rollout {
-        rollout.measured = Some(told.clone());
+    pub fn decorate(&self, mut rollout: Rollout, told: MeasuredBy, now: Time) -> Rollout {
+        rollout.measured = Some(told);
         // Several queries of one server say the same of its clock.
         let remarks: BTreeMap<&Text, Time> = self.remarks.values().rev().map(|(what, since)| (what, *since)).collect();
         let troubles = self.trouble.iter().map(|(what, since)| (what, *since)).chain(remarks);
