@@ -35,6 +35,9 @@ use std::{collections::BTreeMap, fmt, future::Future, time::Duration};
 /// an hour because a proxy said so helps nobody.
 pub const SPARED: Duration = Duration::from_secs(60);
 
+/// What is said of a query whose series are those of both versions: each would look as good as the other.
+pub const TOGETHER: &str = "it counts both versions together: tell them apart by {{version}}, {{pod_hash}} or another label";
+
 /// A metrics backend.
 pub trait Metrics: Send + Sync + 'static {
     /// What a query is at a time: one point of every series, or, for a selector of a range, all the raw

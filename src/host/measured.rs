@@ -111,6 +111,8 @@ struct Mail {
     slow_from: Option<Duration>,
     alerts: Option<Alerts>,
     trouble: Option<Text>,
+    /// A query that is needed and finds nothing.
+    unfound: Option<Text>,
 }
 
 /// What fires, as of when it was asked.
@@ -318,7 +320,8 @@ impl Measured {
     /// What is wrong with the backend or with what it is asked, in one line.
     #[must_use]
     pub fn trouble(&self) -> Option<Text> {
-        lock(&self.mail).trouble.clone()
+        let mail = lock(&self.mail);
+        mail.trouble.clone().or_else(|| mail.unfound.clone())
     }
 
     /// Alerts about the service that fire and began after the run did.

@@ -324,5 +324,5 @@ fn versions_that_a_mesh_calls_the_same_are_not_compared() {
     let rollout = scene.json(&["get"])["rollouts"][0].clone();
     let gate = &rollout["gates"][0];
     assert_eq!((&gate["name"], &gate["verdict"]), (&json!("errors"), &json!("blind")), "{rollout:#}");
-    assert!(gate.to_string().contains("it counts both versions together: tell them apart by {{pod_hash}}"), "{gate:#}");
+    assert!(gate.to_string().contains("it counts both versions together: tell them apart by {{version}}, {{pod_hash}}"), "{gate:#}");
 }

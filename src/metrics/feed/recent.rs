@@ -206,7 +206,7 @@ impl Recent {
     ) -> BTreeMap<SignalId, Signal> {
         let own = if self.failed == Failed::Own { What::Errors } else { What::Requests };
         let of = |what: What| -> Option<(Beat, Duration, Duration)> {
-            let source = sources.get(&what).filter(|s| s.is_there())?;
+            let source = sources.get(&what).filter(|s| s.is_there() && !s.is_together())?;
             let newest = source.newest()?;
             let (sum, covered) = self.sum(newest, pace);
             Some((sum, covered, elapsed(now, source.sampled(pace)?)))
