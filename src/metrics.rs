@@ -14,6 +14,7 @@ pub mod alerts;
 pub mod borrowed;
 pub mod check;
 pub mod counting;
+mod counts;
 pub mod feed;
 pub mod outcome;
 pub mod preset;
@@ -24,6 +25,7 @@ pub mod template;
 pub mod traffic;
 
 use crate::model::{
+    backend::Backend,
     text::{Raw, Text},
     time::Time,
 };
@@ -32,6 +34,9 @@ use std::{collections::BTreeMap, fmt, future::Future, time::Duration};
 /// A backend that says when it wants to be asked again is asked no later than this: a gate that is blind for
 /// an hour because a proxy said so helps nobody.
 pub const SPARED: Duration = Duration::from_secs(60);
+
+/// What is said of a query whose series are those of both versions: each would look as good as the other.
+pub const TOGETHER: &str = "it counts both versions together: tell them apart by {{version}}, {{pod_hash}} or another label";
 
 /// A metrics backend.
 pub trait Metrics: Send + Sync + 'static {
@@ -47,6 +52,11 @@ pub trait Metrics: Send + Sync + 'static {
 
     /// Its address without anything secret, for faults and evidence.
     fn place(&self) -> &Text;
+
+    /// How it was met so far; `None` where nobody is asked, such as a file.
+    fn met(&self) -> Option<Backend> {
+        None
+    }
 
     /// Whether it can know of a selector at all: a backend that is asked now can, a file has what was kept.
     fn keeps(&self, _selector: &str) -> bool {

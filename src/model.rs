@@ -5,6 +5,7 @@
 
 pub mod action;
 pub mod back;
+pub mod backend;
 pub mod code;
 pub mod delta;
 pub mod digest;

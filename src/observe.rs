@@ -98,7 +98,7 @@ impl How {
         let own = if self.analyses { ", and what the rollout's own analyses ask" } else { "" };
         let stack = if self.queries.all().next().is_some() { format!(", preset {}", self.origin.preset) } else { String::new() };
         let all = Text::from(format!("{place}{stack}{own}"));
-        MeasuredBy { signals: all.clone(), gates: all, queries: self.queries.written() }
+        MeasuredBy { signals: all.clone(), gates: all, queries: self.queries.written(), backend: None }
     }
 
     /// The same, with gates that advise: nothing here acts by itself.
@@ -108,6 +108,13 @@ impl How {
             gate.on_fail = OnFail::Advise;
         }
         self
+    }
+}
+
+impl MeasuredBy {
+    /// The same, with how the backend was met until now.
+    fn by(&self, backend: &impl Metrics) -> Self {
+        Self { backend: backend.met(), ..self.clone() }
     }
 }
 
@@ -151,7 +158,7 @@ impl<R: Runtime, M: Metrics + Clone> Observed<R, M> {
     pub async fn judge(&self, rollouts: Vec<Rollout>) -> Vec<Rollout> {
         let judged = rollouts.into_iter().map(|rollout| async move {
             let Some(pace) = judged::pace(&rollout, false, self.how.pace) else {
-                return Rollout { measured: Some((*self.told).clone()), ..rollout };
+                return Rollout { measured: Some(self.told.by(&self.backend)), ..rollout };
             };
             let mut judged = Judged::new(&rollout, pace, &self.how, self.clock.now());
             // Asked at once, so its age is the youngest there is: as one looks at an open rollout.
@@ -161,7 +168,7 @@ impl<R: Runtime, M: Metrics + Clone> Observed<R, M> {
                 judged.take_alerts(&fired, &self.board, self.clock.now());
             }
             judged.judge(true, self.clock.now());
-            judged.decorate(rollout, &self.told, self.clock.now())
+            judged.decorate(rollout, self.told.by(&self.backend), self.clock.now())
         });
         join_all(judged).await
     }

@@ -71,7 +71,7 @@ impl Backend {
         let own = MeasuredBy::by_the_host();
         let asked = Text::from(format!("{}, preset {}", self.client.place(), self.origin.preset));
         let signals = if self.sees_more() { asked.clone() } else { own.signals };
-        MeasuredBy { signals, gates: asked, queries: self.queries.written() }
+        MeasuredBy { signals, gates: asked, queries: self.queries.written(), backend: self.client.met() }
     }
 
     /// Whether its series are others than the proxy's own counters.
@@ -116,6 +116,8 @@ struct Mail {
     slow_from: Option<Duration>,
     alerts: Option<Alerts>,
     trouble: Option<Text>,
+    /// A query that is needed and finds nothing.
+    unfound: Option<Text>,
 }
 
 /// What fires, as of when it was asked.
@@ -337,7 +339,8 @@ impl Measured {
     /// What is wrong with the backend or with what it is asked, in one line.
     #[must_use]
     pub fn trouble(&self) -> Option<Text> {
-        lock(&self.mail).trouble.clone()
+        let mail = lock(&self.mail);
+        mail.trouble.clone().or_else(|| mail.unfound.clone())
     }
 
     /// Alerts about the service that fire and began after the run did.

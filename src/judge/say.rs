@@ -414,7 +414,7 @@ fn pass(why: String) -> Verdict {
 fn blind(sensor: Option<&Sensor>) -> Text {
     match sensor {
         None => "nothing measures it".into(),
-        Some(Sensor { name, state, age: Some(age), .. }) => format!("{name} {}, {} old", state.word(), words::within(*age)).into(),
+        Some(Sensor { name, state, age: Some(age), .. }) => format!("{name} {}, {} old", state.word(), words::age(*age)).into(),
         Some(Sensor { name, state, age: None, .. }) => format!("{name} {}", state.word()).into(),
     }
 }

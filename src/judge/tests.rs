@@ -31,7 +31,7 @@ fn at(secs: u64) -> Time {
 }
 
 fn sensor(state: SensorState, required: bool) -> Sensor {
-    Sensor { name: "requests of canary".into(), arm: Arm::Candidate, state, age: Some(Duration::from_secs(41)), required }
+    Sensor { name: "requests of canary".into(), arm: Arm::Candidate, state, age: Some(Duration::from_millis(41_900)), required }
 }
 
 fn fresh(_: &GateSpec) -> Look {

@@ -1,6 +1,7 @@
 //! Numbers in a gate's line of reason. Two numbers that differ never look equal, and nothing that is
 //! there looks like zero.
 
+use crate::model::time::span;
 use std::time::Duration;
 
 /// As few decimals as are needed: `1`, `0.5`.
@@ -63,6 +64,11 @@ pub(super) fn odds(ln: f64) -> String {
         odds if odds >= 10.0 => format!("{}:1", count(odds as u64)),
         odds => format!("{}:1", plain((odds * 10.0).floor() / 10.0)),
     }
+}
+
+/// How old something is, in one unit and cut off, as every age on a screen: `400 ms`, `40 s`, `11 min`.
+pub(super) fn age(age: Duration) -> String {
+    if age < Duration::from_secs(1) { format!("{} ms", age.as_millis()) } else { span(age) }
 }
 
 /// A span in one unit, rounded up, since it says when something will be there: `40 s`, `11 min`.

@@ -1,10 +1,12 @@
 //! Whether a backend has what the queries ask for: for `cutover doctor`.
 
+mod twice;
+
 use super::{
-    Answer, Labels, Metrics, Series, Value,
-    preset::{Queries, What},
+    Answer, Labels, Metrics, Origin, Series, TOGETHER, Trouble, Value,
+    preset::{Asked, Queries, What},
     selector,
-    template::{Template, Variables, window_text},
+    template::{LABEL, Template, Variables, window_text},
 };
 use crate::model::{text::Text, time::Time};
 use std::{
@@ -38,27 +40,31 @@ const SEEN: Duration = Duration::from_secs(300);
 /// Scrapes that a window must hold.
 const SCRAPES: u32 = 4;
 
+/// What is filled in for a version of which nothing runs.
+const NOBODY: &str = "no_such_version";
+
 /// Labels with more values than this are no versions.
 const VERSIONS: usize = 20;
 
 /// Asks each query for stable, and looks at what comes: is there such a series, does it carry the labels
 /// that are read, how many versions of the service do its labels tell apart, how often is it scraped. The
 /// candidate's is asked too where it is another one or one runs: none has come of it yet, but it must be a
-/// query, and of other series. `every` is how often the backend is going to be asked; `stable` are a running
-/// version's values, `canary` those of the candidate if there is one.
+/// query, and of other series; where none runs, a version that nobody has must not find stable's. `every` is
+/// how often the backend is going to be asked; `stable` are a running version's values, `canary` those of the
+/// candidate if there is one; `origin` is where the queries are written.
 pub async fn check<M: Metrics>(
     backend: &M,
-    queries: &Queries,
+    (queries, origin): (&Queries, &Origin),
     (stable, canary): (&Variables, Option<&Variables>),
     every: Duration,
     now: Time,
 ) -> Vec<Finding> {
-    let look = Look { backend, queries, every, now };
+    let look = Look { backend, queries, origin, every, now };
     let mut found = Vec::new();
     for (what, asked) in queries.all().filter(|(what, asked)| !what.is_beside() || asked.is_of_each(stable)) {
         let mut say = |grade, text: String| found.push(Finding { grade, text: format!("{}: {text}", what.name()).into() });
         let raw = asked.metric.is_some() && !what.is_now();
-        let of_stable = match look.ask(&asked.stable, stable, raw).await {
+        let of_stable = match look.ask(what, &asked.stable, stable, raw).await {
             Ok(of_stable) => look.stable(what, &of_stable, raw, &mut say),
             Err((grade, why)) => {
                 say(grade, why);
@@ -69,11 +75,15 @@ pub async fn check<M: Metrics>(
             look.versions(&asked.stable, stable).await.into_iter().for_each(|(grade, text)| say(grade, text));
         }
         if let Some(values) = canary.or((asked.stable != asked.canary).then_some(stable)) {
-            let (grade, text) = match look.ask(&asked.canary, values, raw).await {
+            let (grade, text) = match look.ask(what, &asked.canary, values, raw).await {
+                Ok((sent, _)) if !raw && look.is_of_both(what, asked, (stable, values)).await => together(&sent),
                 Ok((sent, answer)) => of_canary(&answer.series, &sent, if raw { &of_stable } else { &[] }),
                 Err(told) => told,
             };
             say(grade, format!("canary: {text}"));
+        } else if look.is_of_both(what, asked, (stable, &nobody(stable))).await {
+            let (grade, text) = together(asked.stable.text());
+            say(grade, text);
         }
     }
     found
@@ -83,19 +93,37 @@ pub async fn check<M: Metrics>(
 struct Look<'a, M> {
     backend: &'a M,
     queries: &'a Queries,
+    origin: &'a Origin,
     every: Duration,
     now: Time,
 }
 
 impl<M: Metrics> Look<'_, M> {
     /// What was sent, and the answer; or why there is none.
-    async fn ask(&self, template: &Template, values: &Variables, raw: bool) -> Result<(String, Answer), (Grade, String)> {
+    async fn ask(&self, what: What, template: &Template, values: &Variables, raw: bool) -> Result<(String, Answer), (Grade, String)> {
         let text = template.fill(values, self.every * SCRAPES).map_err(|why| (Grade::Bad, why))?;
         let sent = if raw { format!("{text}[{}]", window_text(SEEN)) } else { text };
         match self.backend.instant(&sent, self.now).await {
             Ok(answer) => Ok((sent, answer)),
-            Err(trouble) => Err((Grade::Bad, format!("{trouble}, asked {sent}"))),
+            Err(trouble) => Err((Grade::Bad, self.placed(what, &trouble, &sent))),
         }
+    }
+
+    /// Why there is no answer, with the line to mend.
+    fn placed(&self, what: What, trouble: &Trouble, sent: &str) -> String {
+        match self.origin.lines.get(what.name()).filter(|_| trouble.is_about_the_query()) {
+            Some(line) => format!("at line {line}: {trouble}, asked {sent}"),
+            None => format!("{trouble}, asked {sent}"),
+        }
+    }
+
+    /// Whether the queries of these two versions find series that are the same.
+    async fn is_of_both(&self, what: What, asked: &Asked, (stable, canary): (&Variables, &Variables)) -> bool {
+        let filled = |template: &Template, values| template.fill(values, self.every * SCRAPES).ok();
+        let Some((one, other)) = filled(&asked.stable, stable).zip(filled(&asked.canary, canary)) else { return false };
+        let Some(common) = selector::common(&one, &other).filter(|_| !what.is_now()) else { return false };
+        let answer = self.backend.instant(&common, self.now).await.unwrap_or_default();
+        answer.series.iter().flat_map(|s| &s.points).any(|p| matches!(p.value, Value::Number(n) if n > 0.0))
     }
 
     /// Says what stable's series are, and hands them out.
@@ -125,6 +153,8 @@ impl<M: Metrics> Look<'_, M> {
             let missing = label.filter(|label| answer.series.iter().all(|s| s.labels.get(label).is_none()));
             missing.into_iter().for_each(|label| say(grade, format!("no label `{label}`, which says {means}")));
         }
+        let counts = raw && what != What::Ready;
+        twice::told(&answer.series).filter(|_| counts).into_iter().for_each(|text| say(Grade::Warn, text));
         scraped(&answer.series, self.every, raw).into_iter().for_each(|(grade, text)| say(grade, text));
         answer.series.clone()
     }
@@ -136,7 +166,8 @@ impl<M: Metrics> Look<'_, M> {
         let answer = self.backend.instant(&format!("count by ({label}) ({selector})"), self.now).await.ok()?;
         let values: BTreeSet<&str> = answer.series.iter().filter_map(|s| s.labels.get(&label)).filter(|v| !v.is_empty()).collect();
         Some(match values.len() {
-            n @ 0..=VERSIONS => (Grade::Ok, format!("label `{label}` has {n} values")),
+            0 => (Grade::Warn, format!("label `{label}` has no value now, though there are samples: they may come late, ask again")),
+            n @ 1..=VERSIONS => (Grade::Ok, format!("label `{label}` has {n} values")),
             n => (Grade::Warn, format!("label `{label}` has {n} values of this service: is it a version?")),
         })
     }
@@ -146,13 +177,23 @@ impl<M: Metrics> Look<'_, M> {
 fn of_canary(series: &[Series], sent: &str, others: &[Series]) -> (Grade, String) {
     let others: HashSet<&Labels> = others.iter().map(|s| &s.labels).collect();
     if series.iter().any(|s| others.contains(&s.labels)) {
-        let hint = "versions cannot be told apart by it";
-        return (Grade::Bad, format!("series that are stable's too, asked {sent}: {hint}"));
+        return together(sent);
     }
     match series.len() {
         0 => (Grade::Ok, format!("no series yet for {sent}")),
         n => (Grade::Ok, format!("{n} series")),
     }
+}
+
+/// Said in the words of a blind gate.
+fn together(sent: &str) -> (Grade, String) {
+    (Grade::Bad, format!("{TOGETHER}, asked {sent}"))
+}
+
+/// The values of a version of which nothing runs.
+fn nobody(stable: &Variables) -> Variables {
+    let is_told = |name: &str| ["version", "pod_hash", LABEL].contains(&name);
+    stable.iter().map(|(name, value)| (name.clone(), if is_told(name) { NOBODY.to_owned() } else { value.clone() })).collect()
 }
 
 fn has_native(series: &[Series]) -> bool {

@@ -112,7 +112,7 @@ pub struct Counter {
     appeared: BTreeSet<Time>,
     newest: Option<Time>,
     started: bool,
-    /// Whether the last answer had a series that was not known.
+    /// Whether the last answer had a series that was not known, or not so.
     grew: bool,
 }
 
@@ -121,6 +121,8 @@ struct Line {
     labels: Labels,
     edge: f64,
     target: Labels,
+    /// The value of the label that changes.
+    variant: Option<String>,
     /// Oldest first.
     points: Vec<(Time, f64)>,
 }
@@ -136,6 +138,8 @@ struct Track {
     zero: Option<(Time, f64)>,
     /// Older samples are not known any more.
     forgotten: bool,
+    /// What the label that changes said with the newest sample.
+    variant: Option<String>,
 }
 
 impl Counter {
@@ -182,16 +186,18 @@ impl Counter {
         self.tracks.len()
     }
 
-    /// Whether the last answer had a series that was not known.
+    /// Whether the last answer had a series that was not known, or one whose changing label has another value.
     #[must_use]
     pub const fn has_grown(&self) -> bool {
         self.grew
     }
 
-    /// Whether both count one and the same series. Not known where labels change without making another one.
+    /// Whether both count one and the same series: all of its labels are the same, the changing one too as it
+    /// was seen last. Two versions that only that one tells apart are two, at any one time.
     #[must_use]
     pub fn shares_series(&self, other: &Self) -> bool {
-        self.reads.changing_label.is_none() && self.tracks.keys().any(|series| other.tracks.contains_key(series))
+        let is_other = |series, track: &Track| other.tracks.get(series).is_some_and(|other| other.variant == track.variant);
+        self.tracks.iter().any(|(series, track)| is_other(series, track))
     }
 
     /// When an instance was seen first, if it was born while this was watching.
@@ -216,9 +222,9 @@ impl Counter {
         for line in &lines {
             self.note_birth(line, early);
         }
-        let before = self.tracks.len();
+        let (before, mut turned) = (self.tracks.len(), false);
         let mut all = Vec::new();
-        for Line { labels, edge, target, points } in lines {
+        for Line { labels, edge, target, variant, points } in lines {
             let key = (labels, edge.to_bits());
             let reads = &self.reads;
             // Another edge of a histogram that was there is nothing that began.
@@ -233,7 +239,9 @@ impl Counter {
                 from_zero: false,
                 zero: points.first().copied().filter(|_| may_be_new),
                 forgotten: false,
+                variant: None,
             });
+            turned |= track.turn(variant, &points);
             for (at, value) in points {
                 if let Some(amount) = track.add(at, value, reads.level) {
                     all.push(Increment { at, amount, class: track.class.clone() });
@@ -242,7 +250,7 @@ impl Counter {
             track.trim();
         }
         self.started |= !series.is_empty();
-        self.grew = self.tracks.len() > before;
+        self.grew = turned || self.tracks.len() > before;
         self.forget();
         all
     }
@@ -272,7 +280,9 @@ impl Counter {
     /// A series as counters, and who was scraped when.
     fn read(&mut self, one: &Series, early: Time, targets: &mut Targets) -> Vec<Line> {
         let target = self.target(&one.labels);
-        let labels = self.reads.changing_label.as_deref().map_or_else(|| one.labels.clone(), |name| one.labels.without(&[name]));
+        let changing = self.reads.changing_label.as_deref();
+        let labels = changing.map_or_else(|| one.labels.clone(), |name| one.labels.without(&[name]));
+        let variant = changing.and_then(|name| one.labels.get(name));
         let mut read = Vec::new();
         for (edge, points) in lines(one, self.reads.to_millis) {
             let (Some((first, _)), Some((last, _))) = (points.first().copied(), points.last().copied()) else { continue };
@@ -285,7 +295,7 @@ impl Counter {
             let seen = self.targets.entry(target.clone()).or_insert((first, last));
             *seen = (seen.0.min(first), seen.1.max(last));
             self.newest = self.newest.max(Some(last));
-            read.push(Line { labels: labels.clone(), edge, target: target.clone(), points });
+            read.push(Line { labels: labels.clone(), edge, target: target.clone(), variant: variant.map(str::to_owned), points });
         }
         read
     }
@@ -340,6 +350,16 @@ impl Counter {
 }
 
 impl Track {
+    /// Notes what the changing label says, if these are the newest samples. True where it said something else.
+    fn turn(&mut self, variant: Option<String>, points: &[(Time, f64)]) -> bool {
+        let is_newer = points.last().map(|(at, _)| *at) > self.samples.last().map(|(at, _)| *at);
+        let turns = is_newer && self.variant != variant;
+        if turns {
+            self.variant = variant;
+        }
+        turns
+    }
+
     /// What a sample adds. One between two others adds what a reset between them hid, which is never
     /// less than nothing.
     fn add(&mut self, at: Time, value: f64, level: bool) -> Option<f64> {

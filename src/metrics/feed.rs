@@ -191,6 +191,7 @@ impl Feed {
         for (what, source) in candidate {
             if let Some(other) = stable.get_mut(what) {
                 source.are_one(other);
+                source.beside(other);
             }
         }
         let has = subject.candidate.is_some();
@@ -449,17 +450,7 @@ impl Feed {
     pub fn look(&self, gate: &GateSpec, now: Time) -> (Vec<Sensor>, Vec<Query>) {
         let now = now + self.ahead;
         let (hits, of) = self.queries.needs(gate);
-        let settled = |from: Time| elapsed(now, from) >= self.pace.settles();
-        let shares =
-            self.course.iter().rev().find(|(from, _)| *from <= now).filter(|(from, _)| settled(*from)).and_then(|(_, share)| *share);
-        let view = sensors::View {
-            queries: &self.queries,
-            sources: &self.sources,
-            recent: &self.recent,
-            pace: self.pace,
-            share: shares,
-            slow: self.slow.millis(),
-        };
+        let view = self.view(now);
         let mut all = Vec::new();
         let mut asked = Vec::new();
         for (arm, sources) in self.sources.iter().enumerate() {
@@ -476,6 +467,31 @@ impl Feed {
             all.push(sensors::threshold(self.slow.from().is_some()));
         }
         (all, asked)
+    }
+
+    /// The first query that gates need and that finds no series, in a line, though there should be some by now.
+    #[must_use]
+    pub fn unfound(&self, gates: &[GateSpec], now: Time) -> Option<Text> {
+        let now = now + self.ahead;
+        let view = self.view(now);
+        let needed = gates.iter().filter(|gate| gate.signal != GateSignal::Alerts).map(|gate| self.queries.needs(gate));
+        let mut places = needed.flat_map(|(hits, of)| [of, hits]).flat_map(|what| [(what, STABLE), (what, CANDIDATE)]);
+        places.find_map(|(what, arm)| view.unfound(what, arm))
+    }
+
+    fn view(&self, now: Time) -> sensors::View<'_> {
+        let settled = |from: Time| elapsed(now, from) >= self.pace.settles();
+        let course = self.course.iter().rev().find(|(from, _)| *from <= now);
+        let serves = course.is_none_or(|(from, share)| settled(*from) && share.is_none_or(|share| share > 0.0));
+        sensors::View {
+            queries: &self.queries,
+            sources: &self.sources,
+            recent: &self.recent,
+            pace: self.pace,
+            share: course.filter(|(from, _)| settled(*from)).and_then(|(_, share)| *share),
+            expected: [serves, true].map(|expected| expected && settled(self.since)),
+            slow: self.slow.millis(),
+        }
     }
 
     /// A version's signals now. What cannot be measured is absent, what is old says so.

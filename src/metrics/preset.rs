@@ -7,6 +7,7 @@
 //! over `{{window}}`, summed by what is looked at. `cpu` and `memory` are expressions of what is used now.
 
 use super::{
+    counts,
     outcome::Values,
     selector,
     template::{Template, Variables, WINDOW, nearest},
@@ -157,6 +158,9 @@ pub struct Queries {
     /// The label that says the namespace, where scrapes differ in it.
     pub namespace_label: Option<String>,
 }
+
+/// The names that tell versions apart.
+const TELLING: [&str; 2] = ["version", "pod_hash"];
 
 /// What stands for the name of that label in queries.
 const NAMESPACE_LABEL: &str = "{{namespace_label}}";
@@ -388,15 +392,22 @@ impl Asked {
             Written::Pair { stable, canary } => (stable, canary),
         };
         let (stable, canary) = (Template::parse(stable)?, Template::parse(canary)?);
-        if stable == canary && !["version", "pod_hash"].into_iter().any(|name| stable.has(name)) {
-            return Err(
-                "it does not tell versions apart: use {{version}} or {{pod_hash}}, or write { stable = \"…\", canary = \"…\" }".into()
-            );
+        if stable == canary && !TELLING.into_iter().any(|name| stable.has(name)) {
+            let slip = stable.holes().find_map(|hole| Some(nearest(hole, TELLING.into_iter())).filter(|meant| !meant.is_empty()));
+            return Err(format!(
+                "it does not tell versions apart: use {{{{version}}}} or {{{{pod_hash}}}}, or write {{ stable = \"…\", canary = \"…\" }}{}",
+                slip.unwrap_or_default()
+            ));
         }
         let metric = selector::plain(stable.text()).and_then(|metric| selector::plain(canary.text()).map(|_| metric.to_owned()));
         let expression = metric.is_none() && !what.is_now();
         if expression && ![&stable, &canary].into_iter().all(|t| t.has(WINDOW)) {
             return Err("an expression must give the increase over [{{window}}]; or write a plain selector".into());
+        }
+        // Instances that are ready are a level: over a window they are instance-seconds, however that is written.
+        let none = || [&stable, &canary].into_iter().find_map(|t| counts::why_none(t.text()));
+        if let Some(why) = (expression && what != What::Ready).then(none).flatten() {
+            return Err(why);
         }
         let aged = |t: &Template| selector::first(&t.text().replace("{{", "").replace("}}", "")).is_some();
         if what.is_now() && ![&stable, &canary].into_iter().all(aged) {
@@ -431,6 +442,16 @@ mod tests {
         assert!(over("requests", "x{v=\"1\"}").unwrap_err().contains("does not tell versions apart"));
         assert!(over("request", "x{v=\"{{version}}\"}").unwrap_err().contains("did you mean `requests`"));
         assert!(over("requests", "sum(x{v=\"{{version}}\"})").unwrap_err().contains("increase over [{{window}}]"));
+        assert!(over("requests", "x{v=\"{{verison}}\"}").unwrap_err().ends_with(" }; did you mean `version`?"));
+        assert!(over("requests", "x{v=\"{{tenant}}\"}").unwrap_err().ends_with(" }"));
+        let rate = "sum(rate(x{v=\"{{version}}\"}[{{window}}]))";
+        let why = "`rate` gives no counts, and counts are wanted: write increase(…[{{window}}])";
+        for (name, refused) in
+            [("requests", true), ("errors", true), ("latency", true), ("restarts", true), ("ready", false), ("cpu", false)]
+        {
+            let said = over(name, rate).map(|_| ()).map_err(|e| e.strip_prefix(&format!("query `{name}`: ")).map(str::to_owned));
+            assert_eq!(said, if refused { Err(Some(why.to_owned())) } else { Ok(()) }, "{name}");
+        }
         assert!(over("cpu", "sum(used_{{version}})").unwrap_err().contains("its age cannot be told"));
         assert!(over("cpu", "sum(used{v=\"{{version}}\"})").is_ok());
         assert!(over("latency_unit", "us").unwrap_err().contains("s or ms"));

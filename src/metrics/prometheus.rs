@@ -15,6 +15,7 @@ pub mod access;
 mod alerts;
 mod answer;
 mod client;
+mod contact;
 mod files;
 mod servers;
 mod wire;
@@ -23,11 +24,16 @@ use super::{Alert, Answer, Metrics, Trouble};
 use crate::{
     cause::innermost,
     clock::Clock,
-    model::{text::Text, time::Time},
+    model::{
+        backend::Backend,
+        text::Text,
+        time::{Time, span},
+    },
 };
 use access::{Auth, Header, Keeper, Lookup, Proof, Sources};
 pub use client::Tls;
 use client::{Maker, Received, seconds};
+use contact::{Contact, State};
 use reqwest::{
     Method, Request, Url,
     header::{ACCEPT, ACCEPT_ENCODING, HOST, HeaderValue},
@@ -89,6 +95,7 @@ struct Inner {
     clients: Maker,
     keeper: Keeper,
     clock: Arc<dyn Clock>,
+    contact: Contact,
 }
 
 impl Prometheus {
@@ -109,7 +116,8 @@ impl Prometheus {
         let (server, clock) = (servers.at(&url), servers.clock());
         let keeper = Keeper::new(Sources { auth, headers, lookup, launcher }, Arc::clone(&clock));
         let (url, host) = told;
-        Self(Arc::new(Inner { place, url, host, timeout, body_limit, parameters, concurrency, server, clients, keeper, clock }))
+        let contact = Contact::default();
+        Self(Arc::new(Inner { place, url, host, timeout, body_limit, parameters, concurrency, server, clients, keeper, clock, contact }))
     }
 
     /// What a query is now, by the server's clock.
@@ -122,8 +130,14 @@ impl Prometheus {
         self.query("query_range", parameters).await
     }
 
+    async fn query(&self, endpoint: &str, parameters: Vec<(&str, String)>) -> Result<Answer, Trouble> {
+        let answer = self.asked(endpoint, parameters).await;
+        self.0.contact.heard(&answer, self.0.clock.now());
+        answer
+    }
+
     /// Asks by POST: a query may be longer than an address.
-    async fn query(&self, endpoint: &str, mut parameters: Vec<(&str, String)>) -> Result<Answer, Trouble> {
+    async fn asked(&self, endpoint: &str, mut parameters: Vec<(&str, String)>) -> Result<Answer, Trouble> {
         parameters.push(("timeout", seconds(self.0.timeout)));
         let wanted = AS_OF_NOW.iter().filter(|(name, _)| !self.0.parameters.contains_key(*name));
         parameters.extend(wanted.map(|(name, value)| (*name, (*value).to_owned())));
@@ -223,6 +237,13 @@ impl Metrics for Prometheus {
 
     fn place(&self) -> &Text {
         &self.0.place
+    }
+
+    fn met(&self) -> Option<Backend> {
+        let Inner { place, concurrency, timeout, body_limit, .. } = &*self.0;
+        let State { answers, trouble, ahead } = self.0.contact.state();
+        let limits = format!("{concurrency} questions at once, {} each, {} KiB", span(*timeout), body_limit.div_ceil(1 << 10));
+        Some(Backend { place: place.clone(), limits: limits.into(), answers, trouble, ahead })
     }
 }
 

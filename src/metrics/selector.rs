@@ -1,5 +1,7 @@
 //! Just enough of PromQL to tell a plain selector from an expression, and to find the selector inside one.
 
+use std::ops::Range;
+
 /// The metric that a plain selector names: `Some("")` where it has only matchers. `None` of anything more
 /// than one selector: functions, operators, ranges, offsets.
 #[must_use]
@@ -14,13 +16,44 @@ pub fn plain(text: &str) -> Option<&str> {
 /// The selector before the first range in an expression.
 #[must_use]
 pub fn ranged(text: &str) -> Option<&str> {
-    selector(text, Ends::Range)
+    text.get(selector(text, Ends::Range)?)
 }
 
 /// The first selector with braces in an expression.
 #[must_use]
 pub fn first(text: &str) -> Option<&str> {
-    selector(text, Ends::Braces)
+    text.get(selector(text, Ends::Braces)?)
+}
+
+/// What counts the series that two queries have in common, if it can be told: as many selectors in both, and
+/// where they differ, of one metric. A query that joins is of the series that all of its selectors find.
+#[must_use]
+pub fn common(one: &str, other: &str) -> Option<String> {
+    let (ones, others) = (all(one), all(other));
+    let apart: Vec<(&str, &str)> = ones.iter().copied().zip(others.iter().copied()).filter(|(one, other)| one != other).collect();
+    let counts = apart.into_iter().map(|(one, other)| {
+        let ((name, matchers), (named, others)) = (halves(one)?, halves(other)?);
+        (name == named).then(|| format!("count({name}{{{}}})", [matchers, others].map(|m| m.trim_end_matches([',', ' '])).join(",")))
+    });
+    let counts: Vec<String> = counts.collect::<Option<_>>()?;
+    (ones.len() == others.len() && !counts.is_empty()).then(|| counts.join(" * "))
+}
+
+/// Every selector with braces in an expression.
+fn all(text: &str) -> Vec<&str> {
+    let (mut rest, mut found) = (text, Vec::new());
+    while let Some(at) = selector(rest, Ends::Braces) {
+        found.extend(rest.get(at.clone()));
+        rest = rest.get(at.end..).unwrap_or_default();
+    }
+    found
+}
+
+/// The name of a selector and what stands between its braces, if both are there.
+fn halves(selector: &str) -> Option<(&str, &str)> {
+    let (name, matchers) = selector.strip_suffix('}')?.split_once('{')?;
+    let is_of_one = !name.trim().is_empty() || matchers.contains("__name__");
+    (is_of_one && !matchers.trim().is_empty()).then_some((name.trim(), matchers.trim()))
 }
 
 /// What the selector that is looked for ends with.
@@ -32,7 +65,7 @@ enum Ends {
     Range,
 }
 
-fn selector(text: &str, ends: Ends) -> Option<&str> {
+fn selector(text: &str, ends: Ends) -> Option<Range<usize>> {
     let (mut at, mut start, mut quote) = (0, None, None);
     while let Some(c) = text.get(at..).and_then(|rest| rest.chars().next()) {
         match (quote, c) {
@@ -44,12 +77,12 @@ fn selector(text: &str, ends: Ends) -> Option<&str> {
                 let begin = start.unwrap_or(at);
                 at += braces(text.get(at..)?)?;
                 if ends == Ends::Braces {
-                    return text.get(begin..at);
+                    return Some(begin..at);
                 }
                 start = Some(begin);
                 continue;
             }
-            (None, '[') if ends == Ends::Range => return text.get(start?..at),
+            (None, '[') if ends == Ends::Range => return Some(start?..at),
             (None, c) if is_name(c) => start = start.or(Some(at)),
             (None, _) => start = None,
         }
@@ -99,6 +132,23 @@ mod tests {
         assert_eq!(ranged("increase(x[60s])"), Some("x"));
         assert_eq!(ranged("sum(x)"), None);
         assert_eq!(ranged("[60s]"), None);
+    }
+
+    #[test]
+    fn what_two_queries_have_in_common_is_counted() {
+        let both = "count(x{s=\"a\",v=~\"1|.+\",s=\"a\",v=~\"2|.+\"})";
+        let of = |v: &str| format!("x{{s=\"a\",v=~\"{v}|.+\",}}");
+        assert_eq!(common(&of("1"), &of("2")).as_deref(), Some(both));
+        let sum = |v: &str| format!("sum by (c) (increase({}[60s]))", of(v));
+        assert_eq!(common(&sum("1"), &sum("2")).as_deref(), Some(both));
+        // Versions are told apart by what a join is with.
+        let join = |v: &str| format!("sum(increase(x{{s=\"}}\"}}[60s]) * on (pod) group_left() info{{v=\"{v}\"}})");
+        assert_eq!(common(&join("1"), &join("2")).as_deref(), Some("count(info{v=\"1\",v=\"2\"})"));
+        let two = |v: &str| format!("increase(x{{v=\"{v}\"}}[60s]) + increase(y{{v=\"{v}\"}}[60s])");
+        assert_eq!(common(&two("1"), &two("2")).as_deref(), Some("count(x{v=\"1\",v=\"2\"}) * count(y{v=\"1\",v=\"2\"})"));
+        for (one, other) in [("x{v=\"1\"}", "y{v=\"1\"}"), ("x{v=\"1\"}", "x"), ("x_1", "x_2"), ("x{v=\"1\"}", "x{v=\"1\"} + x{v=\"2\"}")] {
+            assert_eq!(common(one, other), None, "{one} {other}");
+        }
     }
 
     #[test]

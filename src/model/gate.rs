@@ -155,7 +155,7 @@ pub struct Evidence {
     /// Intervals judged in this run.
     #[serde(default)]
     pub intervals: u64,
-    /// Age of the newest sample.
+    /// Age of the newest sample that was judged; a sensor says that of its query.
     #[serde(with = "millis", default)]
     pub age: Duration,
     /// Whether the plan must not go on by itself although nothing has failed: the candidate looks worse.

@@ -3,6 +3,7 @@
 use super::{
     action::Action,
     back::{Proof, WayBack},
+    backend::Backend,
     gate::GateState,
     ident::{GateId, Key, Rev, Role, RunId},
     ratio::Weight,
@@ -114,6 +115,9 @@ pub struct MeasuredBy {
     /// What a metrics backend is asked, by the name of the query, before names are filled in.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub queries: BTreeMap<Text, Text>,
+    /// Who is asked; `None` where nobody is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backend: Option<Backend>,
 }
 
 impl MeasuredBy {
@@ -121,7 +125,7 @@ impl MeasuredBy {
     #[must_use]
     pub fn by_the_host() -> Self {
         let own = Text::from("counters of the host's own proxy");
-        Self { signals: own.clone(), gates: own, queries: BTreeMap::new() }
+        Self { signals: own.clone(), gates: own, queries: BTreeMap::new(), backend: None }
     }
 }
 

@@ -394,12 +394,16 @@ impl Judged {
     }
 
     /// The same rollout with what is known of it.
-    pub fn decorate(&self, mut rollout: Rollout, told: &MeasuredBy, now: Time) -> Rollout {
-        rollout.measured = Some(told.clone());
+    pub fn decorate(&self, mut rollout: Rollout, told: MeasuredBy, now: Time) -> Rollout {
+        rollout.measured = Some(told);
         // Several queries of one server say the same of its clock.
         let remarks: BTreeMap<&Text, Time> = self.remarks.values().rev().map(|(what, since)| (what, *since)).collect();
         let troubles = self.trouble.iter().map(|(what, since)| (what, *since)).chain(remarks);
         rollout.findings.extend(troubles.map(|(what, since)| Finding { kind: "metrics".into(), what: what.clone(), since }));
+        // It never found anything.
+        let unfound = |lane: &Lane| Some((lane.feed.unfound(&lane.gates, now)?, lane.feed.since()));
+        let unfound = self.lanes.iter().find_map(unfound);
+        rollout.findings.extend(unfound.map(|(what, since)| Finding { kind: "metrics".into(), what, since }));
         rollout.findings.extend(self.partly_read(now));
         let alerts = self.fired.iter().flat_map(|fired| fired.lines.iter().map(move |what| (what, fired.at)));
         rollout.findings.extend(alerts.map(|(what, at)| Finding { kind: "alerts".into(), what: what.clone(), since: at.unwrap_or(now) }));

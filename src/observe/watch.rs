@@ -287,9 +287,9 @@ impl<M: Metrics + Clone> Desk<M> {
     fn told(&self, key: &Key) -> Option<Delta> {
         let rollout = self.rollouts.get(key)?.clone();
         let rollout = match self.watched.get(key) {
-            Some(watched) => watched.judged.decorate(rollout, &self.asks.told, self.asks.clock.now()),
+            Some(watched) => watched.judged.decorate(rollout, self.asks.told.by(&self.asks.backend), self.asks.clock.now()),
             // It could be measured, and nobody looks.
-            None => Rollout { measured: Some((*self.asks.told).clone()), ..rollout },
+            None => Rollout { measured: Some(self.asks.told.by(&self.asks.backend)), ..rollout },
         };
         Some(Delta::Apply { rollout: Box::new(rollout) })
     }

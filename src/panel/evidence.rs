@@ -187,7 +187,7 @@ impl Panel for Evidence {
         }
         // Its age always stands beside it: the oldest of them, with the silence of the source.
         let silent = shared.watched().and_then(|w| shared.silent(w)).unwrap_or_default();
-        let ages = gates.iter().filter_map(|g| g.evidence.as_ref()).filter(|e| e.intervals > 0).map(|e| e.age.saturating_add(silent));
+        let ages = gates.iter().filter_map(|g| say::newest(g.evidence.as_ref()?)).map(|age| age.saturating_add(silent));
         let age = ages.max().map(|age| format!(" · newest sample {} old", say::measured(age))).unwrap_or_default();
         format!("evidence · {}{age}", counts.join(", "))
     }

@@ -288,7 +288,10 @@ fn doctor_asks_for_the_series_of_a_clusters_rollouts() {
     assert!(told.lines().any(|l| l.starts_with("ok ") && l.contains("requests: canary: no series yet for req_total")), "{told}");
     scene.target(&format!("preset = \"haproxy\"\n{}", pair("(")));
     let told = String::from_utf8(scene.home.run(&["-c", &scene.config, "doctor"]).stdout).unwrap();
-    assert!(told.lines().any(|l| l.starts_with("BAD ") && l.contains("requests: canary: not a query: ")), "{told}");
+    assert!(
+        told.lines().any(|l| l.starts_with("BAD ") && l.contains("requests: canary: at line ") && l.contains(": not a query: ")),
+        "{told}"
+    );
     // Asked less often than it scrapes would be too seldom.
     scene.target(&format!("preset = \"istio\"\nevery = \"5s\"\n{QUERIES}"));
     let told = String::from_utf8(scene.home.run(&["-c", &scene.config, "doctor"]).stdout).unwrap();
@@ -356,5 +359,5 @@ fn versions_that_a_mesh_calls_the_same_are_not_compared() {
     let rollout = scene.json(&["get"])["rollouts"][0].clone();
     let gate = &rollout["gates"][0];
     assert_eq!((&gate["name"], &gate["verdict"]), (&json!("errors"), &json!("blind")), "{rollout:#}");
-    assert!(gate.to_string().contains("it counts both versions together: tell them apart by {{pod_hash}}"), "{gate:#}");
+    assert!(gate.to_string().contains("it counts both versions together: tell them apart by {{version}}, {{pod_hash}}"), "{gate:#}");
 }

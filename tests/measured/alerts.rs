@@ -17,7 +17,7 @@ fn an_alert_that_began_after_the_run_fails_its_gate_and_is_said() {
     let port = free_port();
     let Some(mut server) = Server::prometheus(&format!("{}rule_files: [rules.yml]\n", scraping(port)), &rules) else { return };
     let metrics = format!(
-        "[metrics]\nkind = \"prometheus\"\nurl = \"{}\"\nevery = \"1s\"\nalert_matchers = {{ cluster = \"eu\" }}\n[metrics.query]\nlatency = 'sum(version=\"{{{{version}}}}\"[{{{{window}}}}]'\n",
+        "[metrics]\nkind = \"prometheus\"\nurl = \"{}\"\nevery = \"1s\"\nalert_matchers = {{ cluster = \"eu\" }}\n[metrics.query]\nlatency = 'increase(version=\"{{{{version}}}}\"[{{{{window}}}}]'\n",
         server.url
     );
     let gate = "[[service.gate]]\nname = \"alerts\"\nsignal = \"alerts\"\n";

@@ -2,7 +2,10 @@
 
 use super::rig::{Front, Relay, Scene, free_port, is_blind, word};
 use crate::support::prometheus::{Server, scraping};
-use cutover::model::{gate::GateState, interval::SensorState, rollout::Phase};
+use cutover::{
+    metrics::TOGETHER,
+    model::{gate::GateState, interval::SensorState, rollout::Phase},
+};
 use std::{sync::atomic::Ordering::SeqCst, time::Duration};
 
 const GATES: &str = "[[service.gate]]\nname = \"errors\"\nsignal = \"errors\"\ninterval = \"1s\"\nlimit = 20.0\n";
@@ -51,6 +54,8 @@ fn prometheus_says_what_the_hosts_own_counters_say_and_nothing_once_it_is_silent
     // It went on while the others were looked at.
     assert_eq!(counted.decided("healthy", "pass"), ["pass"]);
     drop(counted);
+    let met = measured.rollout("healthy").measured.and_then(|measured| measured.backend).unwrap();
+    assert!(met.answers.is_some() && met.trouble.is_none(), "{met:#?}");
     // It says 200, and what it said before.
     front.replay(true);
     let old = measured.until_blind("healthy");
@@ -69,9 +74,26 @@ fn prometheus_says_what_the_hosts_own_counters_say_and_nothing_once_it_is_silent
     measured.until_blind("healthy");
     let rollout = measured.rollout("healthy");
     assert!(rollout.findings.iter().any(|f| f.kind.as_str() == "metrics"), "{:#?}", rollout.findings);
+    let met = rollout.measured.and_then(|measured| measured.backend).unwrap();
+    assert!(met.place.as_str() == front.fake.url && met.answers.is_none() && met.trouble.is_some(), "{met:#?}");
     measured.host.ok(&["revert", "healthy"]);
     measured.host.ok(&["wait", "healthy", "--for", "reverted", "--timeout", "30s"]);
     assert_eq!(measured.rollout("healthy").phase, Phase::Reverted);
+}
+
+#[test]
+fn versions_that_the_same_series_count_are_told_apart_by_nobody() {
+    let port = free_port();
+    let Some(server) = Server::prometheus(&scraping(port), "") else { return };
+    // The series of the host change their role, and are the same series all the same.
+    let query = "[metrics.query]\nrequests = 'cutover_requests_total{service=\"{{service}}\",version_id=~\"{{version}}|.+\"}'\n";
+    let scene = Scene::set(port, &format!("{}{query}", asking(&server.url)), GATES, &[("errors", SOUND, SICK)]);
+    let (gate, _) = scene.until("errors", "blind for it", |g| is_blind(g) && g.verdict.reason().as_str().contains(TOGETHER));
+    let evidence = gate.evidence.unwrap();
+    assert_eq!(evidence.run_candidate.samples(), 0, "{evidence:#?}");
+    let told = String::from_utf8(scene.host.verb(&["doctor"]).stdout).unwrap();
+    let says = |line: &str| line.starts_with("BAD ") && line.contains(&format!("errors: requests: canary: {TOGETHER}, asked "));
+    assert!(told.lines().any(says), "{told}");
 }
 
 #[test]

@@ -9,7 +9,7 @@ use crate::support::{
 };
 use cutover::{
     metrics::{
-        Metrics, Value,
+        Metrics, Origin, Value,
         check::{Grade, check},
         feed::{Feed, Pace, Subject},
         preset::{Queries, What, Written},
@@ -324,7 +324,8 @@ async fn every_preset_counts_what_its_exporters_say() {
             assert_eq!((state("canary"), state("stable")), (Some(SensorState::Contradictory), Some(SensorState::Fresh)), "{sensors:#?}");
         }
         let (stable, canary) = (case.values("1.4.2", "5d8f6c7b9d"), case.values("1.5.0", "7c9d4b5f6c"));
-        let found = check(&scene.client, &case.queries(), (&stable, Some(&canary)), Duration::from_secs(1), now()).await;
+        let found =
+            check(&scene.client, (&case.queries(), &Origin::default()), (&stable, Some(&canary)), Duration::from_secs(1), now()).await;
         assert!(!found.is_empty() && found.iter().all(|finding| finding.grade == Grade::Ok), "{about}: {found:#?}");
     }
 }

@@ -15,10 +15,11 @@ use cutover::{
     model::{
         action::{Action, Refusal},
         back::How,
+        backend::{Backend, Silent},
         ident::{ActionId, TargetId},
         instance::{Instance, Usage},
         ratio::Weight,
-        rollout::{Finding, Freeze, Hold, Presence, Rollout, Standing},
+        rollout::{Finding, Freeze, Hold, MeasuredBy, Presence, Rollout, Standing},
         spec::{OnFail, Strategy},
         step::{CheckSpec, Step, StepSpec, WarmSpec},
         version::About,
@@ -109,6 +110,45 @@ fn each_target_says_how_it_is_connected() {
         let buf = paint(&state, width, 24);
         assert!(width != 80 || (0..24).all(|y| buf[(79, y)].symbol() == " "), "{width}");
     }
+}
+
+#[test]
+fn each_target_says_how_its_metrics_backend_is() {
+    let mut state = fleet(&seven());
+    let silent = Silent { why: "cannot reach http://127.0.0.1:9090: connection refused".into(), since: ago(60) };
+    let of = |place: &str, answers, trouble, ahead| Backend {
+        place: place.into(),
+        limits: "4 questions at once, 10 s each, 16384 KiB".into(),
+        answers,
+        trouble,
+        ahead,
+    };
+    let (away, near) =
+        (of("http://127.0.0.1:9090", None, Some(silent), None), of("https://prom.example.org", Some(ago(300)), None, Some(-7)));
+    for watched in state.shared.rollouts.values_mut() {
+        let backend = if watched.rollout.key.target.as_str() == "prod" { &away } else { &near };
+        watched.rollout.measured = Some(MeasuredBy { backend: Some(backend.clone()), ..MeasuredBy::by_the_host() });
+    }
+    state.overlay = Overlay::Connections;
+    let shown = rows(&paint(&state, 160, 24));
+    let has = |line: &str| shown.iter().any(|row| row.trim() == line);
+    assert!(
+        has(
+            "✗ metrics http://127.0.0.1:9090 no answer for 60 s: cannot reach http://127.0.0.1:9090: connection refused (4 questions at once, 10 s each, 16384 KiB)"
+        ),
+        "{shown:#?}"
+    );
+    assert!(
+        has(
+            "✓ metrics https://prom.example.org answers for 5 min; its clock is 7 s behind its asker's (4 questions at once, 10 s each, 16384 KiB)"
+        ),
+        "{shown:#?}"
+    );
+    assert_eq!(shown.iter().filter(|row| row.contains("metrics http")).count(), 2, "once for each target: {shown:#?}");
+    for watched in state.shared.rollouts.values_mut() {
+        watched.rollout.measured = None;
+    }
+    assert!(!rows(&paint(&state, 160, 24)).iter().any(|row| row.contains("metrics http")));
 }
 
 #[test]

@@ -196,7 +196,7 @@ fn blind() -> GateState {
         sensor("requests of stable", Arm::Stable, SensorState::Fresh, Some(900)),
     ];
     let verdict = Verdict::Blind { why: "errors of canary absent".into() };
-    judged("errors", SignalId::Errors, verdict, Evidence { sensors, age: secs(41), ..evidence() })
+    judged("errors", SignalId::Errors, verdict, Evidence { sensors, age: secs(43), ..evidence() })
 }
 
 fn limit() -> GateState {

@@ -45,6 +45,8 @@ fn backend(facts: &Facts<'_>, of: Option<&str>, config: &MetricsConfig) -> Vec<L
     let (Some(settings), Ok(queries)) = (config.prometheus(), config.queries()) else { return lines };
     tls::ready();
     let client = Prometheus::new(settings, facts.servers);
+    let n = of.and_then(|name| facts.loaded.config.targets.iter().position(|target| target.name == name));
+    let origin = facts.loaded.queries_at(&n.map_or_else(|| "metrics".to_owned(), |n| format!("target.{n}.metrics")), config);
     let rollouts: Vec<(&Rollout, &Track)> = served(facts, of).filter_map(|r| Some((r, r.stable()?))).collect();
     let asked = exit::block_on(async {
         let first = answers(&client, of.unwrap_or("the host"), facts.now).await;
@@ -55,7 +57,7 @@ fn backend(facts: &Facts<'_>, of: Option<&str>, config: &MetricsConfig) -> Vec<L
         for (n, (rollout, stable)) in rollouts.iter().take(ASKED).enumerate() {
             let (stable, canary) =
                 (values(rollout, stable, of, config), rollout.candidate().map(|candidate| values(rollout, candidate, of, config)));
-            let found = check::check(&client, &queries, (&stable, canary.as_ref()), config.every, facts.now).await;
+            let found = check::check(&client, (&queries, &origin), (&stable, canary.as_ref()), config.every, facts.now).await;
             let name = name(rollout);
             let found = found.iter().filter(|finding| n < TOLD || finding.grade != Grade::Ok);
             lines.extend(found.map(|finding| told(&name, finding)));
@@ -136,7 +138,7 @@ fn told(service: &str, finding: &check::Finding) -> Line {
     let what = format!("{service}: {}", finding.text);
     match finding.grade {
         Grade::Ok => Line::ok(what),
-        Grade::Warn => Line::warn(what, "gates over it may be blind, or coarse"),
+        Grade::Warn => Line::warn(what, "gates over it may be blind, coarse, or count too much"),
         Grade::Bad => Line::bad(what, "gates over it stay blind: mend the scrape, metrics.preset or metrics.query"),
     }
 }

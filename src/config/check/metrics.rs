@@ -5,7 +5,7 @@ use crate::{
     config::{AuthConfig, HeaderConfig, MetricsConfig, MetricsKind, TargetConfig, TargetKind, TlsConfig, nearest},
     metrics::{
         preset::{self, Queries},
-        template::{LABEL, NAMES},
+        template::{self, LABEL, NAMES},
     },
     model::spec::{GateSignal, GateSpec, OnFail, ServiceSpec},
 };
@@ -132,7 +132,9 @@ impl Check<'_> {
             let hole = hole.escape_debug().to_string();
             if own || lacking.insert(hole.clone()) {
                 let whose = if own { format!("the query `{}`", what.name()) } else { format!("the preset `{}`", metrics.preset) };
-                self.say(&path, &format!("{whose} needs {{{{{hole}}}}}: add for example variables = {{ {hole} = \"…\" }}"));
+                let known = NAMES.into_iter().filter(|name| given(name)).chain(metrics.variables.keys().map(String::as_str));
+                let meant = template::nearest(&hole, known);
+                self.say(&path, &format!("{whose} needs {{{{{hole}}}}}: add for example variables = {{ {hole} = \"…\" }}{meant}"));
             }
         }
     }

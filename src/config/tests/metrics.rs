@@ -225,6 +225,14 @@ fn gates_and_queries_that_the_stack_cannot_answer() {
             "c.toml:5:12: query `requests`: it does not tell versions apart: use {{version}} or {{pod_hash}}, or write { stable = \"…\", canary = \"…\" }",
         ),
         (
+            "[metrics.query]\nrequests = 'a{v=\"{{version}}\",s=\"{{servce}}\"}'",
+            "c.toml:5:12: the query `requests` needs {{servce}}: add for example variables = { servce = \"…\" }; did you mean `service`?",
+        ),
+        (
+            "[metrics.query]\nerrors = { stable = 'increase(a[{{window}}])', canary = 'sum(rate(b[{{window}}]))' }",
+            "c.toml:5:10: query `errors`: `rate` gives no counts, and counts are wanted: write increase(…[{{window}}])",
+        ),
+        (
             "[metrics.query]\nrequests = 'a{v=\"{{version}}\",t=\"{{tenant}}\"}'",
             "c.toml:5:12: the query `requests` needs {{tenant}}: add for example variables = { tenant = \"…\" }",
         ),

@@ -169,6 +169,7 @@ fn deliver(mail: &Mutex<Mail>, feed: &mut Feed, following: &Following, found: Fo
     mail.signals = signals;
     mail.slow_from = feed.slow_from();
     mail.trouble = found.trouble;
+    mail.unfound = following.run_since.and_then(|_| feed.unfound(&following.gates, now));
     // Old ones grow old.
     if found.alerts.is_some() || following.run_since.is_none() {
         mail.alerts = found.alerts;

@@ -71,6 +71,8 @@ async fn a_backend_that_is_away_blinds_and_says_why() {
     }
     let trouble = measured.trouble().unwrap();
     assert!(trouble.as_str().contains("cannot reach http://127.0.0.1:1"), "{trouble}");
+    let met = measured.backend.told().backend.unwrap();
+    assert!(met.answers.is_none() && met.trouble.is_some_and(|silent| silent.why == trouble));
     for gate in gates() {
         let look = measured.look(&gate, at(1));
         assert!(!look.sensors.is_empty() && look.sensors.iter().all(|s| s.required && s.state == SensorState::Absent), "{look:?}");

@@ -140,6 +140,17 @@ fn a_series_whose_role_changes_goes_on() {
     };
     let came = counter.take(&[with("candidate", &[(0, 900.0), (15, 910.0)]), with("stable", &[(30, 915.0)])]);
     assert_eq!(total(&came), 15.0);
+    // Who counts it too counts the same; a version in another role at the same place is another one.
+    for (role, is_same) in [("stable", true), ("candidate", false)] {
+        let mut other = Alone::new(Reads { changing_label: Some("role".into()), ..reads() }, 0);
+        other.take(&[with(role, &[(30, 915.0)])]);
+        assert_eq!((other.counter.shares_series(&counter.counter), counter.counter.shares_series(&other.counter)), (is_same, is_same));
+    }
+    // It is seen as soon as the role is the same, though no series is new.
+    counter.take(&[with("stable", &[(45, 920.0)])]);
+    assert!(!counter.counter.has_grown());
+    counter.take(&[with("candidate", &[(60, 925.0)])]);
+    assert!(counter.counter.has_grown());
 }
 
 #[test]

@@ -224,7 +224,7 @@ impl Recent {
     ) -> BTreeMap<SignalId, Signal> {
         let own = if self.failed == Failed::Own { What::Errors } else { What::Requests };
         let of = |what: What| -> Option<(Beat, Duration, Duration)> {
-            let there = |what: &What| sources.get(what).filter(|s| s.is_there());
+            let there = |what: &What| sources.get(what).filter(|s| s.is_there() && !s.is_together());
             let beside = || What::BESIDE.iter().filter(|_| self.is_candidate && what == What::Requests).find_map(there);
             let source = there(&what).or_else(beside)?;
             let newest = source.newest()?;

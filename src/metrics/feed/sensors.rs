@@ -7,11 +7,15 @@ use super::{
     who,
 };
 use crate::{
-    metrics::preset::{Queries, What},
+    metrics::{
+        TOGETHER,
+        preset::{Queries, What},
+    },
     model::{
         gate::Arm,
         interval::{Sensor, SensorState},
         spec::{GateSignal, GateSpec},
+        text::Text,
         time::{Time, elapsed},
     },
 };
@@ -19,6 +23,9 @@ use std::collections::BTreeMap;
 
 /// With fewer requests expected, none says nothing.
 const EXPECTED: f64 = 10.0;
+
+/// What is said of a query without series, and what to do.
+const NOTHING: &str = "no series, cutover doctor says why";
 
 /// What sensors are told from.
 pub struct View<'a> {
@@ -28,6 +35,8 @@ pub struct View<'a> {
     pub pace: Pace,
     /// What the candidate should have, parts of one.
     pub share: Option<f64>,
+    /// Whether each of them should have series by now.
+    pub expected: [bool; 2],
     /// From where on a request is slow, in milliseconds, once that is frozen.
     pub slow: Option<f64>,
 }
@@ -75,7 +84,7 @@ impl View<'_> {
         let sensor = |state, age, why| Sensor { name: noted(&name, why), arm: arm_of(arm), state, age, required: true };
         let Some(source) = self.source(what, arm) else { return sensor(SensorState::Absent, None, None) };
         if source.is_together() {
-            let why = "it counts both versions together: tell them apart by {{pod_hash}} or another label".into();
+            let why = TOGETHER.into();
             return sensor(SensorState::Absent, None, Some(&why));
         }
         let partly = source.coverage(self.pace).filter(|c| c.fresh < c.all).map(|c| format!("{} of {} targets", c.fresh, c.all));
@@ -84,7 +93,8 @@ impl View<'_> {
             (partly, trouble) => partly.map(Into::into).or_else(|| trouble.cloned()),
         };
         let why = why.as_ref();
-        if source.is_there() || source.newest().is_some() {
+        let never = source.newest().is_none() || source.never_answered();
+        if source.is_there() || !never {
             let age = source.sampled(self.pace).map(|sampled| elapsed(now, sampled));
             return match age {
                 Some(age) if age > self.pace.stale_after() => sensor(SensorState::Stale, Some(age), why),
@@ -108,7 +118,21 @@ impl View<'_> {
             let requests = self.of_query(What::Requests, arm, now);
             return Sensor { name: noted(&name, why), ..requests };
         }
-        sensor(SensorState::Absent, None, why)
+        let nothing = self.finds_nothing(what, arm).then(|| format!("query `{}`: {NOTHING}", what.name()).into());
+        sensor(SensorState::Absent, None, why.or(nothing.as_ref()))
+    }
+
+    /// That a query that is needed finds no series, in a line; `None` where it does, or where nothing means zero.
+    pub fn unfound(&self, what: What, arm: usize) -> Option<Text> {
+        let is_needed = what == What::Requests || !self.queries.may_be_zero(what);
+        let name = what.name();
+        (is_needed && self.finds_nothing(what, arm)).then(|| format!("query `{name}` of {}: {NOTHING}", who(arm)).into())
+    }
+
+    /// Whether a query was answered, and there was never a series though there should be by now.
+    fn finds_nothing(&self, what: What, arm: usize) -> bool {
+        let expected = self.expected.get(arm).copied().unwrap_or_default();
+        expected && self.source(what, arm).is_some_and(|source| !source.is_together() && source.finds_nothing())
     }
 
     /// What is counted beside requests: none is as good as any, but it must be answered.

@@ -52,6 +52,8 @@ pub enum Kind {
     Born { from: Time },
     /// A value of now.
     Now,
+    /// How many series it has in common with the other version's query.
+    Common,
 }
 
 /// See the [module](self).
@@ -90,6 +92,8 @@ pub struct Source {
     troubles: [Option<Text>; 3],
     /// It measures both versions together.
     together: bool,
+    /// What counts the series that it shares with the other version's query, where they are added up elsewhere.
+    common: Option<String>,
     asked: Option<Query>,
 }
 
@@ -133,6 +137,7 @@ impl Source {
             births: Vec::new(),
             troubles: [None, None, None],
             together: false,
+            common: None,
             asked: None,
         })
     }
@@ -173,7 +178,8 @@ impl Source {
             let whole = if length < pace.window() { None } else { self.increase(length) };
             let whole = whole.map(|text| (Kind::Increase { from: self.reached }, text, end));
             let born = whole.as_ref().and_then(|_| self.born_text(length)).map(|text| (Kind::Born { from: self.reached }, text, end));
-            return newest.into_iter().chain(born).chain(whole).collect();
+            let common = whole.as_ref().and(self.common.clone()).map(|text| (Kind::Common, text, end));
+            return common.into_iter().chain(newest).chain(born).chain(whole).collect();
         }
         let from = before(self.reached.min(end), overlap);
         // Whole seconds, rounded up: it reaches at least that far.
@@ -209,11 +215,17 @@ impl Source {
     ) -> Vec<Increment> {
         let answer = match answer {
             Ok(answer) => answer,
+            // What is asked beside it takes nothing away.
+            Err(_) if *kind == Kind::Common => return Vec::new(),
             Err(trouble) => {
                 self.fail(kind, at, Text::from(trouble.to_string()));
                 return Vec::new();
             }
         };
+        if *kind == Kind::Common {
+            self.together |= one(&answer).is_ok_and(|common| common.is_some_and(|(_, series)| series > 0.0));
+            return Vec::new();
+        }
         if !matches!(kind, Kind::Size | Kind::Newest | Kind::Born { .. }) {
             let name = self.what.name().into();
             self.asked = Some(Query { name, text: text.into(), at, warnings: answer.warnings.clone(), infos: answer.infos.clone() });
@@ -248,6 +260,7 @@ impl Source {
             }),
             Kind::Samples { from } => Ok(self.samples(&answer.series, (*from, at), pace, targets)),
             Kind::Increase { from } => self.increases(&answer.series, *from, at),
+            Kind::Common => Ok(Vec::new()),
         };
         match came {
             Ok(came) => {
@@ -344,15 +357,23 @@ impl Source {
     /// Neither is asked any more where both versions have the same query, or the same series: it would measure
     /// both together, and each would look as good as the other. True when that is so.
     pub fn are_one(&mut self, other: &mut Self) -> bool {
-        let is_one = match (self.answered, self.filled(LONGEST), other.filled(LONGEST)) {
-            (false, Some(text), Some(theirs)) => text == theirs,
-            _ => self.counter.has_grown() && self.counter.shares_series(&other.counter),
-        };
+        let is_one = self.together
+            || other.together
+            || match (self.answered, self.filled(LONGEST), other.filled(LONGEST)) {
+                (false, Some(text), Some(theirs)) => text == theirs,
+                _ => self.counter.has_grown() && self.counter.shares_series(&other.counter),
+            };
         if is_one {
             self.together = true;
             other.together = true;
         }
         is_one
+    }
+
+    /// Says what the other version's query is, so that what both have in common can be asked for.
+    pub fn beside(&mut self, other: &mut Self) {
+        let both = self.filled(LONGEST).zip(other.filled(LONGEST)).filter(|_| !self.what.is_now());
+        self.common = both.and_then(|(one, other)| selector::common(&one, &other));
     }
 
     /// Whether it measures both versions together, so that it says nothing of either.
@@ -446,6 +467,17 @@ impl Source {
         self.there || self.counter.series() > 0
     }
 
+    /// Whether it was asked for and only ever failed: how old its samples are is known, and nothing that they say.
+    pub const fn never_answered(&self) -> bool {
+        let [values, ..] = &self.troubles;
+        !self.answered && !self.there && values.is_some()
+    }
+
+    /// Whether it was answered, with nothing, and never with a series.
+    pub fn finds_nothing(&self) -> bool {
+        self.answered && !self.is_there() && self.newest().is_none() && self.trouble().is_none()
+    }
+
     /// Whether what became of a request can be told; without, none would look failed.
     pub const fn is_coded(&self) -> bool {
         self.coded
@@ -473,11 +505,12 @@ impl Source {
     }
 }
 
-/// Whether a question is for values or for their age.
+/// What a question is for: values, their age, births, series of both versions.
 pub const fn slot(kind: &Kind) -> usize {
     match kind {
         Kind::Newest => 1,
         Kind::Born { .. } => 2,
+        Kind::Common => 3,
         Kind::Size | Kind::Samples { .. } | Kind::Increase { .. } | Kind::Now => 0,
     }
 }

@@ -399,7 +399,9 @@ fn with_many_series_the_backend_adds_up() {
     for now in (0..=525).step_by(15) {
         for _ in 0..3 {
             for question in one.due(at(now)) {
-                let series = if question.text.starts_with("count(") {
+                let series = if question.kind == source::Kind::Common {
+                    Vec::new()
+                } else if question.text.starts_with("count(") {
                     vec![vector(&[], question.at, 9_000.0)]
                 } else if question.text.starts_with("min(timestamp(") {
                     let (_, of) = question.text.split_once("(timestamp(").unwrap();

@@ -149,6 +149,13 @@ fn sensor(s: &Sensor, silent: Duration) -> String {
     format!("{} {}{age}", s.name, s.state.word())
 }
 
+/// How old the newest sample is that a gate rests on: of the query that is behind the others; where no sensor says
+/// it, of what was judged.
+pub(super) fn newest(e: &Evidence) -> Option<Duration> {
+    let sensors = e.sensors.iter().filter(|s| s.required).filter_map(|s| s.age).max();
+    sensors.or_else(|| (e.intervals > 0).then_some(e.age))
+}
+
 /// Ages below a second are not zero.
 pub(super) fn measured(age: Duration) -> String {
     if age < Duration::from_secs(1) { format!("{} ms", age.as_millis()) } else { span(age) }

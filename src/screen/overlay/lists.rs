@@ -4,8 +4,9 @@ use super::{Sheet, wrapped};
 use crate::{
     app::state::State,
     model::{
+        backend::Backend,
         ident::TargetId,
-        time::{elapsed, until},
+        time::{Time, elapsed, until},
     },
     runtime::Link,
     screen::Extras,
@@ -16,6 +17,7 @@ use crate::{
         text,
     },
 };
+use std::collections::BTreeMap;
 
 /// Every command with its keys, from line `first` on.
 pub(super) fn help(state: &State, bar: &str, of: &[(String, String)], first: usize, width: usize, rows: usize) -> Sheet {
@@ -97,7 +99,20 @@ fn skew(state: &State, target: &TargetId) -> String {
     format!("; its clock is {} {way} ours", long(by.abs().to_std().unwrap_or_default()))
 }
 
-/// How each source is connected, and since when.
+/// The metrics backends that the rollouts of a target are measured by, each as it was met last.
+fn backends<'a>(state: &'a State, target: &TargetId) -> impl Iterator<Item = &'a Backend> {
+    let mut all: BTreeMap<&str, (Time, &Backend)> = BTreeMap::new();
+    for watched in state.shared.rollouts.values().filter(|w| w.rollout.key.target == *target) {
+        let Some(backend) = watched.rollout.measured.as_ref().and_then(|m| m.backend.as_ref()) else { continue };
+        let newest = all.entry(backend.place.as_str()).or_insert((watched.heard, backend));
+        if watched.heard > newest.0 {
+            *newest = (watched.heard, backend);
+        }
+    }
+    all.into_values().map(|(_, backend)| backend)
+}
+
+/// How each source is connected, and since when; below it, how the metrics backend is that its gates rest on.
 pub(super) fn connections(state: &State, width: usize) -> Sheet {
     let now = state.shared.now;
     let glyphs = state.look.glyphs();
@@ -122,6 +137,14 @@ pub(super) fn connections(state: &State, width: usize) -> Sheet {
             }
         };
         lines.extend(wrapped(state, tone, &format!("{sign} {} {what}{}", target.text(), skew(state, target)), 2, width));
+        lines.extend(backends(state, target).flat_map(|backend| {
+            let (tone, sign) = match (&backend.trouble, backend.answers) {
+                (Some(_), _) => (Tone::Bad, glyphs.fail),
+                (None, Some(_)) => (Tone::Good, glyphs.pass),
+                (None, None) => (Tone::Warn, glyphs.wait),
+            };
+            wrapped(state, tone, &format!("  {sign} {}", backend.line(state.shared.there(target))), 4, width)
+        }));
     }
     if lines.is_empty() {
         lines.push(Row::new(state.look).plain(" ").add(Tone::Warn, "no source is configured"));

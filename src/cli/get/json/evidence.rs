@@ -70,7 +70,7 @@ pub struct Evidence {
     decided_by: Option<&'static str>,
     /// Intervals judged in this run.
     intervals: u64,
-    /// Age of the newest sample.
+    /// Age of the newest sample that was judged; a sensor says that of its query.
     age_ms: u64,
     /// Whether the plan must not go on by itself although nothing has failed.
     holds: bool,

@@ -273,12 +273,39 @@ pub struct Measured {
     gates: String,
     /// What a metrics backend is asked, by the name of the query, before names are filled in.
     queries: BTreeMap<String, String>,
+    /// The metrics backend that is asked; null where nobody is.
+    backend: Option<Backend>,
+}
+
+/// A metrics backend as it was met last.
+#[derive(Serialize, JsonSchema)]
+pub struct Backend {
+    /// Its address without anything secret.
+    url: String,
+    /// Since when it answers; null while it does not, or was not asked yet.
+    answers_since: Option<At>,
+    /// Since when it does not answer.
+    silent_since: Option<At>,
+    /// What it, or the way to it, said instead.
+    trouble: Option<String>,
+    /// How far its clock is ahead of the asker's; null where they agree.
+    ahead_secs: Option<i64>,
+    /// What is taken of it.
+    limits: String,
 }
 
 impl From<&rollout::MeasuredBy> for Measured {
     fn from(m: &rollout::MeasuredBy) -> Self {
         let queries = m.queries.iter().map(|(name, text)| (name.to_string(), text.to_string())).collect();
-        Self { signals: m.signals.to_string(), gates: m.gates.to_string(), queries }
+        let backend = m.backend.as_ref().map(|b| Backend {
+            url: b.place.to_string(),
+            answers_since: b.answers.map(At),
+            silent_since: b.trouble.as_ref().map(|silent| At(silent.since)),
+            trouble: b.trouble.as_ref().map(|silent| silent.why.to_string()),
+            ahead_secs: b.ahead,
+            limits: b.limits.to_string(),
+        });
+        Self { signals: m.signals.to_string(), gates: m.gates.to_string(), queries, backend }
     }
 }
 

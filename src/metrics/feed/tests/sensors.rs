@@ -1,6 +1,7 @@
 //! How far each series can be trusted, and what says nothing though it answers.
 
 use super::*;
+use crate::metrics::TOGETHER;
 
 /// A backend with so many series that it adds up; where it `fails` it cannot, though the samples are there.
 fn adding_up(feed: &mut Feed, now: i64, fails: bool, age_last: bool) {
@@ -10,6 +11,7 @@ fn adding_up(feed: &mut Feed, now: i64, fails: bool, age_last: bool) {
         for question in questions {
             let answer = match question.kind {
                 source::Kind::Size => Ok(vector(&[], question.at, 9_000.0)),
+                source::Kind::Common => Ok(vector(&[], question.at, 0.0)),
                 source::Kind::Newest => Ok(vector(&[], question.at, question.at.timestamp() as f64 - 3.0)),
                 _ if fails => Err(Trouble::Failed { why: "many-to-many matching".into() }),
                 _ => Ok(vector(&[("code", "200")], question.at, 90.0)),
@@ -100,6 +102,44 @@ fn what_cannot_be_added_up_is_not_fresh_because_its_samples_are() {
 }
 
 #[test]
+fn a_query_that_was_never_answered_is_absent_however_old_its_samples_are() {
+    let errors = gate("errors");
+    let mut one = feed(std::slice::from_ref(&errors), 0);
+    for now in (0..=600).step_by(15) {
+        adding_up(&mut one, now, true, true);
+        let (sensors, _) = one.look(&errors, at(now));
+        let absent = |s: &Sensor| (s.state, s.age) == (SensorState::Absent, None) && s.name.as_str().contains("many-to-many matching");
+        assert!(now < 60 || sensors.iter().all(absent), "at {now}: {sensors:?}");
+        assert_eq!(one.unfound(std::slice::from_ref(&errors), at(now)), None, "it is not known what it finds");
+    }
+    assert!(one.signals(Arm::Stable, at(600)).values().all(|signal| signal.reading == Reading::Absent));
+}
+
+#[test]
+fn a_query_that_finds_nothing_says_so_and_what_to_do() {
+    let (mut store, errors) = (Store::new(300, &|_| 0.0), gate("errors"));
+    let gates = std::slice::from_ref(&errors);
+    store.series.retain(|s| s.labels.get("v") == Some("v1"));
+    let names = |feed: &Feed, now| feed.look(&errors, at(now)).0.iter().map(|s| s.name.to_string()).collect::<Vec<_>>();
+    let mut one = feed(gates, 0);
+    for now in (0..=45).step_by(15) {
+        round(&mut one, &store, now, &mut |_| None);
+    }
+    // Its first series come with a scrape, and grow with the next one.
+    assert_eq!((names(&one, 29)[0].as_str(), one.unfound(gates, at(29))), ("requests of canary", None));
+    let why = "no series, cutover doctor says why";
+    assert_eq!(names(&one, 45), [format!("requests of canary (query `requests`: {why})"), "requests of stable".into()]);
+    assert_eq!(one.unfound(gates, at(45)).unwrap().as_str(), format!("query `requests` of canary: {why}"));
+    // While it has no traffic it needs none.
+    one.follow(vec![(at(0), Some(0.0))]);
+    assert_eq!((names(&one, 45)[0].as_str(), one.unfound(gates, at(45))), ("requests of canary", None));
+    one.follow(vec![(at(0), Some(0.1))]);
+    let mut whole = feed(gates, 300);
+    round(&mut whole, &Store::new(300, &|_| 0.0), 300, &mut |_| None);
+    assert_eq!(whole.unfound(gates, at(300)), None);
+}
+
+#[test]
 fn a_value_of_now_is_as_old_as_its_samples() {
     let queries = Queries::of("kube-state-metrics", &BTreeMap::new()).unwrap();
     let mut values = values("v1");
@@ -174,7 +214,12 @@ fn what_measures_both_versions_together_says_nothing_of_either() {
     let with_restarts = "restarts = 'restarts{pod=\"{{pod_hash}}\"}'\nready = 'ready{pod=\"{{pod_hash}}\"}'";
     // The same query; and others that find the same series all the same.
     let other = "{ stable = 'req{v=\"v1\"}', canary = 'req{v=\"v1\",x!=\"{{pod_hash}}\"}' }";
-    for (queries, subject, most) in [(queries_and(with_restarts), versions("v1"), 0), (queries_with_requests(other), versions("v2"), 2)] {
+    let changing = format!("{other}\nchanging_label = \"job\"");
+    for (queries, subject, most) in [
+        (queries_and(with_restarts), versions("v1"), 0),
+        (queries_with_requests(other), versions("v2"), 2),
+        (queries_with_requests(&changing), versions("v2"), 2),
+    ] {
         let mut feed = Feed::new(queries, &[gate("errors")], PACE, &subject, at(600)).unwrap();
         let store = Store::new(900, &|_| 0.0);
         let mut asked = 0;
@@ -190,8 +235,8 @@ fn what_measures_both_versions_together_says_nothing_of_either() {
         assert!(feed.intervals().is_empty());
         let (sensors, _) = feed.look(&gate("errors"), at(900));
         assert!(sensors.iter().all(|s| s.state == SensorState::Absent && s.required), "{sensors:?}");
-        let why = "requests of canary (it counts both versions together: tell them apart by {{pod_hash}} or another label)";
-        assert_eq!(sensors[0].name.as_str(), why);
+        assert_eq!(sensors[0].name.as_str(), format!("requests of canary ({TOGETHER})"));
+        assert_eq!(feed.signals(Arm::Stable, at(900))[&SignalId::Requests].reading, Reading::Absent);
     }
     // What tells them apart is asked still.
     let mut feed = Feed::new(queries_and(with_restarts), &[gate("errors")], PACE, &versions("v1"), at(600)).unwrap();
@@ -203,6 +248,33 @@ fn what_measures_both_versions_together_says_nothing_of_either() {
     // Alone there is nobody to be taken for.
     let alone = Subject { candidate: None, ..subject() };
     assert!(!Feed::new(queries(), &[gate("errors")], PACE, &alone, at(600)).unwrap().due(at(600)).is_empty());
+}
+
+#[test]
+fn sums_of_both_versions_are_seen_by_the_series_that_both_have() {
+    let errors = gate("errors");
+    let queries = queries_with_requests("'sum by (code) (increase(req{v=~\"{{version}}|.+\"}[{{window}}]))'");
+    for common in [0.0, 3.0] {
+        let mut one = Feed::new(queries.clone(), std::slice::from_ref(&errors), PACE, &subject(), at(0)).unwrap();
+        let mut asked = BTreeSet::new();
+        for now in (0..=180).step_by(15) {
+            for question in one.due(at(now)) {
+                let answer = match question.kind {
+                    source::Kind::Common => {
+                        asked.insert(question.text.clone());
+                        vector(&[], question.at, common)
+                    }
+                    source::Kind::Newest => vector(&[], question.at, question.at.timestamp() as f64),
+                    _ => vector(&[("code", "200")], question.at, 90.0),
+                };
+                one.take(&question, Ok(Answer { series: vec![answer], ..Answer::default() }));
+            }
+        }
+        assert_eq!(asked.into_iter().collect::<Vec<_>>(), ["count(req{v=~\"v2|.+\",v=~\"v1|.+\"})"]);
+        let (sensors, _) = one.look(&errors, at(180));
+        let blind = sensors.iter().all(|s| s.state == SensorState::Absent && s.name.as_str().contains(TOGETHER));
+        assert_eq!((blind, one.intervals().is_empty()), (common > 0.0, common > 0.0), "{sensors:?}");
+    }
 }
 
 /// What the candidate's errors are when a second source counts `own` of them: the signal, what points sum up
