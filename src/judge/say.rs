@@ -190,7 +190,7 @@ impl GateRun {
         let limit = gate.limit()?;
         let (run, late) = (self.over.ln_odds(), self.over.ln_change());
         // Odds near one say nothing beside the share.
-        let odds = (run.max(late) >= LEANS.ln()).then(|| format!(", {}", self.over_odds(run >= LEANS.ln()))).unwrap_or_default();
+        let odds = if run.max(late) >= LEANS.ln() { format!(", {}", self.over_odds(run >= LEANS.ln())) } else { String::new() };
         (figure(gate, self.candidate) > limit && run.max(late) > 0.0).then(|| format!("{} so far{odds}", self.over_limit(gate, false)))
     }
 
