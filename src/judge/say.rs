@@ -199,7 +199,7 @@ impl GateRun {
         let by_run = run >= LEANS.ln();
         let line = words::sum(if by_run { lines.fail } else { lines.change });
         // Odds near one say nothing beside the share.
-        let odds = (run.max(late) >= LEANS.ln()).then(|| format!(", {}, fails at {line}:1", self.over_odds(by_run))).unwrap_or_default();
+        let odds = if run.max(late) >= LEANS.ln() { format!(", {}, fails at {line}:1", self.over_odds(by_run)) } else { String::new() };
         Some(format!("{} so far{odds}", self.over_limit(gate, false)))
     }
 
