@@ -6,6 +6,7 @@
 pub mod action;
 pub mod back;
 pub mod code;
+pub mod decided;
 pub mod delta;
 pub mod digest;
 pub mod event;

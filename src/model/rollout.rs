@@ -3,6 +3,7 @@
 use super::{
     action::Action,
     back::{Proof, WayBack},
+    decided::{Alone, Decided},
     gate::GateState,
     ident::{GateId, Key, Rev, Role, RunId},
     ratio::Weight,
@@ -50,8 +51,16 @@ pub struct Rollout {
     pub marks: Vec<Mark>,
     /// What happens next.
     pub next: Next,
-    /// Its gates, in the order of the configuration.
+    /// The gates that are judged now, in the order of the configuration: of the candidate, or of the version that
+    /// [stands alone](Self::alone).
     pub gates: Vec<GateState>,
+    /// The version that they judge where that is no candidate any more: it has all the traffic and bakes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub alone: Option<Alone>,
+    /// What was known of the run when its traffic was decided, the newest first: the way back, the promotion.
+    /// Empty while it moves.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub decided: Vec<Decided>,
     /// All gates in one word and one sentence.
     #[serde(default)]
     pub verdict: Option<Summary>,
