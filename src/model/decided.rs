@@ -184,9 +184,9 @@ mod tests {
         add(&mut all, Decided { run: RunId::new("2"), ..decided(Decision::WentBack) });
         add(&mut all, decided(Decision::Promoted));
         add(&mut all, decided(Decision::WentBack));
-        assert_eq!(all.iter().map(|d| (d.run.as_str(), d.what)).collect::<Vec<_>>(), [
-            ("3", Decision::WentBack),
-            ("3", Decision::Promoted)
-        ]);
+        assert_eq!(
+            all.iter().map(|d| (d.run.as_str(), d.what)).collect::<Vec<_>>(),
+            [("3", Decision::WentBack), ("3", Decision::Promoted)]
+        );
     }
 }

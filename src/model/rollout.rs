@@ -588,6 +588,17 @@ impl Rollout {
         self.track(Role::Candidate)
     }
 
+    /// The gates of the run: as they stand, or as they stood beside stable when it was decided. Those of a version
+    /// that stands alone are no part of it.
+    #[must_use]
+    pub fn run_gates(&self) -> &[GateState] {
+        match self.decided.iter().find(|d| d.beside.is_some()) {
+            Some(decided) => &decided.gates,
+            None if self.alone.is_some() => &[],
+            None => &self.gates,
+        }
+    }
+
     /// The gate that speaks for all: by [`GateState::place`], the first of equals. One that has failed and has not
     /// passed since goes before what merely waits.
     #[must_use]

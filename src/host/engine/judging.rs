@@ -280,13 +280,7 @@ pub(super) type Followed = (Option<RunId>, Option<Time>);
 /// Nothing here is contradictory: the proxy sees every answer itself, and where it answers in place of an
 /// instance that is what the client got. A second opinion that calls a candidate which answers nothing
 /// "not measured" would turn its failure into blindness.
-fn sensors(
-    gate: &GateSpec,
-    sides: [Option<&Side<'_>>; 2],
-    alone: bool,
-    slow_from: Option<Duration>,
-    age: Option<Duration>,
-) -> Vec<Sensor> {
+fn sensors(gate: &GateSpec, sides: [Option<&Side<'_>>; 2], alone: bool, slow_from: Option<Duration>, age: Option<Duration>) -> Vec<Sensor> {
     // A version that has all the traffic is judged in the candidate's place, and is none.
     let judged = if alone { "stable" } else { "canary" };
     let instances = gate.signal == GateSignal::Restarts;

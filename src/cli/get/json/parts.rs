@@ -206,7 +206,7 @@ pub struct Gate {
     #[schemars(extend("enum" = ["hold", "revert", "advise"]))]
     on_fail: Value,
     /// What it rests on; `null` where a runtime does not tell.
-    evidence: Option<Evidence>,
+    pub(super) evidence: Option<Evidence>,
 }
 
 impl From<&GateState> for Gate {
