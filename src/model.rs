@@ -10,6 +10,7 @@ pub mod decided;
 pub mod delta;
 pub mod digest;
 pub mod event;
+pub mod failed;
 pub mod figure;
 pub mod gate;
 pub mod history;

@@ -4,6 +4,7 @@ use super::{
     action::Action,
     back::{Proof, WayBack},
     decided::{Alone, Decided},
+    failed::Failed,
     gate::GateState,
     ident::{GateId, Key, Rev, Role, RunId},
     ratio::Weight,
@@ -527,7 +528,7 @@ pub struct Bad {
     pub per_second: f64,
     /// The gates that failed and have not passed since.
     #[serde(default)]
-    pub gates: Vec<GateId>,
+    pub gates: Vec<Failed>,
 }
 
 /// The last action of anyone.
@@ -609,6 +610,18 @@ impl Rollout {
     /// Whether a gate that decides has failed and has not passed since, whatever it says now.
     #[must_use]
     pub fn has_failed(&self, gate: &GateState) -> bool {
-        !gate.verdict.passed() && self.bad.as_ref().is_some_and(|bad| bad.gates.contains(&gate.id))
+        self.failure(gate).is_some()
+    }
+
+    /// The same, with when and why.
+    #[must_use]
+    pub fn failure(&self, gate: &GateState) -> Option<&Failed> {
+        self.failed().iter().find(|f| f.gate == gate.id).filter(|_| !gate.verdict.passed())
+    }
+
+    /// Every gate that failed and has not passed since.
+    #[must_use]
+    pub fn failed(&self) -> &[Failed] {
+        self.bad.as_ref().map(|bad| bad.gates.as_slice()).unwrap_or_default()
     }
 }

@@ -162,10 +162,12 @@ impl Evidence {
                 Of::Part(_) => Vec::new(),
                 Of::Gate(part, gate) => {
                     let (now, silent) = part.seen(shared, w);
-                    match part.alone(&w.rollout) {
+                    let failed = w.rollout.failure(gate).filter(|_| part == Part::Now && !gate.verdict.fails());
+                    let all = match part.alone(&w.rollout) {
                         Some(who) => alone::everything(gate, who.as_str(), now, silent),
                         None => say::everything(gate, now, silent),
-                    }
+                    };
+                    failed.map(|f| say::said("failed", f.text(Some(gate)), Tone::Bad)).into_iter().chain(all).collect()
                 }
                 Of::Tried(tried) => came::everything(tried),
             };
@@ -203,8 +205,11 @@ impl Panel for Evidence {
         // Of what stands first, that is what is asked for.
         let part = rollout.and_then(|r| part::all(r).into_iter().next());
         let gates = rollout.zip(part).map(|(r, part)| part.gates(r)).unwrap_or_default();
-        let of = |rank: u8| gates.iter().filter(move |g| g.verdict.rank() == rank);
+        let failed = |g: &GateState| part == Some(Part::Now) && !g.verdict.fails() && rollout.is_some_and(|r| r.has_failed(g));
+        let of = |rank: u8| gates.iter().filter(move |g| g.verdict.rank() == rank && !failed(g));
         let counts = (0..=3).filter_map(|rank| Some((of(rank).next()?.verdict.word(), of(rank).count())));
+        let before = gates.iter().filter(|g| failed(g)).count();
+        let counts = (before > 0).then_some(("FAILED", before)).into_iter().chain(counts);
         let counts = counts.map(|(word, n)| format!("{n} {word}"));
         let tried = shared.watched().and_then(|w| w.rollout.tried.last());
         let counts: Vec<String> = counts.chain(tried.map(|t| format!("{} {}", t.kind, came::word(t)))).collect();
@@ -355,8 +360,15 @@ fn head(part: Part, gate: &GateState, shared: &Shared, look: &Look, area: Rect, 
     let alone = part.alone(&w.rollout).is_some();
     let glyphs = look.glyphs();
     let name = if width >= 100 { 32 } else { 16 };
-    let sign = format!("{} {}", glyphs.verdict(&gate.verdict), gate.verdict.word());
-    let start = Row::new(*look).add(Tone::of(&gate.verdict), sign).pad(8).name(Tone::Strong, gate.id.text().as_str(), name);
+    // What has failed and has not passed since is no gate that merely waits; what it says now stands below.
+    let failed = part == Part::Now && !gate.verdict.fails() && w.rollout.has_failed(gate);
+    let (tone, sign) = if failed {
+        (Tone::Bad, format!("{} FAILED ", glyphs.fail))
+    } else {
+        (Tone::of(&gate.verdict), format!("{} {}", glyphs.verdict(&gate.verdict), gate.verdict.word()))
+    };
+    let name = if failed { name - 1 } else { name };
+    let start = Row::new(*look).add(tone, sign).pad(8).name(Tone::Strong, gate.id.text().as_str(), name);
     let both = gate.evidence.as_ref().and_then(|e| if alone { alone::own(gate, e) } else { say::both(gate, e) });
     // What is not fresh is the last that was seen.
     let known = if matches!(gate.verdict, gate::Verdict::Blind { .. }) { Tone::Dim } else { Tone::Plain };

@@ -3,6 +3,7 @@
 use super::{HUGE, NARROW, paint, rows};
 use crate::fixtures::{self as fx, ago, fail, gate, pass, state, wait, with_evidence};
 use cutover::model::{
+    failed::Failed,
     gate::{Arm, GateState},
     ident::GateId,
     rollout::{Bad, Rollout},
@@ -19,7 +20,11 @@ fn line(label: &str, change: impl Fn(&mut Rollout), (width, height): (u16, u16))
 }
 
 fn bad(gates: &[&str], per_second: f64) -> Option<Bad> {
-    Some(Bad { since: ago(56), failed: 4, per_second, gates: gates.iter().map(|g| GateId::new(*g)).collect() })
+    Some(Bad { since: ago(56), failed: 4, per_second, gates: gates.iter().map(|g| failed(g)).collect() })
+}
+
+fn failed(gate: &str) -> Failed {
+    Failed { gate: GateId::new(gate), at: ago(56), why: "worse 465:1".into(), stands: true }
 }
 
 #[test]

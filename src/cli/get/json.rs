@@ -194,7 +194,7 @@ impl From<&Rollout> for One {
             marks: r.marks.iter().map(Mark::from).collect(),
             next: Next::from(&r.next),
             tracks: r.tracks.iter().map(Track::from).collect(),
-            gates: gates.iter().map(Gate::from).collect(),
+            gates: gates.iter().map(|gate| if now { Gate::of(r, gate) } else { Gate::from(gate) }).collect(),
             verdict: verdict.as_ref().map(Verdict::from),
             decided: r.decided.iter().map(Decided::from).collect(),
             serving: Serving::of(r),

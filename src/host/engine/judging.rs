@@ -198,6 +198,11 @@ impl Service {
         let eyes = Eyes { measured: self.measured.as_ref(), tally: &self.tally, sides, state, at };
         let mut gates = self.ledger.clone().judge(|gate| eyes.look(gate), at.0).to_vec();
         say_what_is_slow(&mut gates, state.slow_from);
+        // It is the judge of this moment only: since when they say it is known already.
+        for gate in &mut gates {
+            let said = self.gates.iter().find(|g| g.id == gate.id && g.verdict.word() == gate.verdict.word());
+            gate.since = said.map_or(gate.since, |said| said.since);
+        }
         gates.extend(self.vitals.gate(&state.life, at.0));
         gates
     }

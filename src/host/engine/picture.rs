@@ -393,6 +393,6 @@ fn bad(service: &Service, life: &Life) -> Option<Bad> {
         since,
         failed: service.tally.failed_since_bad(&candidate),
         per_second: judge::waiting_cost(measure::rate(&window), own, stable.unwrap_or_default()),
-        gates: run.bad.clone(),
+        gates: run.failed(),
     })
 }

@@ -54,7 +54,7 @@ impl From<&decided::Decided> for Decided {
             what: d.what.word(),
             version: d.version.to_string(),
             beside: d.beside.as_ref().map(ToString::to_string),
-            gates: d.gates.iter().map(|gate| if d.beside.is_some() { Gate::from(gate) } else { alone(gate) }).collect(),
+            gates: d.gates.iter().map(|gate| if d.beside.is_some() { Gate::from(gate) } else { alone(Gate::from(gate), gate) }).collect(),
             dropped: d.dropped,
         }
     }
@@ -67,15 +67,14 @@ impl Serving {
         Some(Self {
             version: serves.version.to_string(),
             since: At(serves.since),
-            gates: r.gates.iter().map(alone).collect(),
+            gates: r.gates.iter().map(|gate| alone(Gate::of(r, gate), gate)).collect(),
             verdict: judge::summary(&r.gates).as_ref().map(Verdict::from),
         })
     }
 }
 
 /// A gate of a version that is no candidate: its numbers are stable's.
-fn alone(gate: &GateState) -> Gate {
-    let mut told = Gate::from(gate);
+fn alone(mut told: Gate, gate: &GateState) -> Gate {
     told.evidence = gate.evidence.as_ref().map(Evidence::of_stable);
     told
 }

@@ -326,7 +326,10 @@ fn step_over_a_gate_is_a_skip_with_a_reason_and_over_a_failed_one_is_off() {
     }
     assert_eq!(said(Action::Step, at_gate(Verdict::Pass { why: "fine".into() })), "STEP: stays at 33.33 %");
     let failed = at_gate(fail(Arm::Candidate));
-    assert_eq!(said(Action::Step, failed), "guarded: gate errors has not passed: 9.00 % > 1.00 %");
+    assert_eq!(
+        said(Action::Step, failed),
+        "guarded: gate errors has not passed: FAIL 9.00 % > 1.00 %; to go on all the same: cutover step --force --reason TEXT"
+    );
     let failed = changed(at_gate(fail(Arm::Both)));
     let force = Ask { force: true, ..ask(Action::Step) };
     assert!(matches!(plan(&failed, &force), Err(Refusal::NotNow { why }) if why.as_str().contains("needs a reason")));
@@ -345,7 +348,8 @@ fn where_both_are_sick_going_on_needs_a_reason_and_no_force() {
             r.gates = vec![GateState { evidence: Some(evidence), ..gate("errors", fail(Arm::Both)) }];
         })
     };
-    let hint = "guarded: gate errors has not passed: 9.00 % > 1.00 %; stable is sick too: to go on give a reason";
+    let hint =
+        "guarded: gate errors has not passed: FAIL 9.00 % > 1.00 %; stable is sick too, going back does not help: to go on give a reason";
     for action in [Action::Step, Action::Promote, Action::SetWeight { weight: w(5_000) }] {
         let refusal = plan(&both(4), &ask(action.clone())).unwrap_err();
         assert_eq!(format!("{}: {refusal}", refusal.word()), hint, "{action:?}");
