@@ -206,6 +206,8 @@ fn parts(scene: &Scene<'_>, area: Rect) -> Vec<Part> {
     parts.push(row(55, plan::next(scene)));
     if scene.judged() || scene.fails_baking() {
         parts.push(row(65, gates::row(scene)));
+    } else if !scene.rollout.decided.is_empty() {
+        parts.push(row(25, gates::row(scene)));
     }
     parts.extend(cost::row(scene).map(|r| row(80, r)));
     parts.extend(last::finding(scene).map(|r| row(20, r)));

@@ -252,6 +252,8 @@ pub fn healthy() -> (Rollout, Pasts) {
         analyses: Vec::new(),
         experiments: Vec::new(),
         tried: Vec::new(),
+        alone: None,
+        decided: Vec::new(),
         owner: None,
         template: None,
         measured: None,

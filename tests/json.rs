@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use std::{process::Command, time::Duration};
 
 /// What is promised of one rollout.
-const PROMISED: [&str; 75] = [
+const PROMISED: [&str; 79] = [
     "/target",
     "/scope",
     "/service",
@@ -53,6 +53,10 @@ const PROMISED: [&str; 75] = [
     "/gates/0/name",
     "/gates/0/verdict",
     "/gates/0/reason",
+    "/gates/0/failed_at",
+    "/gates/0/failed_why",
+    "/decided",
+    "/serving",
     "/gates/0/evidence/candidate/hits",
     "/gates/0/evidence/odds",
     "/gates/0/evidence/lines/fail",

@@ -31,6 +31,7 @@ use super::{
 use crate::model::{
     action::{Action, Refusal},
     event::Level,
+    failed::{self, Onward},
     gate::GateState,
     ident::{GateId, VersionId},
     ratio::Weight,
@@ -40,9 +41,6 @@ use crate::model::{
     text::Text,
     time::Time,
 };
-
-/// Said where a reason gets past a gate that fails.
-const BOTH: &str = "; stable is sick too, going back does not help: to go on give a reason";
 
 /// What an action did.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -371,21 +369,9 @@ impl Run {
 
     /// No gate fails, and the one that stopped the run has passed since.
     fn not_failed(&self, ask: &Ordered, sight: &Sight<'_>) -> Result<(), Refusal> {
-        if ask.force && ask.reasoned() {
-            return Ok(());
-        }
-        let forced = if ask.force { "; to force it give a reason" } else { "" };
-        let both = sight.fails_both(self);
-        if let Some(gate) = sight.failing(self).next().filter(|_| !(both && ask.reasoned())) {
-            let hint = if both { BOTH } else { forced };
-            let why = format!("FAIL {}{hint}", gate.verdict.reason()).into();
-            return Err(Refusal::Guarded { gate: gate.id.clone(), why });
-        }
-        // What stopped it is among those that fail now, or must have passed since.
-        match sight.still_stopped(self).filter(|(gate, _)| !sight.failing(self).any(|g| g.id == *gate)) {
-            Some((gate, why)) => Err(Refusal::Guarded { gate, why: format!("{why}{forced}").into() }),
-            None => Ok(()),
-        }
+        let how = Onward { action: &ask.action, force: ask.force, reasoned: ask.reasoned() };
+        let gates: Vec<&GateState> = sight.judging(self).collect();
+        failed::refusal(gates.into_iter(), &self.failed(), how).map_or(Ok(()), Err)
     }
 
     fn settled(&self, sight: &Sight<'_>) -> Result<(), Refusal> {

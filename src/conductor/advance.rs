@@ -127,13 +127,11 @@ impl Life {
             (false, Some(_)) => run.short = None,
             _ => {}
         }
-        for gate in sight.judging(run).filter(|g| g.verdict.passed()) {
-            run.bad.retain(|bad| *bad != gate.id);
+        for gate in sight.judging(run).filter(|g| g.verdict.passed()).collect::<Vec<_>>() {
+            run.passes(&gate.id);
         }
-        for gate in sight.failing(run) {
-            if !run.bad.contains(&gate.id) {
-                run.bad.push(gate.id.clone());
-            }
+        for gate in sight.failing(run).collect::<Vec<_>>() {
+            run.fails(gate);
         }
         if sight.failing(run).next().is_none() {
             (run.overruled, run.overruled_both) = (None, false);
@@ -202,7 +200,7 @@ impl Life {
         if let Some(gate) = failed {
             let served = self.record(&id).baked;
             let run = self.run.as_mut()?;
-            run.bad.push(gate.id.clone());
+            run.fails(gate);
             run.bad_since = run.bad_since.or(Some(sight.now));
             let record = self.record_mut(&id);
             (record.baked, record.due) = (Duration::ZERO, None);
@@ -213,7 +211,7 @@ impl Life {
         let passes = |g: &&GateState| g.verdict.passed() && run.bad.contains(&g.id);
         let gate = sight.baking(since).find(passes)?.id.clone();
         let run = self.run.as_mut()?;
-        run.bad.retain(|bad| *bad != gate);
+        run.passes(&gate);
         let all = run.bad.is_empty();
         if all {
             run.bad_since = None;

@@ -153,6 +153,9 @@ pub struct Run {
     /// The gates that failed and have not passed since.
     #[serde(default)]
     pub bad: Vec<GateId>,
+    /// When and why each of them failed.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub failures: BTreeMap<GateId, Failure>,
     /// When a person went on over failed gates. A failure that stood then does not stop the run again;
     /// one that comes after does.
     #[serde(default)]
@@ -276,6 +279,15 @@ pub struct Stopped {
     /// What made it stop.
     #[serde(default)]
     pub cause: Cause,
+}
+
+/// When a gate failed, and why.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Failure {
+    /// When.
+    pub at: Time,
+    /// Its line of reason then.
+    pub why: Text,
 }
 
 /// What stops a run by itself.

@@ -3,12 +3,14 @@
 
 use super::{
     Note,
-    life::{Cause, Deployed, Life, Run, RunState, Stopped, Warm},
+    life::{Cause, Deployed, Failure, Life, Run, RunState, Stopped, Warm},
     plan::label,
     rolling::Pair,
 };
 use crate::model::{
     event::Level,
+    failed::Failed,
+    gate::GateState,
     ident::GateId,
     ratio::Weight,
     spec::Strategy,
@@ -178,7 +180,40 @@ impl Run {
         self.short = None;
         self.bad_since = None;
         self.bad.clear();
+        self.failures.clear();
         (self.overruled, self.overruled_both) = (None, false);
+    }
+
+    /// A gate fails: it is bad until it passes.
+    pub(super) fn fails(&mut self, gate: &GateState) {
+        if !self.bad.contains(&gate.id) {
+            self.bad.push(gate.id.clone());
+            self.failures.insert(gate.id.clone(), Failure { at: gate.since, why: gate.verdict.reason().clone() });
+        }
+    }
+
+    /// A gate passes.
+    pub(super) fn passes(&mut self, gate: &GateId) {
+        self.bad.retain(|bad| bad != gate);
+        self.failures.remove(gate);
+    }
+
+    /// The gates that failed and have not passed since. Those that stopped the run stand until they pass or a
+    /// person goes on over them.
+    #[must_use]
+    pub fn failed(&self) -> Vec<Failed> {
+        let stopped = self.stopped.as_ref().filter(|s| s.cause == Cause::Gate);
+        let first = stopped.and_then(|s| s.gate.as_ref());
+        let failed = |gate: &GateId| {
+            let known = self.failures.get(gate).cloned();
+            let since = self.bad_since.or_else(|| stopped.map(|s| s.since)).unwrap_or(self.step_since);
+            let Failure { at, why } = known.unwrap_or(Failure { at: since, why: Text::default() });
+            Failed { gate: gate.clone(), at, why, stands: stopped.is_some() }
+        };
+        let mut all: Vec<Failed> = self.bad.iter().map(failed).collect();
+        // The one that stopped it speaks first.
+        all.sort_by_key(|f| Some(&f.gate) != first);
+        all
     }
 
     /// The next batch; its steps are taken from the switch on.

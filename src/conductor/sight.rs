@@ -6,6 +6,7 @@ use super::{
     rolling::Pair,
 };
 use crate::model::{
+    failed::Failed,
     gate::{Arm, GateState, Verdict},
     ident::GateId,
     ratio::Weight,
@@ -28,6 +29,8 @@ pub(super) struct Pending {
     pub gate: GateId,
     pub word: &'static str,
     pub reason: Text,
+    /// Whether it waits because the candidate looks worse.
+    pub worse: bool,
     pub since: Time,
     pub eta: Option<std::time::Duration>,
 }
@@ -185,7 +188,9 @@ impl<'a> Sight<'a> {
 
     /// A pass counts only if it rests on requests since this weight converged.
     fn not_passed(&self, run: &Run, spec: &GateSpec) -> Option<Pending> {
-        let wait = |reason: &str, since| Some(Pending { gate: spec.name.clone(), word: "WAIT", reason: reason.into(), since, eta: None });
+        let wait = |reason: &str, since| {
+            Some(Pending { gate: spec.name.clone(), word: "WAIT", reason: reason.into(), worse: false, since, eta: None })
+        };
         let Some(gate) = self.gates.iter().find(|g| g.id == spec.name) else { return wait("not judged yet", run.step_since) };
         let here = run.converged.is_some_and(|at| gate.evidence.as_ref().is_none_or(|e| e.since >= at));
         match &gate.verdict {
@@ -195,17 +200,16 @@ impl<'a> Sight<'a> {
                 gate: gate.id.clone(),
                 word: verdict.word(),
                 reason: verdict.reason().clone(),
+                worse: gate.looks_worse(),
                 since: gate.since,
                 eta: if let Verdict::Wait { eta, .. } = verdict { *eta } else { None },
             }),
         }
     }
 
-    /// Why a gate that stopped the run still speaks against going on, if it does.
-    pub fn still_stopped(&self, run: &Run) -> Option<(GateId, Text)> {
-        let stopped = run.stopped.as_ref()?;
-        let gate = stopped.gate.as_ref()?;
-        let passes = self.judging(run).any(|g| g.id == *gate && g.verdict.passed());
-        (!passes).then(|| (gate.clone(), format!("failed {}, has not passed since", super::words::minute(stopped.since)).into()))
+    /// The gate that stopped the run or failed since, and has not passed, if there is one.
+    pub fn still_stopped(&self, run: &Run) -> Option<GateId> {
+        let passes = |f: &Failed| self.judging(run).any(|g| g.id == f.gate && g.verdict.passed());
+        run.failed().into_iter().find(|f| f.stands && !passes(f)).map(|f| f.gate)
     }
 }

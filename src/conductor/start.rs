@@ -19,6 +19,7 @@ use crate::model::{
     text::Text,
     time::Time,
 };
+use std::collections::BTreeMap;
 
 /// What a deploy can do while another run is in progress.
 const REPLACE: &str = ", or --replace goes back and then deploys";
@@ -259,6 +260,7 @@ impl Life {
             manual: None,
             stopped: None,
             bad_since: None,
+            failures: BTreeMap::new(),
             bad: Vec::new(),
             overruled: None,
             overruled_both: false,

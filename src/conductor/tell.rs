@@ -292,7 +292,7 @@ impl Run {
         let stopped = self.stopped.as_ref()?;
         let what = match (stopped.cause, &stopped.gate) {
             (Cause::Gate, Some(_)) if sight.fails_both(self) => both_text(frozen),
-            (Cause::Gate, Some(gate)) if sight.still_stopped(self).is_some() => {
+            (Cause::Gate, Some(_)) if let Some(gate) = sight.still_stopped(self) => {
                 format!("held by gate {}: nothing moves by itself", gate.text())
             }
             (Cause::Gate, Some(gate)) => format!("gate {} passes again: {}", gate.text(), can("s goes on")),
@@ -314,7 +314,7 @@ impl Run {
     fn blind_next(&self, sight: &Sight<'_>) -> Option<Next> {
         let gate = sight.failing(self).chain(sight.blind(self)).next()?;
         if let Verdict::Wait { missing, .. } = &gate.verdict {
-            return Some(next(format!("goes on when gate {} no longer looks worse: {missing}", gate.id.text()), None, PLAN));
+            return Some(next(format!("held by gate {}: {missing}", gate.id.text()), None, PLAN));
         }
         if sight.fails_both(self) {
             return Some(next(both_text(false), None, PERSON));
@@ -328,6 +328,9 @@ fn gate_next(pending: &[Pending], last: &str, now: Time) -> Next {
     let stuck = pending.iter().find(|p| p.word != "WAIT");
     if let Some(gate) = stuck {
         return next(format!("held by gate {} {}: nothing moves by itself", gate.gate.text(), gate.word), None, PERSON);
+    }
+    if let Some(gate) = pending.iter().find(|p| p.worse) {
+        return next(format!("held by gate {}: {}", gate.gate.text(), gate.reason), None, PLAN);
     }
     // All must pass, so the last of them tells the time and what it lacks; one that cannot tell may be the last.
     let slowest = pending.iter().rev().max_by_key(|p| p.eta.unwrap_or(std::time::Duration::MAX));
@@ -480,6 +483,7 @@ mod tests {
             gate: GateId::new(name),
             word: "WAIT",
             reason: reason.into(),
+            worse: false,
             since: now,
             eta: eta.map(std::time::Duration::from_secs),
         };
@@ -493,6 +497,8 @@ mod tests {
         assert_eq!(said(&[errors(), restarts()]), both);
         assert_eq!(said(&[restarts(), errors()]), both, "in whatever order");
         let open = gate("slow", "no traffic yet", None);
+        let worse = Pending { worse: true, ..gate("slowness", "worse 29:1, fails at 100:1", Some(60)) };
+        assert_eq!(said(&[errors(), worse]), ("held by gate slowness: worse 29:1, fails at 100:1".into(), None), "no time is promised");
         assert_eq!(said(&[errors(), open, restarts()]), ("25 % when 3 gates pass, last slow: no traffic yet".into(), None));
     }
 }

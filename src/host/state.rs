@@ -4,6 +4,7 @@ use crate::{
     conductor::{life::Life, standing},
     judge::Ledger,
     model::{
+        decided::{self, Decided},
         digest::Digest,
         event::{Event, Level},
         ident::{ActionId, RunId},
@@ -48,6 +49,9 @@ pub struct ServiceState {
     /// What the judge knows of the run and of stable, as of at most some seconds before a crash.
     #[serde(default)]
     pub ledger: Ledger,
+    /// What was known of the run when its traffic was decided, the newest first; until the next run begins.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub decided: Vec<Decided>,
     /// Candidate requests that failed since the run turned bad, likewise.
     #[serde(default)]
     pub failed_since_bad: u64,
@@ -87,6 +91,9 @@ const WAYS_BACK: usize = 50;
 const ALL_LEFT: usize = 64;
 /// Bytes of what checks left, likewise.
 const ALL_TRIED: usize = 128 << 10;
+/// Bytes of what was known of decisions, of one service and of all.
+const DECIDED: usize = 32 << 10;
+const ALL_DECIDED: usize = 192 << 10;
 
 impl HostState {
     /// The answer an action already got.
@@ -100,9 +107,13 @@ impl HostState {
         let each = (ALL_EVENTS / self.services.len().max(1)).clamp(10, EVENTS);
         let left = (ALL_LEFT / self.services.len().max(1)).clamp(1, standing::LEFT);
         let tried = ALL_TRIED / self.services.len().max(1);
+        let decided = (ALL_DECIDED / self.services.len().max(1)).min(DECIDED);
         for service in self.services.values_mut() {
             keep_last(&mut service.events, each);
             service.life.left.truncate(left);
+            let run = service.life.run.as_ref().map(|r| &r.id);
+            service.decided.retain(|d| Some(&d.run) == run);
+            decided::keep(&mut service.decided, decided);
             if let Some(run) = &mut service.life.run {
                 tried::keep(&mut run.tried, tried);
             }

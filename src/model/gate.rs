@@ -43,20 +43,25 @@ impl GateState {
         blind && (missing.peek().is_none() || missing.any(|s| s.arm != Arm::Stable))
     }
 
-    /// Its place among the gates, what speaks first for all of them being lowest: what fails, then what decides and
-    /// has not passed, then what only advises and has not, then what passed.
+    /// Whether it has not failed and keeps the plan from going on by itself all the same: the candidate looks worse.
     #[must_use]
-    pub const fn place(&self) -> u8 {
-        let advises = matches!(self.on_fail, OnFail::Advise);
-        match (&self.verdict, advises) {
-            (Verdict::Fail { .. }, false) => 0,
-            (Verdict::Fail { .. }, true) => 1,
-            (Verdict::Blind { .. }, false) => 2,
-            (Verdict::Wait { .. }, false) => 3,
-            (Verdict::Blind { .. }, true) => 4,
-            (Verdict::Wait { .. }, true) => 5,
-            (Verdict::Pass { .. }, _) => 6,
-        }
+    pub fn looks_worse(&self) -> bool {
+        matches!(self.verdict, Verdict::Wait { .. }) && self.evidence.as_ref().is_some_and(|e| e.holds)
+    }
+
+    /// Its place among the gates, what speaks first for all of them being lowest: of those that can hold the plan
+    /// what fails, cannot see, looks worse, waits; then what only advises and has not passed, likewise; then what
+    /// passed.
+    #[must_use]
+    pub fn place(&self) -> u8 {
+        let place = match &self.verdict {
+            Verdict::Pass { .. } => return 8,
+            Verdict::Fail { .. } => 0,
+            Verdict::Blind { .. } => 1,
+            Verdict::Wait { .. } if self.looks_worse() => 2,
+            Verdict::Wait { .. } => 3,
+        };
+        if self.on_fail == OnFail::Advise { place + 4 } else { place }
     }
 
     /// Whether stable is shown to be bad by what this gate holds the candidate to: going back does not help,
@@ -488,6 +493,12 @@ impl Verdict {
         matches!(self, Self::Pass { .. })
     }
 
+    /// Whether it fails.
+    #[must_use]
+    pub const fn fails(&self) -> bool {
+        matches!(self, Self::Fail { .. })
+    }
+
     /// Whether it fails and stable is sick too: going back does not help, so that going on is a person's to
     /// decide.
     #[must_use]
@@ -544,7 +555,10 @@ mod tests {
         };
         let places = |on_fail| verdicts.each_ref().map(|v| gate(v, on_fail).place());
         assert_eq!(places(OnFail::Hold), places(OnFail::Revert));
-        assert_eq!(places(OnFail::Hold), [0, 2, 3, 6]);
-        assert_eq!(places(OnFail::Advise), [1, 4, 5, 6]);
+        assert_eq!(places(OnFail::Hold), [0, 1, 3, 8]);
+        assert_eq!(places(OnFail::Advise), [4, 5, 7, 8], "what holds nothing is never why it is held");
+        let evidence = Some(Evidence { holds: true, ..Evidence::default() });
+        let worse = |on_fail| GateState { evidence: evidence.clone(), ..gate(&verdicts[2], on_fail) }.place();
+        assert_eq!([worse(OnFail::Revert), worse(OnFail::Advise)], [2, 6], "before what merely waits");
     }
 }

@@ -4,6 +4,8 @@ use super::{
     action::Action,
     back::{Proof, WayBack},
     backend::Backend,
+    decided::{Alone, Decided},
+    failed::Failed,
     gate::GateState,
     ident::{GateId, Key, Rev, Role, RunId},
     ratio::Weight,
@@ -51,8 +53,16 @@ pub struct Rollout {
     pub marks: Vec<Mark>,
     /// What happens next.
     pub next: Next,
-    /// Its gates, in the order of the configuration.
+    /// The gates that are judged now, in the order of the configuration: of the candidate, or of the version that
+    /// [stands alone](Self::alone).
     pub gates: Vec<GateState>,
+    /// The version that they judge where that is no candidate any more: it has all the traffic and bakes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub alone: Option<Alone>,
+    /// What was known of the run when its traffic was decided, the newest first: the way back, the promotion.
+    /// Empty while it moves.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub decided: Vec<Decided>,
     /// All gates in one word and one sentence.
     #[serde(default)]
     pub verdict: Option<Summary>,
@@ -522,7 +532,7 @@ pub struct Bad {
     pub per_second: f64,
     /// The gates that failed and have not passed since.
     #[serde(default)]
-    pub gates: Vec<GateId>,
+    pub gates: Vec<Failed>,
 }
 
 /// The last action of anyone.
@@ -583,6 +593,17 @@ impl Rollout {
         self.track(Role::Candidate)
     }
 
+    /// The gates of the run: as they stand, or as they stood beside stable when it was decided. Those of a version
+    /// that stands alone are no part of it.
+    #[must_use]
+    pub fn run_gates(&self) -> &[GateState] {
+        match self.decided.iter().find(|d| d.beside.is_some()) {
+            Some(decided) => &decided.gates,
+            None if self.alone.is_some() => &[],
+            None => &self.gates,
+        }
+    }
+
     /// The gate that speaks for all: by [`GateState::place`], the first of equals. One that has failed and has not
     /// passed since goes before what merely waits.
     #[must_use]
@@ -593,6 +614,18 @@ impl Rollout {
     /// Whether a gate that decides has failed and has not passed since, whatever it says now.
     #[must_use]
     pub fn has_failed(&self, gate: &GateState) -> bool {
-        !gate.verdict.passed() && self.bad.as_ref().is_some_and(|bad| bad.gates.contains(&gate.id))
+        self.failure(gate).is_some()
+    }
+
+    /// The same, with when and why.
+    #[must_use]
+    pub fn failure(&self, gate: &GateState) -> Option<&Failed> {
+        self.failed().iter().find(|f| f.gate == gate.id).filter(|_| !gate.verdict.passed())
+    }
+
+    /// Every gate that failed and has not passed since.
+    #[must_use]
+    pub fn failed(&self) -> &[Failed] {
+        self.bad.as_ref().map(|bad| bad.gates.as_slice()).unwrap_or_default()
     }
 }

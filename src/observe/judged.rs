@@ -19,6 +19,7 @@ use crate::{
         preset::Queries,
     },
     model::{
+        decided::{Decided, Decision},
         gate::{Arm, GateState},
         history::Point,
         ident::{Role, VersionId},
@@ -421,6 +422,19 @@ impl Judged {
         rollout.gates = self.gates().iter().cloned().map(advising).collect();
         rollout.verdict = summary(&rollout.gates);
         rollout
+    }
+
+    /// What is known of the run now, which is to be kept: `rollout` as it was while it moved.
+    pub fn decided(&mut self, rollout: &Rollout, what: Decision, now: Time) -> Option<Decided> {
+        let run = self.compared.as_ref()?.run.clone()?;
+        if !self.has_said() {
+            return None;
+        }
+        self.judge(true, now);
+        let label = |role| rollout.track(role).map(|t| t.version.label.clone());
+        let gates = self.gates().iter().cloned().map(advising).collect();
+        let (version, beside) = (label(Role::Candidate).unwrap_or_default(), label(Role::Stable));
+        Some(Decided { run, at: now, what, version, beside, gates, dropped: 0 })
     }
 
     /// That the beginning of a run is in no gate, because it is too long ago to be read.

@@ -8,11 +8,12 @@ use crate::{
     judge::SPLIT,
     metrics::{Alert, Labels, Origin, Trouble, feed::Pace, preset::Queries, template::Variables},
     model::{
+        decided::Decision,
         delta::Delta,
         gate::{Arm, Evidence, Verdict},
         ident::{Key, Rev},
         ratio::Ratio,
-        rollout::{MetricCounts, Rollout, Seen},
+        rollout::{MetricCounts, Phase, Rollout, Seen},
         signal::SignalId,
         spec::{GateSpec, OnFail},
     },
@@ -238,6 +239,28 @@ async fn a_router_that_does_something_else_is_told_where_a_router_makes_the_shar
         let seen = observed(&store, Vec::new()).judge(vec![other]).await;
         assert_eq!((split(&seen), seen[0].gates.len()), (None, 1));
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_known_stays_after_the_way_back_until_the_run_goes_on() {
+    let store = Store::new(1.0, 50.0);
+    let in_phase = |phase: Phase| Rollout { phase, ..rollout(3_600, true) };
+    let phases = [(0, Phase::Held), (20, Phase::Reverting), (40, Phase::Reverted), (60, Phase::Progressing)];
+    let watch = observed(&store, phases.into_iter().map(|(at, phase)| (at, apply(&in_phase(phase)))).collect());
+    watch.focus(Some(&rollout(3_600, true).key));
+    let pictures = pictures(&told(&watch, 90).await);
+    let last = |phase: Phase| pictures.iter().rev().find(|(_, r)| r.phase == phase).map(|(_, r)| r.clone()).unwrap();
+    assert!(last(Phase::Held).decided.is_empty() && !last(Phase::Held).gates.is_empty());
+    for phase in [Phase::Reverting, Phase::Reverted] {
+        let r = last(phase.clone());
+        let [decided] = r.decided.as_slice() else { panic!("{phase:?}: {:?}", r.decided) };
+        assert_eq!((decided.what, decided.version.as_str(), decided.beside.as_ref().unwrap().as_str()), (Decision::WentBack, "v2", "v1"));
+        let gate = &decided.gates[0];
+        assert!(matches!(gate.verdict, Verdict::Fail { .. }), "{:?}", gate.verdict);
+        assert!(gate.evidence.as_ref().is_some_and(|e| !e.queries.is_empty() && e.run_candidate.samples() > 35_000));
+        assert!(r.gates.is_empty() && std::ptr::eq(r.run_gates(), decided.gates.as_slice()), "nothing of now in its place");
+    }
+    assert!(last(Phase::Progressing).decided.is_empty(), "it is tried again");
 }
 
 #[tokio::test(start_paused = true)]

@@ -16,9 +16,10 @@ use crate::{
         feed::Question,
     },
     model::{
+        decided::{self, Decided, Decision},
         delta::Delta,
         ident::Key,
-        rollout::{MeasuredBy, Rollout},
+        rollout::{MeasuredBy, Phase, Rollout},
         time::{Time, until},
     },
     runtime::Fault,
@@ -74,6 +75,8 @@ pub struct Desk<M> {
     heard: Duration,
     /// As the runtime told them.
     rollouts: BTreeMap<Key, Rollout>,
+    /// What was known of runs when their traffic was decided, as far as they were looked at, until they move again.
+    decided: BTreeMap<Key, Vec<Decided>>,
     /// What a list that is coming has named so far.
     coming: Option<BTreeSet<Key>>,
     watched: BTreeMap<Key, Watched>,
@@ -109,6 +112,7 @@ impl<M: Metrics + Clone> Desk<M> {
             silent,
             heard,
             rollouts: BTreeMap::new(),
+            decided: BTreeMap::new(),
             coming: None,
             watched: BTreeMap::new(),
             lives: 0,
@@ -159,12 +163,14 @@ impl<M: Metrics + Clone> Desk<M> {
                 if let Some(coming) = &mut self.coming {
                     coming.insert(key.clone());
                 }
+                self.keep_decision(&rollout);
                 self.rollouts.insert(key.clone(), *rollout);
                 self.look(&key);
                 said.extend(self.told(&key));
             }
             Delta::Delete { key } => {
                 self.rollouts.remove(&key);
+                self.decided.remove(&key);
                 self.watched.remove(&key);
                 said.push(Delta::Delete { key });
             }
@@ -175,11 +181,31 @@ impl<M: Metrics + Clone> Desk<M> {
             Delta::InitDone { .. } => {
                 if let Some(named) = self.coming.take() {
                     self.rollouts.retain(|key, _| named.contains(key));
+                    self.decided.retain(|key, _| named.contains(key));
                     self.watched.retain(|key, _| named.contains(key));
                 }
                 said.push(delta);
             }
             other => said.push(other),
+        }
+    }
+
+    /// Keeps what is known of a run in the moment in which it is told that its traffic goes back, or that it is
+    /// promoted: from then on other versions are measured, or none.
+    fn keep_decision(&mut self, new: &Rollout) {
+        let what = match new.phase {
+            Phase::Reverting | Phase::Reverted => Decision::WentBack,
+            Phase::Completed => Decision::Promoted,
+            // Undecided, or the next run.
+            _ => return drop(self.decided.remove(&new.key)),
+        };
+        let Some(old) = self.rollouts.get(&new.key).filter(|old| old.run == new.run) else {
+            return drop(self.decided.remove(&new.key));
+        };
+        let moved = matches!(old.phase, Phase::Progressing | Phase::Held);
+        let Some(watched) = self.watched.get_mut(&new.key).filter(|_| moved) else { return };
+        if let Some(known) = watched.judged.decided(old, what, self.asks.clock.now()) {
+            decided::add(self.decided.entry(new.key.clone()).or_default(), known);
         }
     }
 
@@ -286,11 +312,18 @@ impl<M: Metrics + Clone> Desk<M> {
     /// The rollout as it is to be shown.
     fn told(&self, key: &Key) -> Option<Delta> {
         let rollout = self.rollouts.get(key)?.clone();
-        let rollout = match self.watched.get(key) {
+        let decided = self.decided.get(key).cloned().unwrap_or_default();
+        let mut rollout = match self.watched.get(key) {
             Some(watched) => watched.judged.decorate(rollout, self.asks.told.by(&self.asks.backend), self.asks.clock.now()),
             // It could be measured, and nobody looks.
             None => Rollout { measured: Some(self.asks.told.by(&self.asks.backend)), ..rollout },
         };
+        if !decided.is_empty() {
+            // On its way back what is measured of the candidate says nothing more of why.
+            rollout.gates.clear();
+            rollout.verdict = None;
+        }
+        rollout.decided = decided;
         Some(Delta::Apply { rollout: Box::new(rollout) })
     }
 

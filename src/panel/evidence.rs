@@ -8,8 +8,13 @@
 //!   this step  candidate 23.08 % (278 of 1,204), stable 0.03 % (3 of 10,836), 10 min
 //! ✓ pass  check, step 2    2 instances passed in 340 ms              for 5 min
 //! ```
+//!
+//! Of a run that is over they are those of when that was decided, under a heading that says so. The gates of a
+//! version that has all the traffic stand under a heading of their own: they are no candidate's.
 
+mod alone;
 mod came;
+mod part;
 mod say;
 
 use super::{Panel, rows};
@@ -30,6 +35,7 @@ use crate::{
         text,
     },
 };
+use part::Part;
 use ratatui::{buffer::Buffer, layout::Rect};
 use std::{borrow::Cow, collections::BTreeSet};
 
@@ -58,7 +64,9 @@ pub struct Evidence {
 /// A gate, or one try of a check or a warm-up.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 enum Id {
-    Gate(GateId),
+    /// The heading of a part.
+    Part(Part),
+    Gate(Part, GateId),
     /// By its step, and when that was entered.
     Tried(usize, Time),
 }
@@ -66,7 +74,8 @@ enum Id {
 /// The same with what is known of it.
 #[derive(Clone, Copy)]
 enum Of<'a> {
-    Gate(&'a GateState),
+    Part(Part),
+    Gate(Part, &'a GateState),
     Tried(&'a Tried),
 }
 
@@ -89,7 +98,8 @@ struct Line<'a> {
 impl Of<'_> {
     fn id(self) -> Id {
         match self {
-            Self::Gate(gate) => Id::Gate(gate.id.clone()),
+            Self::Part(part) => Id::Part(part),
+            Self::Gate(part, gate) => Id::Gate(part, gate.id.clone()),
             Self::Tried(tried) => Id::Tried(tried.step, tried.since),
         }
     }
@@ -97,7 +107,8 @@ impl Of<'_> {
     /// `check, step 2`
     fn name(self) -> String {
         match self {
-            Self::Gate(gate) => gate.id.text().to_string(),
+            Self::Part(_) => String::new(),
+            Self::Gate(_, gate) => gate.id.text().to_string(),
             Self::Tried(tried) => format!("{}, step {}", tried.kind, tried.step + 1),
         }
     }
@@ -105,7 +116,8 @@ impl Of<'_> {
     /// What it came to, in one word and in few.
     fn verdict(self) -> (&'static str, String) {
         match self {
-            Self::Gate(gate) => (gate.verdict.word(), gate.verdict.reason().to_string()),
+            Self::Part(_) => ("", String::new()),
+            Self::Gate(_, gate) => (gate.verdict.word(), gate.verdict.reason().to_string()),
             Self::Tried(tried) => (came::word(tried), tried.result.to_string()),
         }
     }
@@ -114,15 +126,21 @@ impl Of<'_> {
 /// What is shown: what failed before there was traffic stands before the gates, what passed after them.
 fn shown(w: &Watched) -> impl Iterator<Item = Of<'_>> {
     let tried = |passed: bool| w.rollout.tried.iter().rev().filter(move |t| t.passed == passed).map(Of::Tried);
-    tried(false).chain(w.rollout.gates.iter().map(Of::Gate)).chain(tried(true))
+    let parts = part::all(&w.rollout).into_iter().flat_map(|part| {
+        let heading = part.is_named(&w.rollout).then_some(Of::Part(part));
+        heading.into_iter().chain(part.gates(&w.rollout).iter().map(move |gate| Of::Gate(part, gate)))
+    });
+    tried(false).chain(parts).chain(tried(true))
 }
 
-/// What is looked at first: what failed where the run stands, else the worst gate, else what was tried last.
+/// What is looked at first: what failed where the run stands, else the worst gate of what stands first, else what
+/// was tried last.
 fn worst(w: &Watched) -> Option<Id> {
     let last = w.rollout.tried.last();
     let here = |t: &&Tried| w.rollout.at.is_some_and(|at| at.index <= t.step);
     let failed = last.filter(|t| !t.passed).filter(here).map(Of::Tried);
-    Some(failed.or_else(|| w.rollout.worst_gate().map(Of::Gate)).or_else(|| last.map(Of::Tried))?.id())
+    let gate = || part::all(&w.rollout).into_iter().find_map(|part| Some(Of::Gate(part, part.worst_gate(&w.rollout)?)));
+    Some(failed.or_else(gate).or_else(|| last.map(Of::Tried))?.id())
 }
 
 impl Evidence {
@@ -143,7 +161,16 @@ impl Evidence {
                 continue;
             }
             let all = match of {
-                Of::Gate(gate) => say::everything(gate, shared.now, shared.silent(w).unwrap_or_default()),
+                Of::Part(_) => Vec::new(),
+                Of::Gate(part, gate) => {
+                    let (now, silent) = part.seen(shared, w);
+                    let failed = w.rollout.failure(gate).filter(|_| part == Part::Now && !gate.verdict.fails());
+                    let all = match part.alone(&w.rollout) {
+                        Some(who) => alone::everything(gate, who.as_str(), now, silent),
+                        None => say::everything(gate, now, silent),
+                    };
+                    failed.map(|f| say::said("failed", f.text(Some(gate)), Tone::Bad)).into_iter().chain(all).collect()
+                }
                 Of::Tried(tried) => came::everything(tried),
             };
             let from = lines.len();
@@ -176,9 +203,15 @@ impl Panel for Evidence {
     }
 
     fn title(&self, shared: &Shared) -> String {
-        let gates = shared.watched().map(|w| w.rollout.gates.as_slice()).unwrap_or_default();
-        let of = |rank: u8| gates.iter().filter(move |g| g.verdict.rank() == rank);
+        let rollout = shared.watched().map(|w| &w.rollout);
+        // Of what stands first, that is what is asked for.
+        let part = rollout.and_then(|r| part::all(r).into_iter().next());
+        let gates = rollout.zip(part).map(|(r, part)| part.gates(r)).unwrap_or_default();
+        let failed = |g: &GateState| part == Some(Part::Now) && !g.verdict.fails() && rollout.is_some_and(|r| r.has_failed(g));
+        let of = |rank: u8| gates.iter().filter(move |g| g.verdict.rank() == rank && !failed(g));
         let counts = (0..=3).filter_map(|rank| Some((of(rank).next()?.verdict.word(), of(rank).count())));
+        let before = gates.iter().filter(|g| failed(g)).count();
+        let counts = (before > 0).then_some(("FAILED", before)).into_iter().chain(counts);
         let counts = counts.map(|(word, n)| format!("{n} {word}"));
         let tried = shared.watched().and_then(|w| w.rollout.tried.last());
         let counts: Vec<String> = counts.chain(tried.map(|t| format!("{} {}", t.kind, came::word(t)))).collect();
@@ -187,6 +220,10 @@ impl Panel for Evidence {
         }
         // Its age always stands beside it: the oldest of them, with the silence of the source.
         let silent = shared.watched().and_then(|w| shared.silent(w)).unwrap_or_default();
+        let then = rollout.zip(part).and_then(|(r, part)| part.title(r)).unwrap_or_default();
+        if !then.is_empty() {
+            return format!("evidence · {then}{}", counts.join(", "));
+        }
         let ages = gates.iter().filter_map(|g| say::newest(g.evidence.as_ref()?)).map(|age| age.saturating_add(silent));
         let age = ages.max().map(|age| format!(" · newest sample {} old", say::measured(age))).unwrap_or_default();
         format!("evidence · {}{age}", counts.join(", "))
@@ -207,7 +244,8 @@ impl Panel for Evidence {
         }
         let lines = self.lines(shared);
         let at = self.at(shared, &lines);
-        let heads = || lines.iter().enumerate().filter(|(_, l)| l.said.is_none()).map(|(n, _)| n);
+        let is_head = |l: &Line<'_>| l.said.is_none() && !matches!(l.of, Of::Part(_));
+        let heads = || lines.iter().enumerate().filter(|(_, l)| is_head(l)).map(|(n, _)| n);
         let to = match command {
             "unfold" => {
                 let Some(id) = lines.get(at).map(|l| l.mark.id.clone()) else { return };
@@ -244,7 +282,8 @@ impl Panel for Evidence {
             }
             match &line.said {
                 None => match line.of {
-                    Of::Gate(gate) => head(gate, shared, look, rows::line(area, y), buf),
+                    Of::Part(part) => part.draw(shared, look, rows::line(area, y), buf),
+                    Of::Gate(part, gate) => head(part, gate, shared, look, rows::line(area, y), buf),
                     Of::Tried(tried) => came::head(tried, shared.now, look, rows::line(area, y), buf),
                 },
                 Some(said) => {
@@ -271,6 +310,7 @@ impl Panel for Evidence {
         let name = line.of.name();
         Some(match &line.said {
             Some(said) => format!("{name} {}: {}", said.label, said.text),
+            None if matches!(line.of, Of::Part(_)) => return None,
             None => {
                 let (word, why) = line.of.verdict();
                 format!("{name} {word}: {why}")
@@ -314,14 +354,24 @@ const fn bar_width(width: usize) -> usize {
 }
 
 /// A gate's own line: verdict, name, how sure it is, both versions, since when.
-fn head(gate: &GateState, shared: &Shared, look: &Look, area: Rect, buf: &mut Buffer) {
+fn head(part: Part, gate: &GateState, shared: &Shared, look: &Look, area: Rect, buf: &mut Buffer) {
+    let Some(w) = shared.watched() else { return };
     let width = usize::from(area.width);
-    let since = Row::new(*look).add(Tone::Dim, format!("for {}", long(elapsed(shared.now, gate.since))));
+    let (now, _) = part.seen(shared, w);
+    let since = Row::new(*look).add(Tone::Dim, format!("for {}", long(elapsed(now, gate.since))));
+    let alone = part.alone(&w.rollout).is_some();
     let glyphs = look.glyphs();
     let name = if width >= 100 { 32 } else { 16 };
-    let sign = format!("{} {}", glyphs.verdict(&gate.verdict), gate.verdict.word());
-    let start = Row::new(*look).add(Tone::of(&gate.verdict), sign).pad(8).name(Tone::Strong, gate.id.text().as_str(), name);
-    let both = gate.evidence.as_ref().and_then(|e| say::both(gate, e));
+    // What has failed and has not passed since is no gate that merely waits; what it says now stands below.
+    let failed = part == Part::Now && !gate.verdict.fails() && w.rollout.has_failed(gate);
+    let (tone, sign) = if failed {
+        (Tone::Bad, format!("{} FAILED ", glyphs.fail))
+    } else {
+        (Tone::of(&gate.verdict), format!("{} {}", glyphs.verdict(&gate.verdict), gate.verdict.word()))
+    };
+    let name = if failed { name - 1 } else { name };
+    let start = Row::new(*look).add(tone, sign).pad(8).name(Tone::Strong, gate.id.text().as_str(), name);
+    let both = gate.evidence.as_ref().and_then(|e| if alone { alone::own(gate, e) } else { say::both(gate, e) });
     // What is not fresh is the last that was seen.
     let known = if matches!(gate.verdict, gate::Verdict::Blind { .. }) { Tone::Dim } else { Tone::Plain };
     let with = |bar: Option<Row>| {
@@ -334,7 +384,9 @@ fn head(gate: &GateState, shared: &Shared, look: &Look, area: Rect, buf: &mut Bu
     if start.width() > room {
         return start.cut(width).draw(area, buf);
     }
-    let row = Row::fit(*look, room, [with(nearest(gate, bar_width(width), look)), with(None), start.clone()]);
+    // Alone it is worse than nobody.
+    let bar = if alone { None } else { nearest(gate, bar_width(width), look) };
+    let row = Row::fit(*look, room, [with(bar), with(None), start.clone()]);
     row.draw(area, buf);
     since.draw_right(area, buf);
 }

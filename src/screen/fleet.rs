@@ -222,7 +222,11 @@ fn row(state: &State, key: &Key, columns: Columns, here: bool) -> Row {
     if columns.gates > 0 {
         at += gap(columns.gates);
         let worst = rollout.worst_gate().filter(|_| moving(watched));
-        let (tone, word) = worst.map_or((Tone::Dim, ""), |g| (Tone::of(&g.verdict), g.verdict.word()));
+        let (tone, word) = match worst {
+            Some(gate) if rollout.has_failed(gate) && !gate.verdict.fails() => (Tone::Bad, "FAILED"),
+            Some(gate) => (Tone::of(&gate.verdict), gate.verdict.word()),
+            None => (Tone::Dim, ""),
+        };
         row = row.plain(" ").add(dim(tone), word).pad(at);
     }
     row.plain(" ").join(state::row(state, watched, columns.state))

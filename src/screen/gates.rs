@@ -1,15 +1,24 @@
-//! The line of gates: the worst by name, the others counted.
+//! The line of gates: the worst by name, the others counted. Of a run that is over they are those of when its
+//! traffic was decided; of a version that has all the traffic it is said that it stands alone.
 
 use super::{scene::Scene, verdict::broken};
 use crate::{
-    model::gate::{GateState, Verdict},
-    ui::{figure::short, look::Tone, row::Row},
+    model::{
+        gate::{GateState, Verdict},
+        rollout::Phase,
+    },
+    ui::{
+        figure::{clock, short},
+        look::Tone,
+        row::Row,
+    },
 };
 
 /// The line.
 pub(super) fn row(scene: &Scene<'_>) -> Row {
     let start = scene.line("gates");
-    let Some(worst) = scene.rollout.worst_gate() else {
+    let told = told(scene);
+    let Some(worst) = told.worst else {
         // Gates are judged from the first traffic on, where anything is measured.
         if !scene.unmeasured() && !scene.first() && scene.right.is_some_and(|t| t.share.declared.is_some_and(|d| d.parts == 0)) {
             return start.add(Tone::Dim, "not judged before the first traffic");
@@ -18,12 +27,44 @@ pub(super) fn row(scene: &Scene<'_>) -> Row {
         return start
             .add(Tone::Dim, if judged { "none here: the runtime's own analyses judge it" } else { "none: nothing judges this rollout" });
     };
-    let roomy = scene.roomy.then(|| line(scene, &start, worst, true, true)).into_iter();
-    scene.fit(roomy.chain([
-        line(scene, &start, worst, true, false),
-        line(scene, &start, worst, false, false),
-        start.clone().join(named(scene, worst, scene.gate_name(worst))),
-    ]))
+    let roomy = scene.roomy.then(|| line(scene, &start, &told, worst, true, true)).into_iter();
+    let brief = start.clone().join(named(scene, worst, scene.gate_name(worst)));
+    let forms: Vec<Row> =
+        roomy.chain([line(scene, &start, &told, worst, true, false), line(scene, &start, &told, worst, false, false), brief]).collect();
+    if told.tails.is_empty() {
+        return scene.fit(forms);
+    }
+    // Whose they are is never left out.
+    let with = |row: &Row| told.tails.iter().map(|tail| row.clone().plain("  ").add(Tone::Dim, tail)).collect::<Vec<_>>();
+    scene.fit(forms.iter().flat_map(with))
+}
+
+/// Which gates the line is about.
+struct Told<'a> {
+    gates: &'a [GateState],
+    worst: Option<&'a GateState>,
+    /// Whose they are, or of when, the longest form first; none of a run that moves.
+    tails: Vec<String>,
+}
+
+fn told<'a>(scene: &Scene<'a>) -> Told<'a> {
+    let r = scene.rollout;
+    let now = Told { gates: &r.gates, worst: r.worst_gate(), tails: Vec::new() };
+    let alone = r.alone.as_ref().map(|alone| scene.cut(&alone.version, 12));
+    let first = r.decided.first().filter(|d| d.worst_gate().is_some());
+    match (first, &alone) {
+        (Some(d), alone) if alone.is_none() || r.phase != Phase::Completed => {
+            let at = format!("at {}Z", clock(d.at));
+            let when = format!("{at}, {}", d.what.when());
+            // What serves now and does not do well is said too.
+            let serves = alone.as_ref().zip(now.worst).filter(|(_, gate)| !gate.verdict.passed());
+            let serves = serves.map(|(who, gate)| format!("; {who} alone {} {}", gate.verdict.word(), scene.gate_name(gate)));
+            let serves = serves.unwrap_or_default();
+            Told { gates: &d.gates, worst: d.worst_gate(), tails: vec![format!("{when}{serves}"), when, at] }
+        }
+        (_, Some(who)) => Told { tails: vec![format!("{who} alone, no stable beside it"), format!("{who} alone"), "alone".into()], ..now },
+        (_, None) => now,
+    }
 }
 
 /// Instead of figures, where there cannot be any.
@@ -35,8 +76,8 @@ pub(super) fn unmeasured(scene: &Scene<'_>) -> Row {
 pub(super) const UNMEASURED: &str = "not measured: no metrics backend is configured for this target";
 
 /// `detail` gives the worst one's numbers, `names` names the others where one stands alone.
-fn line(scene: &Scene<'_>, start: &Row, worst: &GateState, detail: bool, names: bool) -> Row {
-    let gates = &scene.rollout.gates;
+fn line(scene: &Scene<'_>, start: &Row, told: &Told<'_>, worst: &GateState, detail: bool, names: bool) -> Row {
+    let gates = told.gates;
     let counts = |w: &GateState| gates.iter().filter(|g| g.verdict.rank() == w.verdict.rank()).count();
     // All passed: the count says it all.
     if worst.verdict.passed() && counts(worst) > 1 {

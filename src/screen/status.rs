@@ -138,7 +138,11 @@ pub(super) fn holds<'a>(scene: &Scene<'a>) -> Vec<&'a Hold> {
 /// A failed gate first, then the machine, then people, then what passes by itself.
 fn rank(scene: &Scene<'_>, hold: &Hold) -> u8 {
     match hold {
-        Hold::Gate { gate, .. } if scene.rollout.gates.iter().any(|g| g.id == *gate && g.verdict.rank() == 0) => 0,
+        Hold::Gate { gate, .. }
+            if scene.rollout.gates.iter().any(|g| g.id == *gate && (g.verdict.fails() || scene.rollout.has_failed(g))) =>
+        {
+            0
+        }
         Hold::Stopped { .. } | Hold::Backend { .. } => 1,
         Hold::Manual { .. } | Hold::Freeze { .. } | Hold::Inconclusive { .. } => 2,
         Hold::Gate { .. } => 3,

@@ -125,6 +125,8 @@ pub fn rollout() -> Rollout {
         analyses: Vec::new(),
         experiments: Vec::new(),
         tried: Vec::new(),
+        alone: None,
+        decided: Vec::new(),
         owner: None,
         template: None,
         measured: None,

@@ -4,18 +4,23 @@
 //! What is not known is `null`; a key is never left out. Instants are RFC 3339, durations milliseconds,
 //! shares percent with two decimals. Within v1 keys may be added, and none goes or changes its meaning.
 
+mod decided;
 mod evidence;
 mod parts;
 mod track;
 mod tried;
 
-use crate::model::{
-    back::How,
-    rollout::{Hold, Rollout},
-    text::Raw,
-    time::Time,
-    urgency::urgency,
+use crate::{
+    judge,
+    model::{
+        back::How,
+        rollout::{Hold, Rollout},
+        text::Raw,
+        time::Time,
+        urgency::urgency,
+    },
 };
+use decided::{Decided, Serving};
 use parts::{
     Action, Analysis, Bad, By, Experiment, Finding, Freeze, Gate, KnownVersion, Mark, Measured, Next, Present, Proof, Verdict, Version,
 };
@@ -127,10 +132,14 @@ struct One {
     next: Next,
     /// Its versions in this rollout, stable first.
     tracks: Vec<Track>,
-    /// Its gates.
+    /// The gates of the run: as they stand while it moves, and once it is over as they stood when that was decided.
     gates: Vec<Gate>,
-    /// All gates in one word and one sentence.
+    /// All of these gates in one word and one sentence.
     verdict: Option<Verdict>,
+    /// What was known when the traffic of the run was decided, the newest first; empty while it moves.
+    decided: Vec<Decided>,
+    /// How the version that has all the traffic does until it is good; `null` where none is judged.
+    serving: Option<Serving>,
     /// What came of this run's checks and warm-ups, oldest first.
     tried: Vec<Tried>,
     /// Since when it has been bad.
@@ -164,6 +173,9 @@ struct One {
 impl From<&Rollout> for One {
     fn from(r: &Rollout) -> Self {
         let urgency = urgency(r, None);
+        let gates = r.run_gates();
+        let now = r.decided.is_empty() && r.alone.is_none();
+        let verdict = if now { r.verdict.clone() } else { judge::summary(gates) };
         Self {
             target: exact(&r.key.target.0),
             scope: r.key.scope.iter().map(exact).collect(),
@@ -182,8 +194,10 @@ impl From<&Rollout> for One {
             marks: r.marks.iter().map(Mark::from).collect(),
             next: Next::from(&r.next),
             tracks: r.tracks.iter().map(Track::from).collect(),
-            gates: r.gates.iter().map(Gate::from).collect(),
-            verdict: r.verdict.as_ref().map(Verdict::from),
+            gates: gates.iter().map(|gate| if now { Gate::of(r, gate) } else { Gate::from(gate) }).collect(),
+            verdict: verdict.as_ref().map(Verdict::from),
+            decided: r.decided.iter().map(Decided::from).collect(),
+            serving: Serving::of(r),
             tried: r.tried.iter().map(Tried::from).collect(),
             bad: r.bad.as_ref().map(Bad::from),
             analyses: r.analyses.iter().map(Analysis::from).collect(),

@@ -79,7 +79,10 @@ fn why(r: &Rollout) -> Option<String> {
         // Beside the other columns `by ana` alone says nothing.
         (_, Some(reason)) if r.phase == Phase::Reverted && reason.as_str().starts_with("by ") => Some(format!("reverted {reason}")),
         (_, Some(reason)) => Some(reason.to_string()),
-        (Some(v), None) => Some(format!("{} {}", v.word, v.sentence)),
+        (Some(v), None) => {
+            let who = r.alone.as_ref().map(|alone| format!("{} alone: ", alone.version)).unwrap_or_default();
+            Some(format!("{who}{} {}", v.word, v.sentence))
+        }
         (None, None) => None,
     };
     let frozen = r.frozen.as_ref().map(|f| {

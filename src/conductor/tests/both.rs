@@ -81,7 +81,7 @@ fn another_gate_that_blames_the_candidate_alone_needs_force() {
     w.settle();
     for action in [Action::Step, Action::Promote] {
         let why = w.because(action.clone(), false).unwrap_err();
-        assert!(why.starts_with("guarded: gate errors has not passed: FAIL") && !why.contains("reason"), "{why}");
+        assert!(why.starts_with("guarded: gate split has not passed: FAIL") && why.contains("--force") && !why.contains("give"), "{why}");
         let mut forced = w.life.clone();
         let ask = Ordered { reason: Some("known".into()), force: true, ..w.order(action) };
         forced.act(&ask, &w.seen, &w.gates, w.now).unwrap();

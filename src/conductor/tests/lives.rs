@@ -112,12 +112,18 @@ fn a_failed_gate_holds_until_a_person_goes_back_and_tries_again() {
     let since = w.now;
     w.pass(3600);
     assert_eq!((w.place(), w.run().bad_since), (("stepping", 2, 5.0), Some(since)));
-    let off = Err("guarded: gate errors has not passed: FAIL 12.30>5.00 % (n 1,204)".into());
-    assert_eq!(w.act(Action::Step), off);
-    assert_eq!(w.act(Action::Promote), off);
-    assert_eq!(w.weight(6.0), off);
-    w.gates(&wait());
-    assert_eq!(w.act(Action::Step), Err("guarded: gate errors has not passed: failed 03:10, has not passed since".into()));
+    let force = |verb: &str| format!("; to go on all the same: cutover {verb} --force --reason TEXT");
+    let off = |verb: &str| Err(format!("guarded: gate errors has not passed: FAIL 12.30>5.00 % (n 1,204){}", force(verb)));
+    assert_eq!(w.act(Action::Step), off("step"));
+    assert_eq!(w.act(Action::Promote), off("promote"));
+    assert_eq!(w.weight(6.0), off("weight"));
+    for (verdict, word) in [(wait(), "WAIT"), (blind(), "BLIND")] {
+        w.gates(&verdict);
+        let failed = format!("failed 03:10: 12.30>5.00 % (n 1,204); now {word}, has not passed since{}", force("step"));
+        assert_eq!(w.act(Action::Step), Err(format!("guarded: gate errors has not passed: {failed}")));
+        let told: Vec<_> = w.run().failed().iter().map(|f| (f.gate.as_str().to_owned(), f.at, f.stands)).collect();
+        assert_eq!(told, [("errors".into(), since, true)], "the console is told the same");
+    }
     w.gates(&pass());
     w.pass(3600);
     assert_eq!((w.place(), w.run().bad_since), (("stepping", 2, 5.0), None), "it recovered and waits for a person all the same");
@@ -368,7 +374,11 @@ fn a_gate_that_is_forced_does_not_stop_the_same_run_again_for_the_same_failure()
     assert!(w.because(Action::Step, false).is_err(), "a reason alone is no force");
     w.because(Action::Step, true).unwrap();
     assert_eq!((w.place(), w.run().stopped.is_some()), (("stepping", 3, 5.0), false));
-    assert_eq!(w.because(Action::SkipGate, false), Err("guarded: gate errors has not passed: FAIL 12.30>5.00 % (n 1,204)".into()));
+    assert_eq!(
+        w.because(Action::SkipGate, false),
+        Err("guarded: gate errors has not passed: FAIL 12.30>5.00 % (n 1,204); to go on all the same: cutover step --force --reason TEXT"
+            .into())
+    );
     w.pass(1);
     w.gates(&wait());
     w.gates(&fail(Arm::Candidate));

@@ -131,7 +131,10 @@ fn a_batch_waits_for_its_gates_and_pauses() {
     w.gates(&fail(Arm::Candidate));
     w.pass(3600);
     assert_eq!((w.place(), w.counts()), (("stepping", 2, 40.0), two(3, 2)), "a failed gate keeps the next batch back");
-    assert_eq!(w.act(Action::Step).unwrap_err(), "guarded: gate errors has not passed: FAIL 12.30>5.00 % (n 1,204)");
+    assert_eq!(
+        w.act(Action::Step).unwrap_err(),
+        "guarded: gate errors has not passed: FAIL 12.30>5.00 % (n 1,204); to go on all the same: cutover step --force --reason TEXT"
+    );
     w.because(Action::Promote, true).unwrap();
     assert_eq!((w.run().word(), w.serving()), ("completed", Some("v42")), "batches follow each other");
 }

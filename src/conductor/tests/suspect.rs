@@ -20,7 +20,7 @@ fn a_candidate_that_looks_worse_gets_no_more_traffic_by_itself() {
     suspect(&mut w);
     w.pass(600);
     assert_eq!(w.place(), ("stepping", 2, 5.0));
-    assert_eq!(w.next(), "goes on when gate errors no longer looks worse: worse 38:1, fails at 100:1 [plan]");
+    assert_eq!(w.next(), "held by gate errors: worse 38:1, fails at 100:1 [plan]");
     let hold = w.view().holds.into_iter().find_map(|h| match h {
         crate::model::rollout::Hold::Gate { reason, .. } => Some(reason.to_string()),
         _ => None,
@@ -50,7 +50,8 @@ fn a_bad_split_blocks_what_gives_more_and_never_the_way_back() {
     assert_eq!(w.place().0, "stepping", "it never goes back by itself");
     let refused = "guarded: gate split has not passed: FAIL 30.00 % of requests, 5.00 declared";
     for action in [Action::Step, Action::Promote, Action::SetWeight { weight: percent(50.0) }] {
-        assert_eq!(w.act(action.clone()), Err(refused.into()), "{action:?}");
+        let refused = format!("{refused}; to go on all the same: cutover {} --force --reason TEXT", action.verb());
+        assert_eq!(w.act(action.clone()), Err(refused), "{action:?}");
     }
     w.weight(1.0).unwrap();
     w.because(Action::SetWeight { weight: percent(10.0) }, true).unwrap();

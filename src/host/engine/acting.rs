@@ -135,6 +135,9 @@ impl Engine {
                     }
                     changed.slow_from = None;
                 }
+                if let Some(was) = self.state.services.get(name) {
+                    service.keep_decision(was, changed, &self.instances.status(), (now, self.clock.uptime()));
+                }
                 note_all(changed, now, notes);
                 let record = record(changed.life.run.as_ref().map(|r| r.id.clone()), Outcome::Accepted { changed: did, at: now });
                 next.answer(record.clone());
@@ -206,6 +209,10 @@ impl Engine {
         let new = NewRun { id: run.clone(), candidate, by: by.clone(), now };
         let replaces = state.life.run.as_ref().map(|r| r.id.clone());
         let started = if request.replace { state.life.replace(new, &seen) } else { state.life.deploy(new) };
+        if let (Some(service), Some(was)) = (self.services.get(&name), self.state.services.get(&name)) {
+            // Replacing a run takes it back first.
+            service.keep_decision(was, state, &self.instances.status(), (now, self.clock.uptime()));
+        }
         let notes = match started {
             Ok(notes) => notes,
             Err(refusal @ Refusal::AlreadySo { .. }) => {

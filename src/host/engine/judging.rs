@@ -4,7 +4,7 @@
 //! again goes on where it was: the odds of a run are never begun anew. It is written with every
 //! transition, and every ten seconds of a run besides.
 
-use super::{Engine, measured::Subject, service::Service};
+use super::{Engine, measured::Subject, service::Service, turning::is_reverting};
 use crate::{
     conductor::{
         Judged,
@@ -13,14 +13,16 @@ use crate::{
     host::{
         instances::PoolStatus,
         measure,
+        measured::Measured,
         served::{Amount, Bake},
         state::{HostState, ServiceState},
-        tally::Side,
+        tally::{Side, Tally},
     },
     judge::Look,
     model::{
         code::Code,
-        gate::Arm,
+        decided::{self, Decided, Decision},
+        gate::{Arm, GateState},
         ident::RunId,
         instance::InstanceState,
         interval::{Sensor, SensorState},
@@ -167,25 +169,59 @@ impl Service {
         match run {
             None => self.gates.clear(),
             Some(_) if fed || everything => {
-                let look = |gate: &GateSpec| {
-                    if let Some(measured) = &self.measured {
-                        return measured.look(gate, now);
-                    }
-                    let age = self.tally.age(gate, uptime);
-                    Look { sensors: sensors(gate, [candidate, stable], state.slow_from, age), queries: Vec::new(), alerts: Vec::new() }
-                };
+                let eyes = Eyes { measured: self.measured.as_ref(), tally: &self.tally, sides: [candidate, stable], state, at };
+                let look = |gate: &GateSpec| eyes.look(gate);
                 let said = if everything { self.ledger.judge(look, now) } else { self.ledger.decide(look, now) };
                 self.gates = said.to_vec();
-                let slow = state.slow_from.map(|from| from.as_secs_f64() * 1_000.0);
-                for evidence in self.gates.iter_mut().filter(|g| g.signal == SignalId::Slow).filter_map(|g| g.evidence.as_mut()) {
-                    evidence.slow_over = slow;
-                }
+                say_what_is_slow(&mut self.gates, state.slow_from);
             }
             Some(_) => {}
         }
         // No gate that is configured looks at memory.
         self.gates.retain(|g| g.signal != SignalId::Memory);
         self.gates.extend(self.vitals.gate(&state.life, now));
+        self.judged_alone = judged.as_ref().map(|j| j.baking);
+    }
+
+    /// The gates as they were judged last, if they are about what is judged in this life: in the moment in which a
+    /// run is decided they are still about what was.
+    pub(super) fn gates_of(&self, life: &Life) -> &[GateState] {
+        let judges = life.judged().map(|j| j.baking);
+        if judges.is_some() && judges == self.judged_alone { &self.gates } else { &[] }
+    }
+
+    /// All that is known of the run now, in words and numbers of now: what is to be kept of a decision.
+    fn known(&self, state: &ServiceState, pools: &[PoolStatus], at: (Time, Duration)) -> Vec<GateState> {
+        let Some(judged) = state.life.judged() else { return Vec::new() };
+        let meters = [Some(judged.who), judged.against].map(|d| d.map(|d| (self.proxy.meter(&d.pool()), d.pool())));
+        let sides = meters.each_ref().map(|side| {
+            side.as_ref().map(|(meter, pool)| Side { pool: pool.clone(), meter, status: pools.iter().find(|p| p.id == *pool) })
+        });
+        let sides = sides.each_ref().map(Option::as_ref);
+        let eyes = Eyes { measured: self.measured.as_ref(), tally: &self.tally, sides, state, at };
+        let mut gates = self.ledger.clone().judge(|gate| eyes.look(gate), at.0).to_vec();
+        say_what_is_slow(&mut gates, state.slow_from);
+        // It is the judge of this moment only: since when they say it is known already.
+        for gate in &mut gates {
+            let said = self.gates.iter().find(|g| g.id == gate.id && g.verdict.word() == gate.verdict.word());
+            gate.since = said.map_or(gate.since, |said| said.since);
+        }
+        gates.extend(self.vitals.gate(&state.life, at.0));
+        gates
+    }
+
+    /// Keeps what was known if the traffic of the run was decided just now: it goes back, or its plan is done
+    /// and it is promoted.
+    pub(super) fn keep_decision(&self, before: &ServiceState, after: &mut ServiceState, pools: &[PoolStatus], at: (Time, Duration)) {
+        let Some(what) = decision(&before.life, after) else { return };
+        let (Some(run), Some(judged)) = (&before.life.run, before.life.judged()) else { return };
+        let gates = self.known(before, pools, at);
+        if run.traffic.is_none() || gates.is_empty() {
+            return;
+        }
+        let (version, beside) = (judged.who.label.clone(), judged.against.map(|d| d.label.clone()));
+        let new = Decided { run: run.id.clone(), at: at.0, what, version, beside, gates, dropped: 0 };
+        decided::add(&mut after.decided, new);
     }
 
     /// Puts what the judge knows beside what is written: with everything that moved, and now and then.
@@ -203,6 +239,47 @@ impl Service {
     }
 }
 
+/// What was decided of a run between two states of a service, if anything was.
+fn decision(before: &Life, after: &ServiceState) -> Option<Decision> {
+    let run = after.life.run.as_ref().filter(|run| before.run.as_ref().is_some_and(|b| b.id == run.id))?;
+    if is_reverting(&after.life) {
+        return (!is_reverting(before)).then_some(Decision::WentBack);
+    }
+    let promoted = matches!(run.state, RunState::Completed { .. }) || run.state == RunState::Stepping && run.all_done();
+    let known = after.decided.iter().any(|d| d.run == run.id && d.what == Decision::Promoted);
+    (promoted && !known).then_some(Decision::Promoted)
+}
+
+/// Where a gate looks for what its numbers are worth.
+struct Eyes<'a> {
+    measured: Option<&'a Measured>,
+    tally: &'a Tally,
+    /// The version that is judged, and what it is compared with.
+    sides: [Option<&'a Side<'a>>; 2],
+    state: &'a ServiceState,
+    at: (Time, Duration),
+}
+
+impl Eyes<'_> {
+    fn look(&self, gate: &GateSpec) -> Look {
+        let (now, uptime) = self.at;
+        if let Some(measured) = self.measured {
+            return measured.look(gate, now);
+        }
+        let age = self.tally.age(gate, uptime);
+        let alone = self.state.life.judged().is_some_and(|j| j.baking);
+        Look { sensors: sensors(gate, self.sides, alone, self.state.slow_from, age), queries: Vec::new(), alerts: Vec::new() }
+    }
+}
+
+/// What is slow is frozen when a run begins.
+fn say_what_is_slow(gates: &mut [GateState], slow_from: Option<Duration>) {
+    let slow = slow_from.map(|from| from.as_secs_f64() * 1_000.0);
+    for evidence in gates.iter_mut().filter(|g| g.signal == SignalId::Slow).filter_map(|g| g.evidence.as_mut()) {
+        evidence.slow_over = slow;
+    }
+}
+
 /// What a run's judge follows: the run, and since when its weight is what it is.
 pub(super) type Followed = (Option<RunId>, Option<Time>);
 
@@ -211,10 +288,12 @@ pub(super) type Followed = (Option<RunId>, Option<Time>);
 /// Nothing here is contradictory: the proxy sees every answer itself, and where it answers in place of an
 /// instance that is what the client got. A second opinion that calls a candidate which answers nothing
 /// "not measured" would turn its failure into blindness.
-fn sensors(gate: &GateSpec, sides: [Option<&Side<'_>>; 2], slow_from: Option<Duration>, age: Option<Duration>) -> Vec<Sensor> {
+fn sensors(gate: &GateSpec, sides: [Option<&Side<'_>>; 2], alone: bool, slow_from: Option<Duration>, age: Option<Duration>) -> Vec<Sensor> {
+    // A version that has all the traffic is judged in the candidate's place, and is none.
+    let judged = if alone { "stable" } else { "canary" };
     let instances = gate.signal == GateSignal::Restarts;
     let what = if instances { "instances" } else { "requests" };
-    let counted = [("canary", Arm::Candidate), ("stable", Arm::Stable)].into_iter().zip(sides).filter_map(|((who, arm), side)| {
+    let counted = [(judged, Arm::Candidate), ("stable", Arm::Stable)].into_iter().zip(sides).filter_map(|((who, arm), side)| {
         let side = side?;
         let window = side.meter.window();
         let state = match side.status {

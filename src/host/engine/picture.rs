@@ -20,6 +20,7 @@ use crate::{
     judge,
     model::{
         back::{How, Measured, Proof, Proved, WayBack},
+        decided::{Alone, Decided},
         ident::{Key, Rev, Role, VersionId},
         instance::Pool,
         ratio::{Ratio, Weight},
@@ -172,8 +173,10 @@ fn picture(
         steps: telling.steps,
         at: telling.at,
         next: Next { what: next_what(&telling.next.what, proof.as_ref()), ..telling.next },
-        verdict: judge::summary(&service.gates),
-        gates: service.gates.clone(),
+        verdict: judge::summary(service.gates_of(life)),
+        gates: service.gates_of(life).to_vec(),
+        alone: life.judged().filter(|j| j.baking).map(|j| Alone { version: j.who.label.clone(), since: j.since.unwrap_or(now) }),
+        decided: decided(state),
         back: WayBack {
             to: target.map(shown),
             how: telling.how,
@@ -197,6 +200,12 @@ fn picture(
         names: std::collections::BTreeMap::new(),
         seen,
     }
+}
+
+/// What was known when the run was decided; of one that moves nothing is.
+fn decided(state: &ServiceState) -> Vec<Decided> {
+    let over = state.life.run.as_ref().filter(|run| !run.is_moving());
+    state.decided.iter().filter(|d| over.is_some_and(|run| run.id == d.run)).cloned().collect()
 }
 
 /// What comes next: after a way back without requests the first of them, since silence proves nothing.
@@ -385,6 +394,6 @@ fn bad(service: &Service, life: &Life) -> Option<Bad> {
         since,
         failed: service.tally.failed_since_bad(&candidate),
         per_second: judge::waiting_cost(measure::rate(&window), own, stable.unwrap_or_default()),
-        gates: run.bad.clone(),
+        gates: run.failed(),
     })
 }

@@ -51,6 +51,8 @@ pub struct Service {
     pub served: Served,
     /// Its gates as they were judged last.
     pub gates: Vec<GateState>,
+    /// Whether they are about a version that stands alone; `None` where nothing is judged.
+    pub judged_alone: Option<bool>,
     /// The way back that is being proved.
     pub proof: Option<Watch>,
     /// The journal's intent of a way back that the host itself asked for, until it has arrived.
@@ -125,6 +127,7 @@ impl Service {
             ledger_saved: Duration::ZERO,
             served: Served::default(),
             gates: Vec::new(),
+            judged_alone: None,
             proof: None,
             own_way_back: None,
             drains: BTreeMap::new(),

@@ -104,6 +104,9 @@ impl Engine {
             let seen = observed(service, pools, self.tasks.seen(name), gone.clone());
             let notes = state.life.advance(&seen, &service.gates, now);
             measure_way_back(state, &before, now);
+            if let Some(was) = self.state.services.get(name) {
+                service.keep_decision(was, state, pools, (now, uptime));
+            }
             let safe = service.proof.as_ref().and_then(|proof| Some(Safe { asked: proof.asked(), since: proof.safe_since()? }));
             state.safe = safe.filter(|_| is_reverted(&state.life));
             if state.life.run.as_ref().map(|r| &r.id) != before.run.as_ref().map(|r| &r.id) {

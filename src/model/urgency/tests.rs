@@ -69,6 +69,8 @@ fn rollout(phase: Phase) -> Rollout {
         analyses: vec![],
         experiments: vec![],
         tried: Vec::new(),
+        alone: None,
+        decided: Vec::new(),
         owner: None,
         template: None,
         measured: None,

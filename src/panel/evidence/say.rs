@@ -35,7 +35,7 @@ pub(super) struct Said {
     pub tone: Tone,
 }
 
-fn said(label: &'static str, text: String, tone: Tone) -> Said {
+pub(super) fn said(label: &'static str, text: String, tone: Tone) -> Said {
     Said { label, bar: None, text, tone }
 }
 
@@ -84,7 +84,7 @@ pub(super) fn everything(gate: &GateState, now: Time, silent: Duration) -> Vec<S
 }
 
 /// The reason of its verdict; of one that waits what is missing and when it will be there.
-fn why(gate: &GateState, e: Option<&Evidence>) -> Said {
+pub(super) fn why(gate: &GateState, e: Option<&Evidence>) -> Said {
     let tone = Tone::of(&gate.verdict);
     let text = match &gate.verdict {
         Verdict::Fail { who: Arm::Both, why } => format!("{why}; going back does not help"),
@@ -103,7 +103,7 @@ fn why(gate: &GateState, e: Option<&Evidence>) -> Said {
     said("why", text, tone)
 }
 
-fn rule(gate: &GateState) -> Said {
+pub(super) fn rule(gate: &GateState) -> Said {
     let then = match gate.on_fail {
         OnFail::Hold => "a failure holds the plan",
         OnFail::Revert => "a failure takes all traffic back to stable",
@@ -113,7 +113,7 @@ fn rule(gate: &GateState) -> Said {
 }
 
 /// Sensors that are needed and cannot be believed.
-fn trouble(sensors: &[Sensor], silent: Duration) -> Vec<Said> {
+pub(super) fn trouble(sensors: &[Sensor], silent: Duration) -> Vec<Said> {
     let bad = sensors.iter().filter(|s| s.required && s.state != SensorState::Fresh);
     bad.map(|s| said("blind", format!("{}, and it is needed", sensor(s, silent)), Tone::Warn)).collect()
 }
@@ -134,7 +134,7 @@ fn only_warms(e: &Evidence) -> bool {
     e.warming.is_some() && e.candidate.samples() == 0
 }
 
-fn sensors(sensors: &[Sensor], silent: Duration) -> Vec<Said> {
+pub(super) fn sensors(sensors: &[Sensor], silent: Duration) -> Vec<Said> {
     let fresh: Vec<String> = sensors.iter().filter(|s| s.state == SensorState::Fresh).map(|s| sensor(s, silent)).collect();
     let others = sensors.iter().filter(|s| s.state != SensorState::Fresh && !s.required);
     let mut all: Vec<Said> = others.map(|s| said("sensor", format!("{}, not needed", sensor(s, silent)), Tone::Dim)).collect();
@@ -190,7 +190,7 @@ pub(super) fn both(gate: &GateState, e: &Evidence) -> Option<String> {
     Some(format!("{} / {}", figure(gate, e, e.candidate)?, stable.as_deref().unwrap_or("nothing")))
 }
 
-fn figure(gate: &GateState, e: &Evidence, sample: Sample) -> Option<String> {
+pub(super) fn figure(gate: &GateState, e: &Evidence, sample: Sample) -> Option<String> {
     if let Some(floor) = sample.at_least() {
         return Some(format!(">= {}", scale_end(floor, Unit::Millis)));
     }
@@ -292,7 +292,7 @@ pub(super) fn nearest(gate: &GateState, e: &Evidence) -> (&'static str, f64, f64
     }
 }
 
-fn limit_text(gate: &GateState, limit: f64) -> String {
+pub(super) fn limit_text(gate: &GateState, limit: f64) -> String {
     match gate.signal {
         SignalId::Restarts => format!("{}/h", trimmed(limit)),
         SignalId::P50 | SignalId::P95 | SignalId::P99 => millis(limit),
@@ -300,7 +300,7 @@ fn limit_text(gate: &GateState, limit: f64) -> String {
     }
 }
 
-fn bursts(e: &Evidence) -> Said {
+pub(super) fn bursts(e: &Evidence) -> Said {
     let text = match e.phi {
         phi if (phi - 10.0).abs() < 1e-9 => {
             "10: too few errors to know, so the worst is assumed; odds grow at a tenth of the speed".to_owned()
@@ -338,7 +338,7 @@ fn burn(e: &Evidence, b: &Burn) -> Said {
     said("burn", text, if quiet { Tone::Plain } else { Tone::Bad })
 }
 
-fn judged(e: &Evidence, silent: Duration) -> Option<Said> {
+pub(super) fn judged(e: &Evidence, silent: Duration) -> Option<Said> {
     (e.intervals > 0).then(|| {
         let plural = if e.intervals == 1 { "" } else { "s" };
         said(
@@ -349,7 +349,7 @@ fn judged(e: &Evidence, silent: Duration) -> Option<Said> {
     })
 }
 
-const fn quantile_name(q: f64) -> &'static str {
+pub(super) const fn quantile_name(q: f64) -> &'static str {
     match q {
         q if q <= 0.5 => "p50",
         q if q <= 0.95 => "p95",
@@ -358,7 +358,7 @@ const fn quantile_name(q: f64) -> &'static str {
 }
 
 /// `10 to 25 ms`; in the last bucket `>= 5 s`.
-fn bounds(b: &Bounds) -> String {
+pub(super) fn bounds(b: &Bounds) -> String {
     match b.high {
         Some(high) => format!("{} to {}", millis(b.low).trim_end_matches(" ms"), millis(high)),
         None if b.low > 0.0 => format!(">= {}", scale_end(b.low, Unit::Millis)),
@@ -372,7 +372,7 @@ fn small(p: f64) -> String {
 }
 
 /// At most two decimals, none that are zero; what is there is never zero.
-fn trimmed(value: f64) -> String {
+pub(super) fn trimmed(value: f64) -> String {
     match value {
         v if v > 0.0 && v < 0.01 => "<0.01".into(),
         v if v >= 10_000.0 => grouped(count(v)),
@@ -380,7 +380,7 @@ fn trimmed(value: f64) -> String {
     }
 }
 
-fn whole(n: f64) -> String {
+pub(super) fn whole(n: f64) -> String {
     grouped(count(n))
 }
 

@@ -71,6 +71,8 @@ pub fn project(store: &Store, name: &Name, now: Time, coverage: &Coverage) -> Op
         analyses: analyses::analyses(&view),
         experiments: experiments::experiments(&view),
         tried: Vec::new(),
+        alone: None,
+        decided: Vec::new(),
         owner: owner::owner(meta, &view.rollout.metadata.managers),
         template: template(view.rollout),
         measured: None,

@@ -3,7 +3,6 @@
 use crate::{
     app::state::{State, Watched},
     model::{
-        gate::Verdict,
         rollout::{Hold, Phase, Rollout, Standing},
         time::{Time, elapsed, until},
         urgency::Urgent,
@@ -139,8 +138,12 @@ fn what(r: &Rollout, urgent: Urgent, now: Time) -> String {
             }
         }
         Urgent::Failing => {
-            let failed = r.gates.iter().find(|g| matches!(g.verdict, Verdict::Fail { .. }));
+            let failed = r.gates.iter().find(|g| g.verdict.fails());
+            let before = || r.gates.iter().find_map(|g| Some((g, r.failure(g)?)));
             match failed {
+                None if let Some((gate, failed)) = before().filter(|_| r.phase != Phase::Failed) => {
+                    format!("gate {} {}", gate.id.text(), failed.text(Some(gate)))
+                }
                 Some(gate) if r.phase != Phase::Failed => format!("gate {}, {}", gate.id.text(), gate.verdict.reason()),
                 _ => reason(),
             }

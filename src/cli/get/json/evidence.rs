@@ -242,6 +242,30 @@ struct Peer {
     why: String,
 }
 
+impl Evidence {
+    /// Of a version that has all the traffic: it is judged in the candidate's place, and is stable.
+    pub fn of_stable(e: &gate::Evidence) -> Self {
+        let other = gate::Evidence::default();
+        let burn =
+            e.burn.clone().map(|b| gate::Burn { candidate: None, stable: b.candidate, alerts: Vec::new(), stable_alerts: b.alerts, ..b });
+        let of = |arm| if arm == gate::Arm::Candidate { gate::Arm::Stable } else { arm };
+        Self::from(&gate::Evidence {
+            candidate: other.candidate,
+            stable: e.candidate,
+            run_candidate: other.run_candidate,
+            run_stable: e.run_candidate,
+            over: other.over,
+            stable_over: e.over,
+            over_change: other.over_change,
+            stable_over_change: e.over_change,
+            burn,
+            quantile: e.quantile.clone().map(|q| gate::Quantile { candidate: gate::Bounds::default(), stable: q.candidate, ..q }),
+            sensors: e.sensors.iter().map(|s| Sensed { arm: of(s.arm), ..s.clone() }).collect(),
+            ..e.clone()
+        })
+    }
+}
+
 impl From<&gate::Evidence> for Evidence {
     fn from(e: &gate::Evidence) -> Self {
         let lines = e.lines;

@@ -198,6 +198,10 @@ pub struct Gate {
     reason: String,
     /// Since when it says so.
     since: At,
+    /// When it failed, if it did and has not passed since, whatever it says now: nothing advances by itself.
+    failed_at: Option<At>,
+    /// Why it failed then.
+    failed_why: Option<String>,
     /// What it looks at.
     signal: &'static str,
     /// The rule in words.
@@ -206,21 +210,35 @@ pub struct Gate {
     #[schemars(extend("enum" = ["hold", "revert", "advise"]))]
     on_fail: Value,
     /// What it rests on; `null` where a runtime does not tell.
-    evidence: Option<Evidence>,
+    pub(super) evidence: Option<Evidence>,
 }
 
 impl From<&GateState> for Gate {
     fn from(g: &GateState) -> Self {
+        let fails = Some(g).filter(|g| g.verdict.fails());
         Self {
             name: exact(&g.id.0),
             verdict: g.verdict.word().to_lowercase(),
             reason: g.verdict.reason().to_string(),
             since: At(g.since),
+            failed_at: fails.map(|_| At(g.since)),
+            failed_why: fails.map(|g| g.verdict.reason().to_string()),
             signal: g.signal.word(),
             rule: g.rule.to_string(),
             on_fail: serde_json::to_value(g.on_fail).unwrap_or_default(),
             evidence: g.evidence.as_ref().map(Evidence::from),
         }
+    }
+}
+
+impl Gate {
+    /// One of a rollout, which knows whether it failed before.
+    pub fn of(r: &rollout::Rollout, g: &GateState) -> Self {
+        let mut told = Self::from(g);
+        if let Some(failed) = r.failure(g) {
+            (told.failed_at, told.failed_why) = (Some(At(failed.at)), Some(failed.why.to_string()));
+        }
+        told
     }
 }
 
@@ -259,7 +277,7 @@ impl From<&rollout::Bad> for Bad {
             since: At(b.since),
             failed: b.failed,
             per_second: b.per_second,
-            gates: b.gates.iter().map(|g| g.text().to_string()).collect(),
+            gates: b.gates.iter().map(|f| f.gate.text().to_string()).collect(),
         }
     }
 }

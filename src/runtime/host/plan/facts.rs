@@ -4,6 +4,7 @@ use super::Draft;
 use crate::{
     model::{
         action::{Refusal, Shift},
+        failed::{self, Onward},
         gate::{GateState, Verdict},
         ident::{Role, VersionId},
         ratio::{Ratio, Weight},
@@ -128,14 +129,14 @@ pub fn trials_ahead(r: &Rollout, draft: &mut Draft) {
 /// Refuses while a gate fails or the runtime holds; with force it only warns, and with a reason alone where
 /// every gate that fails says that stable is sick too.
 pub fn failed_gates(r: &Rollout, ask: &Ask, draft: &mut Draft) -> Result<(), Refusal> {
-    let failed = || r.gates.iter().filter(|g| matches!(g.verdict, Verdict::Fail { .. }) && g.on_fail != OnFail::Advise);
-    let alone = failed().find(|g| !g.verdict.fails_both());
-    if let Some(gate) = alone.or_else(|| failed().next().filter(|_| ask.reason.is_none())).filter(|_| !ask.force) {
-        let hint = if alone.is_none() { "; stable is sick too: to go on give a reason" } else { "" };
-        return Err(Refusal::Guarded { gate: gate.id.clone(), why: format!("{}{hint}", gate.verdict.reason()).into() });
+    let deciding = r.gates.iter().filter(|g| g.on_fail != OnFail::Advise);
+    // Whoever forces it is asked for a reason before it is sent.
+    let how = Onward { action: &ask.action, force: ask.force, reasoned: ask.force || ask.reason.is_some() };
+    if let Some(refusal) = failed::refusal(deciding.clone(), r.failed(), how) {
+        return Err(refusal);
     }
-    for gate in failed() {
-        draft.warn(gate_line(gate));
+    for gate in deciding.filter(|g| g.verdict.fails() || r.failure(g).is_some_and(|f| f.stands)) {
+        draft.warn(gate_line(r, gate));
         draft.needs_reason = true;
     }
     draft.notes.extend(stable_is_sick(r));
@@ -171,7 +172,11 @@ pub fn stable_is_sick(r: &Rollout) -> Option<Text> {
     })
 }
 
-pub fn gate_line(gate: &GateState) -> Text {
+/// `gate errors WAIT: 391 more requests`; of one that failed and has not passed since, that it did.
+pub fn gate_line(r: &Rollout, gate: &GateState) -> Text {
+    if let Some(failed) = r.failure(gate).filter(|_| !gate.verdict.fails()) {
+        return format!("gate {} {}: {}", gate.id.text(), failed.text(Some(gate)), gate.verdict.reason()).into();
+    }
     format!("gate {} {}: {}", gate.id.text(), gate.verdict.word(), gate.verdict.reason()).into()
 }
 

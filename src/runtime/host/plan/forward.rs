@@ -75,7 +75,7 @@ fn leave_untried(r: &Rollout, what: &StepSpec, next: Weight, draft: &mut Draft) 
 /// versions, which were warned of already.
 fn skip_gates(r: &Rollout, gates: &Gates, next: Weight, draft: &mut Draft) -> String {
     let mut open = not_passed(r, gates);
-    draft.notes.extend(open.iter().map(|g| gate_line(g)));
+    draft.notes.extend(open.iter().map(|g| gate_line(r, g)));
     open.extend(r.gates.iter().filter(|g| gates.includes(&g.id) && g.verdict.fails_both()));
     if open.is_empty() {
         return format!("STEP{}", change(r, next));
@@ -112,7 +112,7 @@ pub fn promote(r: &Rollout, ask: &Ask) -> Result<Draft, Refusal> {
     draft.note(format!("PROMOTE skips {}{shares}; step = next step only", count(left, "step")));
     let gates = not_passed(r, &Gates::All);
     draft.needs_reason |= !gates.is_empty();
-    draft.notes.extend(gates.into_iter().map(gate_line));
+    draft.notes.extend(gates.into_iter().map(|g| gate_line(r, g)));
     trials_ahead(r, &mut draft);
     if let Some(stable) = r.stable() {
         let (_, desired) = instances(stable);
@@ -162,7 +162,7 @@ pub fn set_weight(r: &Rollout, to: Weight, ask: &Ask) -> Result<Draft, Refusal> 
         converged(r)?;
         let gates = not_passed(r, &Gates::All);
         draft.needs_reason |= !gates.is_empty();
-        draft.notes.extend(gates.into_iter().map(gate_line));
+        draft.notes.extend(gates.into_iter().map(|g| gate_line(r, g)));
         trials_ahead(r, &mut draft);
     } else if to < now {
         draft.warns.extend(unsafe_to_leave(&candidate.version));

@@ -7,11 +7,12 @@ use crate::{
         action::{Action, Plan, Refusal},
         back::{Check, CheckState, How, Measured, WayBack},
         digest::Digest,
+        failed::Failed,
         gate::{Arm, Evidence, GateState, Verdict},
         ident::{ActionId, GateId, Key, Rev, Role, RunId, TargetId, VersionId},
         instance::Pool,
         ratio::{Ratio, Weight},
-        rollout::{Freeze, Hold, Known, Next, Phase, Rollout, Seen, Standing},
+        rollout::{Bad, Freeze, Hold, Known, Next, Phase, Rollout, Seen, Standing},
         signal::{Sample, SignalId},
         spec::{OnFail, Strategy},
         step::{Gates, Pause, Step, StepAt, StepSpec},
@@ -88,6 +89,8 @@ pub fn rollout() -> Rollout {
         analyses: Vec::new(),
         experiments: Vec::new(),
         tried: Vec::new(),
+        alone: None,
+        decided: Vec::new(),
         owner: None,
         template: None,
         measured: None,
@@ -324,13 +327,42 @@ fn step_over_a_gate_is_a_skip_with_a_reason_and_over_a_failed_one_is_off() {
     }
     assert_eq!(said(Action::Step, at_gate(Verdict::Pass { why: "fine".into() })), "STEP: stays at 33.33 %");
     let failed = at_gate(fail(Arm::Candidate));
-    assert_eq!(said(Action::Step, failed), "guarded: gate errors has not passed: 9.00 % > 1.00 %");
+    assert_eq!(
+        said(Action::Step, failed),
+        "guarded: gate errors has not passed: FAIL 9.00 % > 1.00 %; to go on all the same: cutover step --force --reason TEXT"
+    );
     let failed = changed(at_gate(fail(Arm::Both)));
     let force = Ask { force: true, ..ask(Action::Step) };
     assert!(matches!(plan(&failed, &force), Err(Refusal::NotNow { why }) if why.as_str().contains("needs a reason")));
     let forced = plan(&failed, &Ask { reason: Some("known".into()), ..force }).unwrap();
     assert!(forced.needs_reason && forced.warns[0].as_str().starts_with("gate errors FAIL"));
     assert!(said(Action::SkipGate, |_| {}).starts_with("not_now: step 3 is no gate"));
+}
+
+#[test]
+fn one_that_failed_and_is_blind_now_is_off_exactly_where_the_host_refuses() {
+    let blind = |stands: bool| {
+        move |r: &mut Rollout| {
+            r.at.as_mut().unwrap().index = 3;
+            r.gates = vec![gate("errors", Verdict::Blind { why: "requests absent".into() })];
+            let failed = Failed { gate: GateId::new("errors"), at: at("02:32:00"), why: "worse 465:1".into(), stands };
+            r.bad = Some(Bad { since: failed.at, failed: 9, per_second: 0.0, gates: vec![failed] });
+        }
+    };
+    let since = "guarded: gate errors has not passed: failed 02:32: worse 465:1; now BLIND, has not passed since";
+    for (action, verb) in [(Action::Step, "step"), (Action::Promote, "promote"), (Action::SetWeight { weight: w(5_000) }, "weight")] {
+        let off = format!("{since}; to go on all the same: cutover {verb} --force --reason TEXT");
+        assert_eq!(said(action.clone(), blind(true)), off);
+        let reasoned = Ask { reason: Some("seen elsewhere".into()), ..ask(action.clone()) };
+        assert!(plan(&changed(blind(true)), &reasoned).is_err(), "a reason alone does not get past it");
+        let forced = plan(&changed(blind(true)), &Ask { force: true, ..reasoned }).unwrap();
+        assert_eq!(forced.warns[0].as_str(), "gate errors failed 02:32: worse 465:1; now BLIND: requests absent", "{action:?}");
+        assert!(forced.needs_reason);
+    }
+    let skip = planned(Action::Step, blind(false));
+    assert_eq!((skip.title.as_str(), skip.needs_reason), ("SKIP GATE errors: stays at 33.33 %", true), "somebody went on over it");
+    assert!(skip.notes.iter().any(|n| n.as_str().contains("failed 02:32")), "and it is said all the same: {:?}", skip.notes);
+    assert!(said(Action::SetWeight { weight: w(100) }, blind(true)).starts_with("WEIGHT"), "less traffic is never off");
 }
 
 #[test]
@@ -343,7 +375,8 @@ fn where_both_are_sick_going_on_needs_a_reason_and_no_force() {
             r.gates = vec![GateState { evidence: Some(evidence), ..gate("errors", fail(Arm::Both)) }];
         })
     };
-    let hint = "guarded: gate errors has not passed: 9.00 % > 1.00 %; stable is sick too: to go on give a reason";
+    let hint =
+        "guarded: gate errors has not passed: FAIL 9.00 % > 1.00 %; stable is sick too, going back does not help: to go on give a reason";
     for action in [Action::Step, Action::Promote, Action::SetWeight { weight: w(5_000) }] {
         let refusal = plan(&both(4), &ask(action.clone())).unwrap_err();
         assert_eq!(format!("{}: {refusal}", refusal.word()), hint, "{action:?}");
