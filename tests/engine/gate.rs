@@ -173,7 +173,7 @@ fn a_version_that_was_promoted_over_its_gate_is_judged_anew_and_alone() {
     let (why, evidence) = until_it_says(&host, "errors", "pass");
     assert!(why.starts_with("under 60 %, ") && why.ends_with(", alone: no stable beside it"), "{why}");
     assert!((evidence.odds - 1.0).abs() < 1e-9 && evidence.stable.samples() == 0, "{evidence:#?}");
-    assert!(evidence.sensors.iter().all(|s| s.name.as_str() == "requests of canary"), "{evidence:#?}");
+    assert!(evidence.sensors.iter().all(|s| s.name.as_str() == "requests of stable"), "{evidence:#?}");
     // How its errors come is known when the next run begins: it is stable.
     deploy(&host, "web", &version(&host, "v3", "errors = [[0.0, 33.0]]"), "paused");
     until("more is known than nothing", || {

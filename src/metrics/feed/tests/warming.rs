@@ -69,6 +69,7 @@ fn adds_up(question: &Question, born: i64, more: &[i64]) -> Answer {
     let series = match question.kind {
         source::Kind::Size => number(9_000.0),
         source::Kind::Newest => number(question.at.timestamp() as f64 - 3.0),
+        source::Kind::Common => Vec::new(),
         source::Kind::Born { from } => {
             assert!(text.starts_with("count(count by (job, instance, pod) (lat{v=\"v2\"}) unless count by"), "{text}");
             let window = text.rsplit_once(" offset ").unwrap().1.trim_end_matches("s))");
