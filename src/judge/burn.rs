@@ -135,6 +135,7 @@ const RINGS: [(f64, f64); 3] = [(60.0, 3_600.0), (600.0, 21_600.0), (3_600.0, 25
 /// One version's counts of the last three days. A ring hands what is full on to the coarser one, so an
 /// interval touches one cell, and the rest only once a minute.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Windows {
     /// What came last to each ring and is not full.
     open: [Cell; RINGS.len()],

@@ -10,7 +10,7 @@ use super::{
     mixture::root,
     odds::{PerRatio, Product, detect, ln_excess, ln_mean, reaches},
 };
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use std::f64::consts::LN_2;
 
 /// Whether a ratio is over a limit.
@@ -19,7 +19,21 @@ pub struct Over {
     run: Product,
     /// The same since a change: it forgets what spoke against it. See [`super::odds::Change`], which also knows
     /// what excuses a candidate beside stable; nothing excuses one that is over its limit.
+    #[serde(deserialize_with = "written")]
     change: PerRatio,
+}
+
+/// A detector as it is written, or as hosts wrote it that were there before: what they knew is not begun anew.
+fn written<'de, D: Deserializer<'de>>(from: D) -> Result<PerRatio, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Written {
+        Now(PerRatio),
+        Before { ln: PerRatio },
+    }
+    Ok(match Written::deserialize(from)? {
+        Written::Now(ln) | Written::Before { ln } => ln,
+    })
 }
 
 impl Over {
@@ -111,6 +125,14 @@ impl Under {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_an_earlier_host_wrote_is_read() {
+        let before = r#"{"run":[1.0,2.0,3.0,4.0,5.0,6.0],"change":{"ln":[6.0,5.0,4.0,3.0,2.0,1.0]}}"#;
+        let read: Over = serde_json::from_str(before).unwrap();
+        assert_eq!(read.change, [6.0, 5.0, 4.0, 3.0, 2.0, 1.0]);
+        assert_eq!(serde_json::from_str::<Over>(&serde_json::to_string(&read).unwrap()).unwrap(), read);
+    }
 
     #[test]
     fn without_errors_3_65_expected_ones_pass() {
