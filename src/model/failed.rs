@@ -58,12 +58,12 @@ pub fn refusal<'a>(gates: impl Iterator<Item = &'a GateState> + Clone, failed: &
     let failing = || gates.clone().filter(|g| g.verdict.fails());
     let alone = failing().find(|g| !g.verdict.fails_both());
     let both = alone.is_none() && failing().next().is_some();
-    let hint = match how {
-        _ if both => BOTH.to_owned(),
+    let force = match how {
         Onward { force: true, .. } => "; to force it give a reason".to_owned(),
         Onward { action, .. } => format!("; to go on all the same: cutover {} --force --reason TEXT", action.verb()),
     };
     if let Some(gate) = alone.or_else(|| failing().next().filter(|_| !how.reasoned)) {
+        let hint = if both { BOTH } else { &force };
         return Some(Refusal::Guarded { gate: gate.id.clone(), why: format!("FAIL {}{hint}", gate.verdict.reason()).into() });
     }
     let now = |id: &GateId| gates.clone().find(|g| g.id == *id);
@@ -71,7 +71,7 @@ pub fn refusal<'a>(gates: impl Iterator<Item = &'a GateState> + Clone, failed: &
     let stands = failed.iter().find(speaks)?;
     Some(Refusal::Guarded {
         gate: stands.gate.clone(),
-        why: format!("{}, has not passed since{hint}", stands.text(now(&stands.gate))).into(),
+        why: format!("{}, has not passed since{force}", stands.text(now(&stands.gate))).into(),
     })
 }
 
@@ -111,6 +111,10 @@ mod tests {
         assert_eq!(said(&blind, &failed(true), true, false), format!("{since}; to force it give a reason"));
         assert_eq!(said(&blind, &failed(true), true, true), "goes on");
         assert_eq!(said(&blind, &failed(false), false, false), "goes on", "somebody went on over it");
+        // A reason alone leads past those that fail for both, and not past one that stands.
+        let beside = [blind[0].clone(), gate("slow", Verdict::Fail { who: Arm::Both, why: "both 9/8>5 %".into() })];
+        assert!(said(&beside, &failed(true), false, false).ends_with("to go on give a reason"));
+        assert_eq!(said(&beside, &failed(true), false, true), format!("{since}{force}"));
         let passed = [gate("errors", Verdict::Pass { why: "fine".into() })];
         assert_eq!(said(&passed, &failed(true), false, false), "goes on");
         assert!(said(&[fail(Arm::Both)], &[], false, false).ends_with("to go on give a reason"));
