@@ -4,7 +4,7 @@ use super::{
     action::Action,
     back::{Proof, WayBack},
     backend::Backend,
-    decided::{Alone, Decided},
+    decided::{Alone, Decided, Decision},
     failed::Failed,
     gate::GateState,
     ident::{GateId, Key, Rev, Role, RunId},
@@ -597,7 +597,8 @@ impl Rollout {
     /// that stands alone are no part of it.
     #[must_use]
     pub fn run_gates(&self) -> &[GateState] {
-        match self.decided.iter().find(|d| d.beside.is_some()) {
+        // What went back from its bake did so for what it did alone.
+        match self.decided.iter().find(|d| d.beside.is_some() || d.what == Decision::WentBack) {
             Some(decided) => &decided.gates,
             None if self.alone.is_some() => &[],
             None => &self.gates,
