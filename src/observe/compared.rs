@@ -80,9 +80,10 @@ impl Compared {
     }
 }
 
-/// Whether traffic of two versions is to be compared.
+/// Whether traffic of two versions is to be compared: also of one that cannot go on and waits for a person, who
+/// must know how it does.
 pub const fn is_moving(rollout: &Rollout) -> bool {
-    matches!(rollout.phase, Phase::Progressing | Phase::Held | Phase::Reverting)
+    matches!(rollout.phase, Phase::Progressing | Phase::Held | Phase::Reverting | Phase::Failed)
 }
 
 /// What is filled into the queries of one version. What a configuration says goes before what is known.

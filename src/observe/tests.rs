@@ -245,13 +245,16 @@ async fn a_router_that_does_something_else_is_told_where_a_router_makes_the_shar
 async fn what_was_known_stays_after_the_way_back_until_the_run_goes_on() {
     let store = Store::new(1.0, 50.0);
     let in_phase = |phase: Phase| Rollout { phase, ..rollout(3_600, true) };
-    let phases = [(0, Phase::Held), (20, Phase::Reverting), (40, Phase::Reverted), (60, Phase::Progressing)];
-    let watch = observed(&store, phases.into_iter().map(|(at, phase)| (at, apply(&in_phase(phase)))).collect());
+    // A deadline that passes on the way there and a moment in which nothing is known take nothing away.
+    let unknown = || Phase::Unknown("Elsewhere".into());
+    let there = [(0, Phase::Held), (15, Phase::Failed), (20, Phase::Reverting), (40, Phase::Reverted)];
+    let phases = there.into_iter().chain([(45, unknown()), (50, Phase::Reverted), (60, Phase::Progressing)]);
+    let watch = observed(&store, phases.map(|(at, phase)| (at, apply(&in_phase(phase)))).collect());
     watch.focus(Some(&rollout(3_600, true).key));
     let pictures = pictures(&told(&watch, 90).await);
     let last = |phase: Phase| pictures.iter().rev().find(|(_, r)| r.phase == phase).map(|(_, r)| r.clone()).unwrap();
     assert!(last(Phase::Held).decided.is_empty() && !last(Phase::Held).gates.is_empty());
-    for phase in [Phase::Reverting, Phase::Reverted] {
+    for phase in [Phase::Reverting, unknown(), Phase::Reverted] {
         let r = last(phase.clone());
         let [decided] = r.decided.as_slice() else { panic!("{phase:?}: {:?}", r.decided) };
         assert_eq!((decided.what, decided.version.as_str(), decided.beside.as_ref().unwrap().as_str()), (Decision::WentBack, "v2", "v1"));

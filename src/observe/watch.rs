@@ -193,16 +193,18 @@ impl<M: Metrics + Clone> Desk<M> {
     /// Keeps what is known of a run in the moment in which it is told that its traffic goes back, or that it is
     /// promoted: from then on other versions are measured, or none.
     fn keep_decision(&mut self, new: &Rollout) {
+        let old = self.rollouts.get(&new.key).filter(|old| old.run == new.run);
         let what = match new.phase {
             Phase::Reverting | Phase::Reverted => Decision::WentBack,
             Phase::Completed => Decision::Promoted,
+            // A moment in which it is not known, or moves without a candidate, decides nothing and undoes nothing.
+            Phase::Failed | Phase::Unknown(_) if old.is_some() => return,
+            _ if old.is_some() && new.candidate().is_none() => return,
             // Undecided, or the next run.
             _ => return drop(self.decided.remove(&new.key)),
         };
-        let Some(old) = self.rollouts.get(&new.key).filter(|old| old.run == new.run) else {
-            return drop(self.decided.remove(&new.key));
-        };
-        let moved = matches!(old.phase, Phase::Progressing | Phase::Held);
+        let Some(old) = old else { return drop(self.decided.remove(&new.key)) };
+        let moved = !matches!(old.phase, Phase::Reverting | Phase::Reverted | Phase::Completed);
         let Some(watched) = self.watched.get_mut(&new.key).filter(|_| moved) else { return };
         if let Some(known) = watched.judged.decided(old, what, self.asks.clock.now()) {
             decided::add(self.decided.entry(new.key.clone()).or_default(), known);
