@@ -245,9 +245,8 @@ fn decision(before: &Life, after: &ServiceState) -> Option<Decision> {
     if is_reverting(&after.life) {
         return (!is_reverting(before)).then_some(Decision::WentBack);
     }
-    let promoted = matches!(run.state, RunState::Completed { .. }) || run.state == RunState::Stepping && run.all_done();
-    let known = after.decided.iter().any(|d| d.run == run.id && d.what == Decision::Promoted);
-    (promoted && !known).then_some(Decision::Promoted)
+    let promoted = |run: &Run| matches!(run.state, RunState::Completed { .. }) || run.state == RunState::Stepping && run.all_done();
+    (promoted(run) && !before.run.as_ref().is_some_and(promoted)).then_some(Decision::Promoted)
 }
 
 /// Where a gate looks for what its numbers are worth.
