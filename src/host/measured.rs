@@ -18,7 +18,7 @@ use crate::{
     metrics::{
         Metrics as _, Origin,
         alerts::{self, Board, Whom},
-        feed::{Course, Pace, Subject},
+        feed::{Course, Pace, READY, Subject},
         preset::Queries,
         prometheus::Prometheus,
         template::{self, Variables},
@@ -44,9 +44,6 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 /// Moves of the shares that are kept: those of a long run, by hand.
 const MOVES: usize = 200;
-
-/// Instances that got ready of which that is kept: those of a long run that often fail.
-const READY: usize = 1_000;
 
 /// What measures all services of a host.
 pub struct Backend {

@@ -178,11 +178,16 @@ impl GateRun {
         // What a good version lacks is no promise for one that looks bad.
         match self.leans(gate, lines) {
             // What a good version needs is there, and what speaks against it stands in the way.
-            Some(bad) if self.step.ln_safe.max(self.step.under.ln_odds()) >= lines.pass.ln() => hold(bad),
+            Some(bad) if self.has_enough(lines) => hold(bad),
             Some(bad) if missing.requests.is_some() => hold(format!("{bad}; a good one would need {text}")),
             Some(bad) => hold(format!("{bad}; {text}")),
             None => Verdict::Wait { missing: text.into(), eta },
         }
+    }
+
+    /// Whether it has what a pass needs; what speaks against it may stand in the way.
+    fn has_enough(&self, lines: &Lines) -> bool {
+        self.step.ln_safe.max(self.step.under.ln_odds()) >= lines.pass.ln()
     }
 
     /// What speaks against the candidate so far and decides nothing yet: `worse 7:1 so far`, `15.20>5.00 % so far`.
@@ -246,6 +251,9 @@ impl GateRun {
 
     pub(super) fn missing(&self, gate: &GateSpec, lines: &Lines) -> Missing {
         let (rates, line) = (self.recent.rates(), lines.pass.ln());
+        if self.has_enough(lines) {
+            return Missing::default();
+        }
         let (p, own) = self.guess();
         let grows = power::safety_per_second(rates, own, p, gate.r_max, self.phi.pair);
         let by_ratio = (grows > 0.0).then(|| (line - self.step.ln_safe) / grows).filter(|secs| *secs <= power::FOREVER);

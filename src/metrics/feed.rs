@@ -47,6 +47,9 @@ use std::{
 /// A run that began longer ago is read from here on: 40 times as much as is asked for at once, of every query.
 pub const BACKFILL: Duration = Duration::from_secs(6 * 3_600);
 
+/// Instances that got ready of which that is kept: those of a long run that often fail.
+pub const READY: usize = 1_000;
+
 /// Read before the run: what is slow, and the zero points of counters.
 const BEFORE: Duration = Duration::from_secs(600);
 
@@ -254,6 +257,9 @@ impl Feed {
     /// instance is not judged for latency until the warm-up of each is over.
     pub fn got_ready(&mut self, at: impl IntoIterator<Item = Time>) {
         self.ready_at.extend(at);
+        while self.ready_at.len() > READY {
+            self.ready_at.pop_first();
+        }
     }
 
     /// What must be asked now; empty until the next time. Answer all of it before asking again. While older

@@ -15,7 +15,7 @@ use crate::{
         Answer, Metrics, Trouble,
         alerts::{self, Board, Said},
         borrowed::Borrowed,
-        feed::{BACKFILL, Course, Feed, Pace, Question},
+        feed::{BACKFILL, Course, Feed, Pace, Question, READY},
         preset::Queries,
     },
     model::{
@@ -42,9 +42,6 @@ use std::{
 
 /// Rollouts that nobody has opened are measured so many times as seldom.
 const SELDOM: u32 = 4;
-
-/// Instances that got ready of which that is kept: those of a long run that often fail.
-const READY: usize = 1_000;
 
 /// See the [module](self).
 pub struct Judged {
