@@ -624,6 +624,12 @@ impl Rollout {
         self.failed().iter().find(|f| f.gate == gate.id).filter(|_| !gate.verdict.passed())
     }
 
+    /// The same of a gate that says something else by now.
+    #[must_use]
+    pub fn failed_before(&self, gate: &GateState) -> Option<&Failed> {
+        self.failure(gate).filter(|_| !gate.verdict.fails())
+    }
+
     /// Every gate that failed and has not passed since.
     #[must_use]
     pub fn failed(&self) -> &[Failed] {

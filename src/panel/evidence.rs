@@ -164,7 +164,7 @@ impl Evidence {
                 Of::Part(_) => Vec::new(),
                 Of::Gate(part, gate) => {
                     let (now, silent) = part.seen(shared, w);
-                    let failed = w.rollout.failure(gate).filter(|_| part == Part::Now && !gate.verdict.fails());
+                    let failed = part.failed_before(&w.rollout, gate);
                     let all = match part.alone(&w.rollout) {
                         Some(who) => alone::everything(gate, who.as_str(), now, silent),
                         None => say::everything(gate, now, silent),
@@ -207,7 +207,7 @@ impl Panel for Evidence {
         // Of what stands first, that is what is asked for.
         let part = rollout.and_then(|r| part::all(r).into_iter().next());
         let gates = rollout.zip(part).map(|(r, part)| part.gates(r)).unwrap_or_default();
-        let failed = |g: &GateState| part == Some(Part::Now) && !g.verdict.fails() && rollout.is_some_and(|r| r.has_failed(g));
+        let failed = |g: &GateState| rollout.zip(part).is_some_and(|(r, part)| part.failed_before(r, g).is_some());
         let of = |rank: u8| gates.iter().filter(move |g| g.verdict.rank() == rank && !failed(g));
         let counts = (0..=3).filter_map(|rank| Some((of(rank).next()?.verdict.word(), of(rank).count())));
         let before = gates.iter().filter(|g| failed(g)).count();
@@ -363,7 +363,7 @@ fn head(part: Part, gate: &GateState, shared: &Shared, look: &Look, area: Rect, 
     let glyphs = look.glyphs();
     let name = if width >= 100 { 32 } else { 16 };
     // What has failed and has not passed since is no gate that merely waits; what it says now stands below.
-    let failed = part == Part::Now && !gate.verdict.fails() && w.rollout.has_failed(gate);
+    let failed = part.failed_before(&w.rollout, gate).is_some();
     let (tone, sign) = if failed {
         (Tone::Bad, format!("{} FAILED ", glyphs.fail))
     } else {

@@ -223,7 +223,7 @@ fn row(state: &State, key: &Key, columns: Columns, here: bool) -> Row {
         at += gap(columns.gates);
         let worst = rollout.worst_gate().filter(|_| moving(watched));
         let (tone, word) = match worst {
-            Some(gate) if rollout.has_failed(gate) && !gate.verdict.fails() => (Tone::Bad, "FAILED"),
+            Some(gate) if rollout.failed_before(gate).is_some() => (Tone::Bad, "FAILED"),
             Some(gate) => (Tone::of(&gate.verdict), gate.verdict.word()),
             None => (Tone::Dim, ""),
         };

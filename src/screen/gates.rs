@@ -114,7 +114,7 @@ fn line(scene: &Scene<'_>, start: &Row, told: &Told<'_>, worst: &GateState, deta
 /// `✗ FAIL errors`.
 fn named(scene: &Scene<'_>, gate: &GateState, name: String) -> Row {
     // What has failed and has not passed since is no gate that merely waits.
-    if scene.rollout.has_failed(gate) && !matches!(gate.verdict, Verdict::Fail { .. }) {
+    if scene.rollout.failed_before(gate).is_some() {
         let sign = scene.look.glyphs().fail;
         return scene.row().add(Tone::Bad, format!("{sign} FAILED")).plain(format!(" {name}, now {}", gate.verdict.word()));
     }

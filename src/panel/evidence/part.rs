@@ -5,6 +5,7 @@ use crate::{
     app::state::{Shared, Watched},
     model::{
         decided::{Decided, Decision},
+        failed::Failed,
         gate::GateState,
         rollout::{Phase, Rollout},
         text::Text,
@@ -52,6 +53,11 @@ impl Part {
             Self::Now => &r.gates,
             _ => self.decided(r).map(|d| d.gates.as_slice()).unwrap_or_default(),
         }
+    }
+
+    /// Where the run stands: whether a gate failed, has not passed since, and says something else by now.
+    pub(super) fn failed_before<'r>(self, r: &'r Rollout, gate: &GateState) -> Option<&'r Failed> {
+        r.failed_before(gate).filter(|_| self == Self::Now)
     }
 
     /// The gate that speaks for all of them.

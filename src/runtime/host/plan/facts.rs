@@ -174,7 +174,7 @@ pub fn stable_is_sick(r: &Rollout) -> Option<Text> {
 
 /// `gate errors WAIT: 391 more requests`; of one that failed and has not passed since, that it did.
 pub fn gate_line(r: &Rollout, gate: &GateState) -> Text {
-    if let Some(failed) = r.failure(gate).filter(|_| !gate.verdict.fails()) {
+    if let Some(failed) = r.failed_before(gate) {
         return format!("gate {} {}: {}", gate.id.text(), failed.text(Some(gate)), gate.verdict.reason()).into();
     }
     format!("gate {} {}: {}", gate.id.text(), gate.verdict.word(), gate.verdict.reason()).into()
