@@ -18,7 +18,7 @@ use crate::{
     metrics::{
         Metrics as _, Origin,
         alerts::{self, Board, Whom},
-        feed::{Course, Pace, READY, Subject},
+        feed::{Course, Pace, Subject, note_ready},
         preset::Queries,
         prometheus::Prometheus,
         template::{self, Variables},
@@ -241,10 +241,7 @@ impl Measured {
         self.following.send_if_modified(|following| {
             let ready_at = &mut following.ready_at;
             let newest = ready_at.last().copied();
-            ready_at.extend(at);
-            while ready_at.len() > READY {
-                ready_at.pop_first();
-            }
+            note_ready(ready_at, at);
             ready_at.last().copied() != newest
         });
     }

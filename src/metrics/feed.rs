@@ -48,7 +48,15 @@ use std::{
 pub const BACKFILL: Duration = Duration::from_secs(6 * 3_600);
 
 /// Instances that got ready of which that is kept: those of a long run that often fail.
-pub const READY: usize = 1_000;
+const READY: usize = 1_000;
+
+/// Notes when instances got ready; the newest are kept.
+pub fn note_ready(kept: &mut BTreeSet<Time>, at: impl IntoIterator<Item = Time>) {
+    kept.extend(at);
+    while kept.len() > READY {
+        kept.pop_first();
+    }
+}
 
 /// Read before the run: what is slow, and the zero points of counters.
 const BEFORE: Duration = Duration::from_secs(600);
@@ -256,10 +264,7 @@ impl Feed {
     /// Says when instances of the version that is judged got ready. What is counted without the name of its
     /// instance is not judged for latency until the warm-up of each is over.
     pub fn got_ready(&mut self, at: impl IntoIterator<Item = Time>) {
-        self.ready_at.extend(at);
-        while self.ready_at.len() > READY {
-            self.ready_at.pop_first();
-        }
+        note_ready(&mut self.ready_at, at);
     }
 
     /// What must be asked now; empty until the next time. Answer all of it before asking again. While older

@@ -15,7 +15,7 @@ use crate::{
         Answer, Metrics, Trouble,
         alerts::{self, Board, Said},
         borrowed::Borrowed,
-        feed::{BACKFILL, Course, Feed, Pace, Question, READY},
+        feed::{BACKFILL, Course, Feed, Pace, Question, note_ready},
         preset::Queries,
     },
     model::{
@@ -241,10 +241,7 @@ impl Judged {
         let Some(candidate) = self.compared.as_ref().and_then(|c| c.candidate.as_ref()) else { return };
         let tracks = rollout.tracks.iter().filter(|t| t.version.id == *candidate);
         let instances = tracks.flat_map(|t| &t.pools).flat_map(|pool| &pool.instances);
-        self.ready_at.extend(instances.filter(|i| i.state == InstanceState::Ready).map(|i| i.since));
-        while self.ready_at.len() > READY {
-            self.ready_at.pop_first();
-        }
+        note_ready(&mut self.ready_at, instances.filter(|i| i.state == InstanceState::Ready).map(|i| i.since));
         for lane in &mut self.lanes {
             lane.feed.got_ready(self.ready_at.iter().copied());
         }
