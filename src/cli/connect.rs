@@ -166,9 +166,7 @@ impl Client {
             Self::Judged(judged) => Ok(judged.judge(judged.inner().rollouts().await?).await),
         }
     }
-}
 
-impl Client {
     /// The same for whoever prints the evidence of every rollout: see [`Observed::telling_all`]. A host judges all
     /// of its own alike.
     #[must_use]

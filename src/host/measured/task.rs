@@ -51,7 +51,7 @@ pub async fn run(backend: Arc<Backend>, mut wanted: watch::Receiver<Following>, 
                 tokio::select! {
                     // Of another subject nothing of this one is wanted.
                     other = changed.wait_for(|w| w.number != number) => if other.is_err() { return },
-                        (asked, alerts) = round(&backend, feed, &following, &*clock) => {
+                    (asked, alerts) = round(&backend, feed, &following, &*clock) => {
                         troubles.take(asked, backend.pace, clock.uptime());
                         deliver(&mail, feed, &following, Found { trouble: troubles.first(), alerts }, clock.now());
                     }

@@ -213,19 +213,19 @@ impl Source {
         pace: Pace,
         targets: &mut Targets,
     ) -> Vec<Increment> {
+        if *kind == Kind::Common {
+            // What is asked beside the counts takes nothing away from them.
+            let common = answer.ok().and_then(|answer| one(&answer).ok().flatten());
+            self.together |= common.is_some_and(|(_, series)| series > 0.0);
+            return Vec::new();
+        }
         let answer = match answer {
             Ok(answer) => answer,
-            // What is asked beside it takes nothing away.
-            Err(_) if *kind == Kind::Common => return Vec::new(),
             Err(trouble) => {
                 self.fail(kind, at, Text::from(trouble.to_string()));
                 return Vec::new();
             }
         };
-        if *kind == Kind::Common {
-            self.together |= one(&answer).is_ok_and(|common| common.is_some_and(|(_, series)| series > 0.0));
-            return Vec::new();
-        }
         if !matches!(kind, Kind::Size | Kind::Newest | Kind::Born { .. }) {
             let name = self.what.name().into();
             self.asked = Some(Query { name, text: text.into(), at, warnings: answer.warnings.clone(), infos: answer.infos.clone() });
